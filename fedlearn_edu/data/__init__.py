@@ -1,0 +1,1 @@
+"""Room 1: whose data it is."""

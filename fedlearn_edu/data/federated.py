@@ -1,0 +1,148 @@
+"""FederatedDataset: whose example is whose, and which of them train."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from fedlearn_edu.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class ClientSplit:
+    """The rows of the shared arrays that one client holds, as two index arrays.
+
+    Attributes:
+        train: Row numbers the client trains on, int64, shape `[num_train]`.
+        test: Row numbers the client evaluates on, int64, shape `[num_test]`.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+
+    @property
+    def all(self) -> np.ndarray:
+        return np.concatenate([self.train, self.test])
+
+
+@dataclasses.dataclass(frozen=True)
+class FederatedDataset:
+    """Examples, their labels, and the client that holds each.
+
+    The arrays are kept once for all clients; a client is a pair of index arrays. `examples` are images
+    before feature extraction and feature vectors after it, everything else stays the same.
+
+    Attributes:
+        name: What the examples are, e.g. `"fashion"`.
+        examples: uint8 images `[num_examples, height, width, 3]` or float32 features
+            `[num_examples, feature_dim]`.
+        labels: int32, shape `[num_examples]`, values in `[0, num_classes)`.
+        class_names: One name per label.
+        clients: `client_id -> ClientSplit`, in the order in which clients are shown.
+
+    Raises:
+        UsageError: An example is held by two clients (or twice), an index is out of range, a client has no
+            training example, or a client id cannot be a file name.
+    """
+
+    name: str
+    examples: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    clients: Mapping[str, ClientSplit]
+
+    def __post_init__(self):
+        if len(self.examples) != len(self.labels):
+            raise UsageError(
+                f"labels: expected one per example ({len(self.examples)}), got {len(self.labels)}"
+            )
+        if not self.clients:
+            raise UsageError("clients: expected at least one client, got none")
+        for client_id, split in self.clients.items():
+            if not client_id or "/" in client_id or "\0" in client_id or client_id in (".", ".."):
+                raise UsageError(
+                    f"client_id: expected a name without '/', usable as a file name, got {client_id!r}"
+                )
+            if len(split.train) == 0:
+                raise UsageError(f"clients: {client_id!r} has no training example; leave it out or merge it")
+        held = np.concatenate([split.all for split in self.clients.values()])
+        if held.min() < 0 or held.max() >= len(self.examples):
+            raise UsageError(f"clients: row numbers must lie in [0, {len(self.examples)})")
+        if len(np.unique(held)) != len(held):
+            raise UsageError("clients: every example may be held by one client only, and once")
+
+    @property
+    def client_ids(self) -> list[str]:
+        return list(self.clients)
+
+    @property
+    def num_clients(self) -> int:
+        return len(self.clients)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of one feature vector; only for extracted features.
+
+        Raises:
+            UsageError: The examples are still images.
+        """
+        if self.examples.ndim != 2:
+            raise UsageError(
+                f"features: expected vectors [num_examples, feature_dim], got images of shape "
+                f"{self.examples.shape[1:]}; call extract_features(clients, backbone) first"
+            )
+        return self.examples.shape[1]
+
+    def train(self, client_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns one client's training `(examples, labels)`."""
+        return self._rows(self.clients[client_id].train)
+
+    def test(self, client_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns one client's test `(examples, labels)`; both may be empty."""
+        return self._rows(self.clients[client_id].test)
+
+    def pooled(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns all clients' `(examples, labels)` of a split ("train" or "test") in one place.
+
+        This is what a federation may *not* do with training data; it serves the central ceiling that a
+        federated result is compared with.
+        """
+        return self._rows(np.concatenate([getattr(c, split) for c in self.clients.values()]))
+
+    def _rows(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.examples[index], self.labels[index]
+
+    def label_counts(self) -> pd.DataFrame:
+        """Returns how many examples of each class every client holds (train and test together).
+
+        Returns:
+            DataFrame with one row per client (index `client_id`) and one column per class name.
+        """
+        counts = [np.bincount(self.labels[c.all], minlength=self.num_classes) for c in self.clients.values()]
+        return pd.DataFrame(
+            counts, index=pd.Index(self.client_ids, name="client_id"), columns=list(self.class_names)
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """Returns one row per client: `num_train`, `num_test`, `num_classes`, `top_class_share` (0 to 1)."""
+        counts = self.label_counts()
+        return pd.DataFrame(
+            {
+                "num_train": [len(c.train) for c in self.clients.values()],
+                "num_test": [len(c.test) for c in self.clients.values()],
+                "num_classes": (counts > 0).sum(axis=1),
+                "top_class_share": counts.max(axis=1) / counts.sum(axis=1),
+            },
+            index=counts.index,
+        )
+
+    def with_examples(self, examples: np.ndarray) -> FederatedDataset:
+        """Returns the same clients over other examples, e.g. feature vectors in place of images."""
+        return dataclasses.replace(self, examples=examples)

@@ -1,0 +1,1 @@
+"""Room 3: TFF learning processes and the models they train."""

@@ -1,0 +1,1 @@
+"""One builder a file, named as in its paper."""

@@ -1,0 +1,1 @@
+"""Room 7: figures become dashboards; nothing is computed here."""
