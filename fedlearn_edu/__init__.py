@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import importlib
 
+from fedlearn_edu.quiet import silence_import_noise
+
 __version__ = "0.1.0"
+
+silence_import_noise()
 
 # Where each public name lives, room by room.
 _NAMES = {
@@ -36,7 +40,11 @@ __all__ = sorted(_MODULE_OF)
 
 def __getattr__(name: str):
     if name in _MODULE_OF:
-        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+        module = _MODULE_OF[name]
+        if module.startswith(("fedlearn_edu.learning", "fedlearn_edu.simulation")):
+            # TFF is about to be used: our runtime, not TFF's own, should run what it computes.
+            importlib.import_module("fedlearn_edu.simulation.runtime").start_runtime()
+        value = getattr(importlib.import_module(module), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'fedlearn_edu' has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -142,6 +143,18 @@ class FederatedDataset:
             },
             index=counts.index,
         )
+
+    def fingerprint(self) -> str:
+        """Returns a hash of everything that decides a run on these data: examples, labels, who holds what."""
+        digest = hashlib.sha256(repr(self.class_names).encode())
+        arrays = [self.examples, self.labels]
+        for client_id, split in self.clients.items():
+            digest.update(client_id.encode() + b"\0")
+            arrays += [split.train, split.test]
+        for array in arrays:
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()[:16]
 
     def with_examples(self, examples: np.ndarray) -> FederatedDataset:
         """Returns the same clients over other examples, e.g. feature vectors in place of images."""

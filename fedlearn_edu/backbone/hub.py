@@ -1,0 +1,246 @@
+"""Backbones: any TF-Hub image feature vector by name, URL or folder, its contract checked before use."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import warnings
+from typing import Any
+
+import numpy as np
+
+from fedlearn_edu.errors import UsageError, nearest_names
+
+BUNDLED_DIR = pathlib.Path(__file__).parent / "assets" / "bundled"
+
+# Names a learner may type in place of a URL or a folder.
+BACKBONES = {
+    "bundled": str(BUNDLED_DIR),
+    "mobilenet_v2": "https://tfhub.dev/google/tf2-preview/mobilenet_v2/feature_vector/4",
+}
+DEFAULT_IMAGE_SIZE = 224
+MAX_IMAGE_SIZE = 2048
+# Part of the feature cache's key: raise it whenever `Backbone.preprocess` changes its output.
+PREPROCESSING_VERSION = 1
+_URL_SCHEMES = ("http://", "https://", "gs://")
+
+
+def backbone_names() -> list[str]:
+    """Returns the names `load_backbone` knows besides URLs and folders.
+
+    Example:
+        >>> backbone_names()
+        ['bundled', 'mobilenet_v2']
+    """
+    return sorted(BACKBONES)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Backbone:
+    """A pre-trained network that turns an image into a feature vector and is never trained here.
+
+    Attributes:
+        name: What the user asked for, e.g. `"bundled"` or a URL.
+        source: The URL or folder it was loaded from.
+        image_size: Height and width in pixels that the network takes; `preprocess` resizes to it.
+        feature_dim: Length of one feature vector.
+        fingerprint: sha256 over the content of the module's files; equal weights and graph, equal fingerprint.
+        num_parameters: Number of numbers in all of its variables, moving statistics included.
+        layer: The `hub.KerasLayer`, frozen (`trainable=False`).
+        model_card: Text of the `MODEL_CARD.md` beside the SavedModel, if there is one.
+    """
+
+    name: str
+    source: str
+    image_size: int
+    feature_dim: int
+    fingerprint: str
+    num_parameters: int
+    layer: Any = dataclasses.field(repr=False)
+    model_card: str | None = dataclasses.field(default=None, repr=False)
+    _forward: Any = dataclasses.field(default=None, init=False, repr=False)
+
+    def __post_init__(self):
+        tf, _ = import_hub()
+        # One tf.function for resize, scaling and network: one call a batch, and nothing in between to copy.
+        forward = tf.function(lambda images: self.layer(self.preprocess(images)), autograph=False)
+        object.__setattr__(self, "_forward", forward)
+
+    def preprocess(self, images):
+        """Resizes to `image_size` and scales to [0, 1], in TensorFlow, so that an export can contain it.
+
+        Bilinear with antialiasing: an image that shrinks is low-pass filtered first (a 500-pixel photograph
+        would otherwise keep one pixel in eight and alias); for an image that grows both ways are the same.
+
+        Args:
+            images: uint8 tensor `[batch, height, width, 3]`, sizes may be unknown.
+
+        Returns:
+            float32 tensor with values in [0, 1].
+
+        Shapes:
+            `[batch, height, width, 3]` -> `[batch, image_size, image_size, 3]`.
+        """
+        tf, _ = import_hub()
+        size = [self.image_size, self.image_size]
+        scaled = tf.cast(images, tf.float32) / 255.0
+        if images.shape[1:3] != size:
+            # The filter's weights sum to one only up to rounding, hence the clip.
+            resized = tf.image.resize(scaled, size, method="bilinear", antialias=True)
+            scaled = tf.clip_by_value(resized, 0.0, 1.0)
+        return tf.ensure_shape(scaled, [None, *size, 3])
+
+    def features(self, images: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+        """Computes the feature vector of every image; nothing is cached (`extract_features` does that).
+
+        Args:
+            images: uint8, all of one size.
+            batch_size: Images per call of the network, at least 1; it changes speed and memory, not results.
+
+        Returns:
+            float32 features.
+
+        Shapes:
+            `[num_images, height, width, 3]` -> `[num_images, feature_dim]`.
+
+        Raises:
+            UsageError: `images` is no uint8 array of that shape, or `batch_size` is below 1.
+        """
+        images = check_images(images)
+        if batch_size < 1:
+            raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
+        features = np.empty([len(images), self.feature_dim], np.float32)
+        if len(images):
+            forward = self.forward_fn(*images.shape[1:3])
+            for start in range(0, len(images), batch_size):
+                batch = images[start : start + batch_size]
+                features[start : start + len(batch)] = forward(batch)
+        return features
+
+    def forward_fn(self, height: int, width: int):
+        """Returns the traced function uint8 `[batch, height, width, 3]` -> features, for any batch size."""
+        tf, _ = import_hub()
+        concrete = self._forward.get_concrete_function(tf.TensorSpec([None, height, width, 3], tf.uint8))
+        return lambda batch: concrete(tf.constant(batch)).numpy()
+
+    def serving_fn(self):
+        """Returns a `tf.function` uint8 `[batch, height, width, 3]` of any size -> float32 features.
+
+        For exporting: a `tf.Module` that calls it must also hold `layer` as an attribute, so that the
+        variables are tracked.
+        """
+        tf, _ = import_hub()
+        return tf.function(
+            lambda images: self.layer(self.preprocess(images)),
+            input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")],
+            autograph=False,
+        )
+
+
+def load_backbone(name: str | os.PathLike = "bundled", *, image_size: int | None = None) -> Backbone:
+    """Loads a pre-trained image feature vector in TF-Hub format and checks that it behaves like one.
+
+    The module is read through `hub.KerasLayer`. A URL is downloaded once into tensorflow-hub's own cache
+    (the folder in the environment variable `TFHUB_CACHE_DIR`, else a temporary folder).
+
+    Args:
+        name: `"bundled"` (needs no network), `"mobilenet_v2"`, the URL of a TF2 image feature vector, or a
+            folder that holds its SavedModel.
+        image_size: Height and width in pixels, for a module that takes images of any size; 224 when not
+            given. A module with a fixed size keeps its own.
+
+    Returns:
+        The frozen backbone: float32 `[batch, image_size, image_size, 3]` in [0, 1] ->
+        float32 `[batch, feature_dim]`.
+
+    Raises:
+        UsageError: Unknown name, a folder without a SavedModel, a SavedModel that is not a TF2 feature
+            vector, or an `image_size` the module cannot take.
+        RunError: The download failed, or its cached copy is damaged.
+
+    References:
+        Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+        CVPR 2018, arXiv:1801.04381.
+    """
+    name = os.fspath(name)
+    source = _source_of(name)
+    if image_size is not None and not 1 <= image_size <= MAX_IMAGE_SIZE:
+        raise UsageError(f"image_size: expected pixels in [1, {MAX_IMAGE_SIZE}], got {image_size}")
+    # TensorFlow is imported from here on; a wrong name above is answered at once.
+    from fedlearn_edu.backbone import contract, resolve
+
+    folder = pathlib.Path(resolve.resolve_module(source, name=name))
+    layer = contract.load_layer(folder, name=name)
+    size = contract.find_image_size(layer, name=name, image_size=image_size)
+    card = folder / "MODEL_CARD.md"
+    return Backbone(
+        name=name,
+        source=source,
+        image_size=size,
+        feature_dim=contract.check_contract(layer, name=name, image_size=size),
+        fingerprint=module_fingerprint(folder),
+        num_parameters=sum(int(np.prod(v.shape)) for v in layer.weights),
+        layer=layer,
+        model_card=card.read_text(encoding="utf-8") if card.is_file() else None,
+    )
+
+
+def is_url(source: str) -> bool:
+    """Tells whether `source` has to be fetched rather than opened as a folder."""
+    return source.startswith(_URL_SCHEMES)
+
+
+def _source_of(name: str) -> str:
+    """Returns the URL or the existing folder that `name` stands for."""
+    if name in BACKBONES:
+        return BACKBONES[name]
+    if is_url(name):
+        return name
+    folder = pathlib.Path(name).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if len(folder.parts) == 1 and not name.startswith("."):
+        raise UsageError(
+            f"backbone: expected a known name, a URL or a folder, got {name!r}; "
+            f"{nearest_names(name, backbone_names())}"
+        )
+    found = "a file" if folder.exists() else "nothing there"
+    raise UsageError(f"backbone: expected a folder with a SavedModel at {name!r}, found {found}")
+
+
+def module_fingerprint(folder: str | os.PathLike) -> str:
+    """Returns the sha256 over a module's graph, variables and assets: content and names, never times."""
+    folder = pathlib.Path(folder)
+    files = [f for f in sorted(folder.rglob("*")) if f.is_file()]
+    digest = hashlib.sha256()
+    for file in files:
+        relative = file.relative_to(folder)
+        if relative.parts[0] in ("saved_model.pb", "variables", "assets"):
+            digest.update(f"{relative.as_posix()}\0{file.stat().st_size}\0".encode())
+            with open(file, "rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def check_images(images: np.ndarray) -> np.ndarray:
+    """Returns `images` if it is a uint8 array `[num_images, height, width, 3]`, else raises UsageError."""
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
+        raise UsageError(
+            "images: expected a uint8 array [num_images, height, width, 3], "
+            f"got {images.dtype} {list(images.shape)}"
+        )
+    return images
+
+
+def import_hub():
+    """Returns the modules `(tensorflow, tensorflow_hub)`, imported without their start-up noise."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*pkg_resources.*")
+        import tensorflow
+        import tensorflow_hub
+    return tensorflow, tensorflow_hub

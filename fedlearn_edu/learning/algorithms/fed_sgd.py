@@ -1,0 +1,56 @@
+"""Federated SGD: clients send one gradient, the server takes the step."""
+
+from __future__ import annotations
+
+import tensorflow_federated as tff
+
+from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
+
+
+def build_fed_sgd(
+    model: tff.learning.models.FunctionalModel,
+    *,
+    server_lr: float = 0.1,
+    server_optimizer: tff.learning.optimizers.Optimizer | None = None,
+    model_aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+) -> FederatedProcess:
+    """One gradient of the whole local dataset per client and round.
+
+    The server broadcasts the global model. Each client computes the gradient of its mean loss over all its
+    examples, at the model it received, and returns it with its number of examples. The server averages the
+    gradients by these weights and takes one step of size `server_lr`. It equals weighted FedAvg with a single
+    full-batch step of `client_lr = server_lr` on each client.
+
+    Args:
+        model: What is trained.
+        server_lr: Learning rate of the server's SGD, above 0 and at most 100.
+        server_optimizer: A TFF optimizer in place of SGD at `server_lr`.
+        model_aggregator: A TFF factory for the weighted mean of the gradients; default `MeanFactory`.
+
+    Returns:
+        A learning process; `next` has the type `(<state@SERVER, {<x, y>*}@CLIENTS> -> <state, metrics>@SERVER)`.
+
+    Raises:
+        UsageError: `server_lr` is not a finite number in its range.
+
+    References:
+        McMahan et al., Communication-efficient learning of deep networks from decentralized data, AISTATS 2017,
+        arXiv:1602.05629 (there FedSGD is the baseline of FedAvg).
+    """
+    server_sgd = tff.learning.optimizers.build_sgdm(check_learning_rate("server_lr", server_lr))
+    process = tff.learning.algorithms.build_fed_sgd(
+        model,
+        server_optimizer or server_sgd,
+        model_aggregator=model_aggregator,
+        loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
+    )
+    return FederatedProcess(
+        process,
+        model=model,
+        algorithm="fed_sgd",
+        hyperparameters={
+            "server_lr": server_lr,
+            "server_optimizer": describe_optimizer(server_optimizer),
+            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+        },
+    )

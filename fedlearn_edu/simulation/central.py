@@ -1,0 +1,90 @@
+"""The central ceiling: the same head trained on all clients' examples in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedlearn_edu.data.federated import FederatedDataset
+from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.process import check_learning_rate
+
+
+@dataclasses.dataclass(frozen=True)
+class CentralResult:
+    """A centrally trained head.
+
+    Attributes:
+        accuracy: On the pooled test examples of all clients (0 to 1).
+        loss: Mean cross-entropy on the same (nats).
+        model_weights: Trainable weights, float32 arrays.
+    """
+
+    accuracy: float
+    loss: float
+    model_weights: list[np.ndarray]
+
+
+def train_centrally(
+    model: tff.learning.models.FunctionalModel,
+    features: FederatedDataset,
+    *,
+    num_epochs: int = 15,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+) -> CentralResult:
+    """Trains the model on the pooled training examples and measures it on the pooled test examples.
+
+    This is what could be reached if the clients shared their data; a federated result is read against it. Adam with
+    a linearly falling learning rate, so that the result depends little on these settings.
+
+    Args:
+        model: The same model that is trained federated, e.g. `process.model`.
+        features: Extracted features of all clients.
+        num_epochs: Passes over the pooled examples, at least 1.
+        batch_size: Examples per step, at least 1.
+        learning_rate: Of Adam at the start; it falls to 0.
+        seed: Of the shuffles.
+
+    Returns:
+        Accuracy, loss and weights.
+
+    Raises:
+        UsageError: An argument is out of range.
+
+    References:
+        Kingma and Ba, Adam, ICLR 2015, arXiv:1412.6980.
+    """
+    check_learning_rate("learning_rate", learning_rate)
+    if num_epochs < 1 or batch_size < 1:
+        raise UsageError(f"num_epochs, batch_size: expected at least 1, got {num_epochs} and {batch_size}")
+    x, y = features.pooled("train")
+    variables = [tf.Variable(w) for w in model.initial_weights[0]]
+    steps_per_epoch = -(-len(y) // batch_size)
+    schedule = tf.keras.optimizers.schedules.PolynomialDecay(learning_rate, num_epochs * steps_per_epoch, 0.0)
+    optimizer = tf.keras.optimizers.Adam(schedule)
+    optimizer.build(variables)
+
+    @tf.function(reduce_retracing=True)
+    def train_epoch(order):
+        for start in tf.range(0, tf.size(order), batch_size):
+            rows = order[start : start + batch_size]
+            with tf.GradientTape() as tape:
+                output = model.predict_on_batch((variables, ()), tf.gather(x_all, rows), training=True)
+                loss = model.loss(output, tf.gather(y_all, rows))
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+
+    x_all, y_all = tf.constant(x), tf.constant(y)
+    rng = np.random.default_rng(seed)
+    for _ in range(num_epochs):
+        train_epoch(tf.constant(rng.permutation(len(y))))
+
+    weights = [v.numpy() for v in variables]
+    x_test, y_test = features.pooled("test")
+    logits = model.predict_on_batch((weights, ()), x_test, training=False)
+    accuracy = float(np.mean(np.argmax(logits, axis=1) == y_test))
+    return CentralResult(accuracy, float(model.loss(logits, y_test)), weights)

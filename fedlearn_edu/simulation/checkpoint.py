@@ -1,0 +1,113 @@
+"""Checkpoints of a run: TFF's program state manager for the server state, one file for the history."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import json
+import os
+import pathlib
+import shutil
+
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.simulation.history import History, replace_file
+
+_STATE_PREFIX = "round_"
+_KEPT_STATES = 2
+
+
+class Checkpoints:
+    """Saves a run after every round so that it can go on exactly where it was, whatever ended it.
+
+    The history of round t is written first, the server state of round t second, each in one atomic step. A run that
+    is killed in between has a history that is one round ahead of its state, and loading drops that round.
+
+    Args:
+        directory: Folder of one run's checkpoints; created if missing.
+        settings: The run's settings. A folder that holds another run's checkpoint is refused.
+
+    Raises:
+        UsageError: The folder cannot be written, or holds a checkpoint of a run with other settings.
+    """
+
+    def __init__(self, directory: str | os.PathLike, settings: dict):
+        self._directory = pathlib.Path(directory)
+        self._settings = json.loads(json.dumps(settings))  # as it will be read back
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._check_settings()
+            for leftover in self._directory.glob(f"{_STATE_PREFIX}*_temp*"):
+                shutil.rmtree(leftover)
+            self._states = tff.program.FileProgramStateManager(
+                self._directory, prefix=_STATE_PREFIX, keep_total=_KEPT_STATES, keep_first=False
+            )
+            settings_text = json.dumps(self._settings, indent=2)
+            replace_file(self._directory / "settings.json", lambda file: file.write(settings_text.encode()))
+        except OSError as error:
+            raise UsageError(
+                f"checkpoint_dir: expected a folder that can be written, got {directory} ({error.strerror})"
+            ) from None
+
+    def _check_settings(self) -> None:
+        try:
+            found = json.loads((self._directory / "settings.json").read_text())
+        except FileNotFoundError:
+            return
+        except ValueError:
+            raise UsageError(
+                f"checkpoint_dir: {self._directory}/settings.json is not readable as JSON; choose another folder"
+            ) from None
+        for name in sorted(self._settings.keys() | found.keys()):
+            here, there = self._settings.get(name), found.get(name)
+            if here != there:
+                raise UsageError(
+                    f"checkpoint_dir: {self._directory} holds the checkpoint of another run ({name} was {there!r}, is "
+                    f"now {here!r}); choose another folder or the same settings"
+                )
+
+    @property
+    def exist(self) -> bool:
+        """Whether there is a saved round to resume from."""
+        return bool(_run(self._states.get_versions()))
+
+    def clear(self) -> None:
+        """Removes all saved rounds."""
+        _run(self._states.remove_all())
+
+    def save(self, state, history: History) -> None:
+        """Saves the server state and the history after `history.num_rounds` rounds.
+
+        Raises:
+            RunError: The disk is full or the folder has become unwritable; what was saved before stays valid.
+        """
+        leaves = tf.nest.flatten(state)
+        try:
+            history.save(self._directory)
+            _run(self._states.save(leaves, history.num_rounds))
+        except (OSError, tf.errors.OpError) as error:
+            raise RunError(
+                f"checkpoint of round {history.num_rounds} cannot be written to {self._directory}: "
+                f"{getattr(error, 'strerror', None) or getattr(error, 'message', error)}; free some space, then resume"
+            ) from None
+
+    def load(self, structure) -> tuple[object, History]:
+        """Returns the newest server state and the history up to that round.
+
+        Args:
+            structure: A server state of the same process, e.g. `process.initialize()`, that gives the structure.
+        """
+        round_num = _run(self._states.get_versions())[-1]
+        leaves = _run(self._states.load(round_num, tf.nest.flatten(structure)))
+        history = History.load(self._directory)
+        history.truncate(round_num)
+        history.status = "running"
+        return tf.nest.pack_sequence_as(structure, list(leaves)), history
+
+
+def _run(coroutine):
+    """Runs a coroutine to its end, also where an event loop is running already (a notebook)."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()

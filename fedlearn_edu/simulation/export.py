@@ -1,0 +1,86 @@
+"""The trained global model as one SavedModel that classifies images and needs nothing of this package."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedlearn_edu.backbone.hub import Backbone
+from fedlearn_edu.errors import UsageError
+
+
+class _Classifier(tf.Module):
+    """Backbone and trained head behind one call on images."""
+
+    def __init__(self, backbone, model, weights, class_names):
+        super().__init__()
+        self.backbone_layer = backbone.layer  # tracked, so that its variables are saved
+        self.head = [tf.Variable(w, trainable=False) for w in weights]
+        self.class_names = tf.Variable(list(class_names), trainable=False)
+        features_of = backbone.serving_fn()
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
+        def classify(images):
+            logits = model.predict_on_batch((self.head, ()), features_of(images), training=False)
+            probabilities = tf.nn.softmax(logits)
+            names = tf.gather(self.class_names, tf.argmax(probabilities, axis=1))
+            return {"probabilities": probabilities, "class_name": names}
+
+        self.classify = classify
+
+
+def export_model(
+    directory: str | os.PathLike,
+    *,
+    backbone: Backbone,
+    model: tff.learning.models.FunctionalModel,
+    model_weights: Sequence[np.ndarray],
+    class_names: Sequence[str],
+) -> pathlib.Path:
+    """Writes backbone, preprocessing and trained head as one TF2 SavedModel.
+
+    ```python
+    classifier = tf.saved_model.load(directory)  # TensorFlow alone is enough
+    classifier.classify(images)["class_name"]    # images: uint8 [batch, height, width, 3], any size
+    ```
+
+    Args:
+        directory: Replaced if it is an export made before; any other folder with content is refused.
+        backbone: The backbone whose features the head was trained on.
+        model: The functional model of the head.
+        model_weights: Its trained weights, e.g. `history.model_weights`.
+        class_names: One name per label.
+
+    Returns:
+        The directory.
+
+    Shapes:
+        `classify(images)` returns `probabilities` float32 `[batch, num_classes]` and `class_name` string `[batch]`.
+
+    Raises:
+        UsageError: `directory` has other content, or cannot be written.
+    """
+    directory = pathlib.Path(directory)
+    if directory.exists() and any(directory.iterdir()) and not (directory / "saved_model.pb").exists():
+        raise UsageError(f"directory: {directory} holds something that is no exported model; choose another one")
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    module = _Classifier(backbone, model, model_weights, class_names)
+    try:
+        tf.saved_model.save(module, str(temporary), signatures=module.classify)
+        description = {"backbone": backbone.source, "input": "uint8 RGB images", "class_names": list(class_names)}
+        (temporary / "model.json").write_text(json.dumps(description, indent=2))
+        if directory.exists():
+            shutil.rmtree(directory)
+        os.replace(temporary, directory)
+    except OSError as error:
+        raise UsageError(f"directory: {directory} cannot be written ({error.strerror})") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return directory

@@ -1,0 +1,143 @@
+"""History: what was measured in every round, as tidy tables, and the model at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedlearn_edu.errors import UsageError
+
+GLOBAL = "global"
+_COLUMNS = ["round_num", "client_id", "metric", "value"]
+
+
+@dataclasses.dataclass
+class History:
+    """The record of a federated run.
+
+    Attributes:
+        settings: How the run was set up (algorithm, learning rates, seed, cohort size, ...).
+        rows: One `(round_num, client_id, metric, value)` per measurement, in the order they were made.
+            `round_num` is 0 before training; `client_id` is `"global"` for the whole. Metrics: `accuracy` and
+            `loss` on test examples (global and per client); `train_accuracy` and `train_loss` of the cohort during
+            local training, `broadcast_bytes_total` and `upload_bytes_total` of the round (global);
+            `in_cohort` = 1 for a client that trained in the round.
+        status: `"running"`, `"stopped"` (by the user, everything so far is valid) or `"finished"`.
+        model_weights: Trainable weights of the global model after the last round, float32 arrays.
+        central_accuracy: Accuracy of the same head trained on pooled features, if someone has set it (see
+            `train_centrally`); plots draw it as the ceiling.
+        seconds: Wall time of the rounds run in this process; not part of `rows`, since it never repeats.
+    """
+
+    settings: dict[str, Any]
+    rows: list[tuple[int, str, str, float]] = dataclasses.field(default_factory=list)
+    status: str = "running"
+    model_weights: list[np.ndarray] = dataclasses.field(default_factory=list)
+    central_accuracy: float | None = None
+    seconds: float = 0.0
+
+    def add(self, round_num: int, client_id: str, **metrics: float) -> None:
+        """Appends one row per metric."""
+        self.rows.extend((round_num, client_id, name, value) for name, value in metrics.items())
+
+    @property
+    def num_rounds(self) -> int:
+        """Rounds completed; 0 before training."""
+        return max((row[0] for row in self.rows), default=0)
+
+    @property
+    def global_accuracy(self) -> float:
+        """Accuracy of the global model over all clients' test examples after the last round (0 to 1)."""
+        return float(self.global_metrics()["accuracy"].iloc[-1])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Returns everything as a tidy table with the columns round_num, client_id, metric, value."""
+        return pd.DataFrame(self.rows, columns=_COLUMNS)
+
+    def global_metrics(self) -> pd.DataFrame:
+        """Returns one row per round (index `round_num`, from 0) and one column per global metric."""
+        rows = [row for row in self.rows if row[1] == GLOBAL]
+        frame = pd.DataFrame(rows, columns=_COLUMNS)
+        return frame.pivot(index="round_num", columns="metric", values="value").rename_axis(columns=None)
+
+    def client_metric(self, metric: str = "accuracy") -> pd.DataFrame:
+        """Returns one row per client (index `client_id`) and one column per round (from 0).
+
+        Args:
+            metric: `"accuracy"`, `"loss"` or `"in_cohort"` (missing means: not in the cohort).
+        """
+        rows = [row for row in self.rows if row[1] != GLOBAL and row[2] == metric]
+        frame = pd.DataFrame(rows, columns=_COLUMNS)
+        return frame.pivot(index="client_id", columns="round_num", values="value")
+
+    def client_table(self) -> pd.DataFrame:
+        """Returns the final accuracy, its gain over round 0, and rounds trained, per client; worst first."""
+        accuracy = self.client_metric("accuracy")
+        cohorts = self.client_metric("in_cohort")
+        table = pd.DataFrame({"accuracy": accuracy.iloc[:, -1], "gain": accuracy.iloc[:, -1] - accuracy.iloc[:, 0]})
+        table["rounds_trained"] = cohorts.count(axis=1).reindex(table.index, fill_value=0).astype(int)
+        return table.sort_values(["accuracy", "rounds_trained"], kind="stable")
+
+    def truncate(self, num_rounds: int) -> None:
+        """Forgets every round after `num_rounds`."""
+        self.rows = [row for row in self.rows if row[0] <= num_rounds]
+
+    def save(self, directory: str | os.PathLike) -> None:
+        """Writes `history.csv`, `history.json` (settings, status) and `weights.npz`; each appears whole or not.
+
+        Args:
+            directory: Created if missing.
+        """
+        directory = pathlib.Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        info = {
+            "settings": self.settings,
+            "status": self.status,
+            "central_accuracy": self.central_accuracy,
+            "seconds": self.seconds,
+        }
+        replace_file(directory / "weights.npz", lambda file: np.savez(file, *self.model_weights))
+        replace_file(directory / "history.json", lambda file: file.write(json.dumps(info, indent=2).encode()))
+        replace_file(directory / "history.csv", lambda file: self.to_frame().to_csv(file, index=False))
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike) -> History:
+        """Reads what `save` wrote.
+
+        Raises:
+            UsageError: `directory` holds no saved history.
+        """
+        directory = pathlib.Path(directory)
+        try:
+            info = json.loads((directory / "history.json").read_text())
+            # round_trip: the numbers must come back as they were, bit for bit
+            frame = pd.read_csv(
+                directory / "history.csv",
+                dtype={"client_id": str, "metric": str},
+                float_precision="round_trip",
+                keep_default_na=False,
+                na_values={"value": [""]},
+            )
+            with np.load(directory / "weights.npz") as arrays:
+                weights = [arrays[name] for name in arrays.files]
+        except FileNotFoundError as error:
+            raise UsageError(f"directory: expected a saved history, but {error.filename} is missing") from None
+        rows = list(frame.itertuples(index=False, name=None))
+        return cls(rows=rows, model_weights=weights, **info)
+
+
+def replace_file(path: pathlib.Path, write) -> None:
+    """Calls `write(binary_file)` on a temporary file beside `path`, then moves it there in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

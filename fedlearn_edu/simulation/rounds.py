@@ -1,0 +1,200 @@
+"""run_rounds: sample a cohort, train, evaluate everyone, checkpoint; resumable bit for bit."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_federated as tff
+from tqdm.auto import tqdm
+
+from fedlearn_edu.data.federated import FederatedDataset
+from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.process import FederatedProcess
+from fedlearn_edu.simulation.checkpoint import Checkpoints
+from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.communication import measure_message_sizes
+from fedlearn_edu.simulation.evaluation import FederatedEvaluation
+from fedlearn_edu.simulation.history import GLOBAL, History
+from fedlearn_edu.simulation.runtime import start_runtime
+
+
+def run_rounds(
+    process: FederatedProcess,
+    features: FederatedDataset,
+    *,
+    num_rounds: int,
+    clients_per_round: int,
+    num_epochs: int = 1,
+    batch_size: int = 20,
+    seed: int = 0,
+    checkpoint_dir: str | os.PathLike | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> History:
+    """Runs federated rounds and returns what was measured; see `iter_rounds` for the arguments.
+
+    Ctrl-C (Jupyter's Stop) ends the run after the last complete round and returns its history with the status
+    `"stopped"`; nothing raises.
+
+    Args:
+        progress: Show a progress bar with the global accuracy.
+
+    Returns:
+        The history, with `status` `"finished"` or `"stopped"`.
+    """
+    rounds = iter_rounds(
+        process,
+        features,
+        num_rounds=num_rounds,
+        clients_per_round=clients_per_round,
+        num_epochs=num_epochs,
+        batch_size=batch_size,
+        seed=seed,
+        checkpoint_dir=checkpoint_dir,
+        resume=resume,
+    )
+    history = None
+    with tqdm(total=num_rounds, unit="round", disable=not progress) as bar:
+        try:
+            for history in rounds:
+                bar.update(history.num_rounds - bar.n)
+                bar.set_postfix(global_accuracy=f"{history.global_accuracy:.3f}")
+        except KeyboardInterrupt:
+            if history is None:
+                raise
+            history.status = "stopped"
+            print(f"Stopped after round {history.num_rounds} of {num_rounds}.", file=sys.stderr)
+    return history
+
+
+def iter_rounds(
+    process: FederatedProcess,
+    features: FederatedDataset,
+    *,
+    num_rounds: int,
+    clients_per_round: int,
+    num_epochs: int = 1,
+    batch_size: int = 20,
+    seed: int = 0,
+    checkpoint_dir: str | os.PathLike | None = None,
+    resume: bool = False,
+) -> Iterator[History]:
+    """Yields the growing history before training and after every round; whoever iterates may stop at any time.
+
+    In each round a cohort of clients is drawn (TFF's uniform sampling without replacement, from `seed` and the round
+    number), the process trains on it, and the new global model is evaluated on every client's test examples. The
+    worker gets client ids and reads the features from files. All randomness depends on `seed` and the round number
+    only, so a resumed run continues bit for bit as the uninterrupted one.
+
+    Args:
+        process: From a `build_*` function.
+        features: Extracted features, from `extract_features`.
+        num_rounds: Rounds in all, at least 1. On resuming, rounds already done count.
+        clients_per_round: Size of the cohort, from 1 to the number of clients.
+        num_epochs: Local passes over a client's examples per round, at least 1.
+        batch_size: Examples per local step, at least 1. (`build_fed_sgd` sums over all of them anyway.)
+        seed: Of cohorts and local shuffles.
+        checkpoint_dir: Folder for a checkpoint after every round; None keeps none.
+        resume: Go on from the newest checkpoint in `checkpoint_dir`, if there is one. Without it, a folder that
+            already holds rounds is refused.
+
+    Yields:
+        The same `History` object each time, one round longer.
+
+    Raises:
+        UsageError: An argument is out of its range, or `checkpoint_dir` belongs to another run.
+        RunError: The worker or the disk failed; the checkpoints written so far stay valid.
+    """
+    _check(features, num_rounds, clients_per_round, num_epochs, batch_size, resume, checkpoint_dir)
+    settings = {
+        "algorithm": process.algorithm,
+        **process.hyperparameters,
+        "clients_per_round": clients_per_round,
+        "num_epochs": num_epochs,
+        "batch_size": batch_size,
+        "seed": seed,
+        "dataset": features.name,
+        "data_fingerprint": features.fingerprint(),
+    }
+    checkpoints = Checkpoints(checkpoint_dir, settings) if checkpoint_dir else None
+    if checkpoints and checkpoints.exist and not resume:
+        raise UsageError(
+            f"checkpoint_dir: {checkpoint_dir} already holds rounds of this run; resume it or choose another folder"
+        )
+    return _rounds(process, features, num_rounds, History(settings), checkpoints)
+
+
+def _rounds(process, features, num_rounds, history, checkpoints):
+    start_runtime()
+    started = time.monotonic()
+    files = ClientFiles(features)
+    settings = history.settings
+    training = tff.simulation.compose_dataset_computation_with_learning_process(
+        files.train_computation(num_epochs=settings["num_epochs"], batch_size=settings["batch_size"]), process
+    )
+    evaluation = FederatedEvaluation(process, files.test_computation())
+    sample_cohort = tff.simulation.build_uniform_sampling_fn(features.client_ids, random_seed=settings["seed"])
+    sizes = measure_message_sizes(process)
+
+    def finish_round(round_num):
+        weights = process.get_model_weights(state)
+        history.model_weights = [np.asarray(w) for w in weights.trainable]
+        overall, per_client = evaluation(weights, features.client_ids)
+        if overall is not None:
+            history.add(round_num, GLOBAL, accuracy=overall.accuracy, loss=overall.loss)
+        for client_id, metrics in per_client.items():
+            history.add(round_num, client_id, accuracy=metrics.accuracy, loss=metrics.loss)
+        history.seconds = seconds_before + time.monotonic() - started
+        history.status = "finished" if round_num >= num_rounds else "running"
+        if checkpoints:
+            checkpoints.save(state, history)
+
+    seconds_before = 0.0
+    state = process.initialize()
+    if checkpoints and checkpoints.exist:
+        state, history = checkpoints.load(state)
+        seconds_before = history.seconds
+        history.status = "finished" if history.num_rounds >= num_rounds else "running"
+    else:
+        finish_round(0)
+    yield history
+    for round_num in range(history.num_rounds + 1, num_rounds + 1):
+        cohort = sorted(sample_cohort(round_num, settings["clients_per_round"]))
+        shuffle_seed = int(np.random.default_rng([settings["seed"], round_num]).integers(2**31))
+        output = training.next(state, [{"client_id": c, "shuffle_seed": shuffle_seed} for c in cohort])
+        state = output.state
+        train = output.metrics["client_work"]["train"]
+        history.add(
+            round_num,
+            GLOBAL,
+            train_accuracy=float(train["accuracy"]),
+            train_loss=float(train["loss"]),
+            broadcast_bytes_total=sizes.broadcast_bytes * len(cohort),
+            upload_bytes_total=sizes.upload_bytes * len(cohort),
+        )
+        for client_id in cohort:
+            history.add(round_num, client_id, in_cohort=1)
+        finish_round(round_num)
+        yield history
+
+
+def _check(features, num_rounds, clients_per_round, num_epochs, batch_size, resume, checkpoint_dir):
+    for name, value in [
+        ("num_rounds", num_rounds),
+        ("clients_per_round", clients_per_round),
+        ("num_epochs", num_epochs),
+        ("batch_size", batch_size),
+    ]:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise UsageError(f"{name}: expected a whole number of at least 1, got {value!r}")
+    if clients_per_round > features.num_clients:
+        raise UsageError(
+            f"clients_per_round: expected at most the number of clients ({features.num_clients}), "
+            f"got {clients_per_round}"
+        )
+    if resume and not checkpoint_dir:
+        raise UsageError("resume: expected a checkpoint_dir to resume from, got none")

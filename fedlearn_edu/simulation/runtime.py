@@ -1,0 +1,106 @@
+"""The runtime that executes TFF computations here: our worker process behind TFF's public context interface."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+
+import tensorflow_federated as tff
+
+from fedlearn_edu.errors import RunError
+from fedlearn_edu.simulation.worker import Worker
+
+_MAX_STARTS_PER_CALL = 3
+_LIVENESS_INTERVAL_S = 0.5
+
+_worker: Worker | None = None
+_context: RuntimeContext | None = None
+
+
+class RuntimeContext(tff.framework.SyncContext):
+    """A TFF context that can be interrupted and that notices when its worker dies.
+
+    Computations run on an event loop of their own, in a thread of their own, so a notebook's running loop is no
+    obstacle. `KeyboardInterrupt` (Ctrl-C, Jupyter's Stop) really stops the computation: the worker is ended and
+    the next call starts a fresh one. TFF retries a call whose worker died; after three starts in one call it
+    is given up with a message instead of retried for ever.
+
+    Args:
+        worker: The worker process that computes.
+    """
+
+    def __init__(self, worker: Worker):
+        self._worker = worker
+        self._renew()
+
+    def _renew(self) -> None:
+        def executor_stack(cardinalities):
+            executor = tff.framework.RemoteExecutor(self._worker.stub())
+            executor.set_cardinalities({tff.CLIENTS: 0, **cardinalities})
+            return executor
+
+        self._async_context = tff.framework.AsyncExecutionContext(
+            executor_fn=tff.framework.ResourceManagingExecutorFactory(executor_stack_fn=executor_stack),
+            compiler_fn=tff.backends.native.desugar_and_transform_to_native,
+            transform_args=tff.tensorflow.transform_args,
+            transform_result=tff.tensorflow.transform_result,
+        )
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True, name="tff-loop").start()
+
+    def invoke(self, comp, arg):
+        """Runs a computation and returns its result (TFF calls this).
+
+        Raises:
+            RunError: The worker could not be started, or ended again and again during the call.
+        """
+        starts_before = self._worker.num_starts
+        future = asyncio.run_coroutine_threadsafe(self._async_context.invoke(comp, arg), self._loop)
+        try:
+            while True:
+                try:
+                    return future.result(timeout=_LIVENESS_INTERVAL_S)
+                except concurrent.futures.TimeoutError:
+                    if future.done():
+                        raise
+                    if self._worker.num_starts - starts_before > _MAX_STARTS_PER_CALL:
+                        raise RunError(
+                            f"TFF worker ended {_MAX_STARTS_PER_CALL} times during one computation "
+                            f"(out of memory?) {self._worker.last_words()}"
+                        ) from None
+        except (KeyboardInterrupt, RunError):
+            self._abandon(future)
+            raise
+
+    def _abandon(self, future) -> None:
+        future.cancel()  # no retry ...
+        self._worker.kill()  # ... of the gRPC call that this breaks off
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._renew()
+
+
+def start_runtime() -> Worker:
+    """Makes our runtime the one that executes TFF computations in this thread; calling it again is free.
+
+    The worker process itself starts with the first computation (about 0.1 s). Every public function of this
+    package that needs TFF calls this, so that it is rarely needed by hand: do so after
+    `tff.backends.native.set_sync_local_cpp_execution_context()` or when TFF is used directly in a new thread.
+
+    Returns:
+        The worker, with `.pid` and `.stop()`.
+    """
+    global _worker, _context
+    if _context is None:
+        _worker = Worker()
+        _context = RuntimeContext(_worker)
+    # TFF keeps the current context per thread: install it in whichever thread asks.
+    if tff.framework.get_context_stack().current is not _context:
+        tff.framework.set_default_context(_context)
+    return _worker
+
+
+def stop_runtime() -> None:
+    """Ends the worker process now and frees its memory; the next computation starts a fresh one."""
+    if _worker is not None:
+        _worker.stop()
