@@ -74,7 +74,9 @@ def train_centrally(
         for start in tf.range(0, tf.size(order), batch_size):
             rows = order[start : start + batch_size]
             with tf.GradientTape() as tape:
-                output = model.predict_on_batch((variables, ()), tf.gather(x_all, rows), training=True)
+                # values, not variables: the model's tf.function would keep a trace per variable object
+                weights = [v.read_value() for v in variables]
+                output = model.predict_on_batch((weights, ()), tf.gather(x_all, rows), training=True)
                 loss = model.loss(output, tf.gather(y_all, rows))
             optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 

@@ -28,7 +28,8 @@ class _Classifier(tf.Module):
 
         @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
         def classify(images):
-            logits = model.predict_on_batch((self.head, ()), features_of(images), training=False)
+            weights = [v.read_value() for v in self.head]
+            logits = model.predict_on_batch((weights, ()), features_of(images), training=False)
             probabilities = tf.nn.softmax(logits)
             names = tf.gather(self.class_names, tf.argmax(probabilities, axis=1))
             return {"probabilities": probabilities, "class_name": names}

@@ -140,16 +140,21 @@ def _rounds(process, features, num_rounds, history, checkpoints):
     sample_cohort = tff.simulation.build_uniform_sampling_fn(features.client_ids, random_seed=settings["seed"])
     sizes = measure_message_sizes(process)
 
-    def finish_round(round_num):
+    def finish_round(round_num, cohort=(), **train_metrics):
         weights = process.get_model_weights(state)
-        history.model_weights = [np.asarray(w) for w in weights.trainable]
         overall, per_client = evaluation(weights, features.client_ids)
+        measured = History(settings)  # joined in one step, so that an interrupt never leaves half a round
         if overall is not None:
-            history.add(round_num, GLOBAL, accuracy=overall.accuracy, loss=overall.loss)
+            measured.add(round_num, GLOBAL, accuracy=overall.accuracy, loss=overall.loss)
+        measured.add(round_num, GLOBAL, **train_metrics)
+        for client_id in cohort:
+            measured.add(round_num, client_id, in_cohort=1)
         for client_id, metrics in per_client.items():
-            history.add(round_num, client_id, accuracy=metrics.accuracy, loss=metrics.loss)
+            measured.add(round_num, client_id, accuracy=metrics.accuracy, loss=metrics.loss)
+        history.model_weights = [np.asarray(w) for w in weights.trainable]
         history.seconds = seconds_before + time.monotonic() - started
         history.status = "finished" if round_num >= num_rounds else "running"
+        history.rows += measured.rows
         if checkpoints:
             checkpoints.save(state, history)
 
@@ -168,17 +173,14 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         output = training.next(state, [{"client_id": c, "shuffle_seed": shuffle_seed} for c in cohort])
         state = output.state
         train = output.metrics["client_work"]["train"]
-        history.add(
+        finish_round(
             round_num,
-            GLOBAL,
+            cohort,
             train_accuracy=float(train["accuracy"]),
             train_loss=float(train["loss"]),
             broadcast_bytes_total=sizes.broadcast_bytes * len(cohort),
             upload_bytes_total=sizes.upload_bytes * len(cohort),
         )
-        for client_id in cohort:
-            history.add(round_num, client_id, in_cohort=1)
-        finish_round(round_num)
         yield history
 
 

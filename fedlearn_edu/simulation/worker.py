@@ -118,7 +118,9 @@ class Worker:
         # The port first: a gRPC channel whose first attempt fails backs off for a whole second.
         while not _port_answers(port):
             self._check_start(deadline)
-        options = [(f"grpc.max_{kind}message_length", _MAX_MESSAGE_BYTES) for kind in ("", "receive_", "send_")]
+        # A proxy meant for the internet must not stand between us and our own worker.
+        options = [("grpc.enable_http_proxy", 0)]
+        options += [(f"grpc.max_{kind}message_length", _MAX_MESSAGE_BYTES) for kind in ("", "receive_", "send_")]
         self._stub = tff.framework.RemoteExecutorGrpcStub(grpc.insecure_channel(f"localhost:{port}", options))
         while not self._stub.is_ready:
             self._check_start(deadline)

@@ -1,0 +1,190 @@
+"""The command line: demo, lab, doctor."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import signal
+import sys
+
+import click
+from click.core import ParameterSource
+
+import fedlearn_edu
+from fedlearn_edu.errors import FedlearnError, UsageError
+
+ALGORITHMS = ("unweighted_fed_avg", "weighted_fed_avg", "fed_sgd")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(fedlearn_edu.__version__, prog_name="fedlearn-edu")
+def cli():
+    """Learn how pre-trained models and federated learning work together.
+
+    \b
+    Start here:
+      fedlearn-edu demo      federate a pre-trained model and watch every client
+      fedlearn-edu lab       open the lessons in JupyterLab
+      fedlearn-edu doctor    find out what is wrong with an installation
+    """
+
+
+@cli.command()
+@click.option(
+    "--dataset",
+    default="fashion",
+    show_default=True,
+    metavar="NAME|DIR",
+    help="Whose images: a name or a folder DIR/<class>/* or DIR/<client>/<class>/*.",
+)
+@click.option(
+    "--backbone",
+    default="bundled",
+    show_default=True,
+    metavar="bundled|mobilenet_v2|URL|DIR",
+    help="The pre-trained network, in TF-Hub format.",
+)
+@click.option(
+    "--partition",
+    default="dirichlet:0.3",
+    show_default=True,
+    metavar="SCHEME",
+    help="iid, dirichlet:C, shards:N, quantity:S or natural.",
+)
+@click.option("--num-clients", type=int, help="How many clients share the images.  [default: 50; natural: all]")
+@click.option("--clients-per-round", type=int, help="Size of the cohort.  [default: 10, or all if there are fewer]")
+@click.option("--rounds", "num_rounds", type=int, default=30, show_default=True, help="Federated rounds.")
+@click.option("--algorithm", type=click.Choice(ALGORITHMS), default=ALGORITHMS[0], show_default=True)
+@click.option(
+    "--client-lr",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Learning rate of local SGD (fed_sgd: of the server's step).",
+)
+@click.option(
+    "--num-epochs", type=int, default=1, show_default=True, help="Local passes over a client's images per round."
+)
+@click.option("--batch-size", type=int, default=20, show_default=True, help="Images per local step.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of partition, cohorts and shuffles.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="DIR",
+    help="Where results go.  [default: fedlearn-edu-run/<number>]",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in --output (default: the newest one).")
+@click.pass_context
+def demo(context, **options):
+    """Federate a pre-trained MobileNetV2 and show every client.
+
+    Splits a dataset over clients, computes frozen features once, trains a linear head by federated learning, and
+    compares it with the same head trained on everyone's data in one place (the central ceiling).
+
+    \b
+    Writes into --output:
+      history.csv    round_num, client_id ("global" for the whole), metric, value
+      summary.json   global and central accuracy, rounds, seconds, bytes
+      accuracy.png   the curve, and the accuracy of every client in every round
+      model/         the trained classifier as a TensorFlow SavedModel
+
+    \b
+    Examples:
+      fedlearn-edu demo
+      fedlearn-edu demo --partition iid --rounds 10
+      fedlearn-edu demo --dataset photos/ --partition natural --backbone mobilenet_v2
+      fedlearn-edu demo --output run1 --rounds 100      (Ctrl-C, then:)
+      fedlearn-edu demo --output run1 --rounds 100 --resume
+    """
+    from fedlearn_edu.demo import DemoOptions, run_demo
+
+    # A polite end (SIGTERM) unwinds like any exit, so that temporary files go and the worker stops.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    given = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    sys.exit(run_demo(DemoOptions(**options, explicit=frozenset(given))))
+
+
+@cli.command()
+def doctor():
+    """Check Python, platform, TensorFlow Federated, proxy, ports, and run a first computation.
+
+    Every problem comes with its cause and a one-line fix. Exit code 0 if the engine works.
+    """
+    from fedlearn_edu.doctor import run_checks
+
+    sys.exit(run_checks())
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--directory",
+    type=click.Path(path_type=pathlib.Path, file_okay=False),
+    help="Folder for your copies of the lessons.  [default: the lessons of this checkout, else ./fedlearn-edu-lessons]",
+)
+@click.argument("jupyter_args", nargs=-1, type=click.UNPROCESSED)
+def lab(directory, jupyter_args):
+    """Open JupyterLab on the first lesson.
+
+    Further arguments go to JupyterLab. Your copies of lessons are never overwritten.
+
+    \b
+    Examples:
+      fedlearn-edu lab
+      fedlearn-edu lab --directory ~/my-lessons
+      fedlearn-edu lab --no-browser --port 8899
+    """
+    lesson = find_lessons(directory)
+    command = [sys.executable, "-m", "jupyterlab", str(lesson), *jupyter_args]
+    os.execv(sys.executable, command)
+
+
+def find_lessons(directory: pathlib.Path | None) -> pathlib.Path:
+    """Returns the first lesson in `directory`, copying the lessons that are not there yet.
+
+    Without a directory, a checkout's own `notebooks/` is used as it is.
+    """
+    package = pathlib.Path(fedlearn_edu.__file__).parent
+    checkout = package.parent / "notebooks"
+    source = checkout if checkout.is_dir() else package / "notebooks"
+    if directory is None and source == checkout:
+        return first_lesson(checkout)
+    directory = directory or pathlib.Path("fedlearn-edu-lessons")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for notebook in sorted(source.glob("*.ipynb")):
+            if not (directory / notebook.name).exists():
+                shutil.copyfile(notebook, directory / notebook.name)
+    except OSError as error:
+        raise UsageError(f"--directory: {directory} cannot be written ({error.strerror})") from None
+    return first_lesson(directory)
+
+
+def first_lesson(directory: pathlib.Path) -> pathlib.Path:
+    """Returns the first lesson in a folder."""
+    lessons = sorted(directory.glob("[0-9][0-9]_*.ipynb"))
+    if not lessons:
+        raise UsageError(f"--directory: no lesson found in {directory}")
+    return lessons[0]
+
+
+def main() -> None:
+    """Runs a command; whatever goes wrong is one line on stderr, exit code 2 for usage and 1 for the run."""
+    try:
+        cli()
+    except FedlearnError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if os.environ.get("FEDLEARN_EDU_DEBUG"):
+            raise
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        click.echo(
+            f"Error: unexpected {type(error).__name__}: {first_line} (set FEDLEARN_EDU_DEBUG=1 for the traceback)",
+            err=True,
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

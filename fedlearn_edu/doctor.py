@@ -1,0 +1,190 @@
+"""What can be wrong with an installation: each check states the cause and a one-line fix, and none can hang."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+import click
+
+TFF_VERSION = "0.87.0"
+HELLO_DEADLINE_S = 90.0
+_INSTALL = "pip install uv && uv sync (in a checkout), or pip install --no-deps --require-hashes -r requirements.txt"
+# Run in a process of its own: whatever happens there, this one goes on.
+_HELLO = """
+import fedlearn_edu, numpy
+fedlearn_edu.start_runtime()
+import tensorflow_federated as tff
+double = tff.tensorflow.computation(lambda x: 2 * x, numpy.int32)
+total = tff.federated_computation(
+    lambda x: tff.federated_sum(tff.federated_map(double, x)), tff.FederatedType(numpy.int32, tff.CLIENTS)
+)
+assert total([1, 2, 3]) == 12, "a federated sum over three clients came back wrong"
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Outcome of one check: `status` is "ok", "warning" or "failed"; `fix` says what to do if it is not ok."""
+
+    status: str
+    detail: str
+    fix: str = ""
+
+
+def check_python() -> Finding:
+    version = platform.python_version()
+    if sys.version_info[:2] == (3, 11):
+        return Finding("ok", version)
+    fix = "install Python 3.11, e.g. with `uv python install 3.11`, and create the environment with it"
+    return Finding("failed", f"{version}; TFF {TFF_VERSION} is installed here for 3.11 only", fix)
+
+
+def check_platform() -> Finding:
+    system, machine = platform.system(), platform.machine()
+    libc, libc_version = platform.libc_ver()
+    detail = f"{system} {machine}, {libc or 'unknown libc'} {libc_version}".strip()
+    if (system, machine) != ("Linux", "x86_64"):
+        fix = "use WSL2 (Windows), a linux/amd64 container (macOS, ARM), or Binder"
+        return Finding("failed", f"{detail}; TFF's wheel exists for Linux x86-64 only", fix)
+    if libc == "glibc" and tuple(map(int, libc_version.split(".")[:2])) < (2, 31):
+        return Finding("failed", f"{detail}; TFF needs glibc 2.31", "use a distribution from 2020 or later")
+    return Finding("ok", detail)
+
+
+def check_tff() -> Finding:
+    try:
+        version = importlib.metadata.version("tensorflow-federated")
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("failed", "tensorflow-federated is not installed", _INSTALL)
+    if version == TFF_VERSION:
+        return Finding("ok", version)
+    cause = {
+        "0.1.0": "what plain pip picks when it cannot meet TFF's pins: a release of 2019",
+        "0.61.0": "what uv picks without our overrides",
+    }.get(version, "not the version this package is tested with")
+    return Finding("failed", f"{version} ({cause}); expected {TFF_VERSION}", _INSTALL)
+
+
+def check_tensorflow() -> Finding:
+    for name in ("tensorflow", "tensorflow-cpu"):
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if version == "2.14.1":
+            return Finding("ok", f"{name} {version}")
+        return Finding("failed", f"{name} {version}; expected 2.14.1", _INSTALL)
+    return Finding("failed", "neither tensorflow nor tensorflow-cpu is installed", _INSTALL)
+
+
+def check_typing_extensions() -> Finding:
+    version = importlib.metadata.version("typing-extensions")
+    if version.startswith("4.5."):
+        return Finding("ok", version)
+    return Finding(
+        "failed",
+        f"{version}; from 4.6 on, TFF cannot save checkpoints",
+        "pip install --no-deps typing-extensions==4.5.0",
+    )
+
+
+def check_proxy() -> Finding:
+    names = ("grpc_proxy", "https_proxy", "http_proxy", "all_proxy")
+    set_names = [n for name in names for n in (name, name.upper()) if os.environ.get(n)]
+    if not set_names:
+        return Finding("ok", "none set")
+    bypassed = {
+        host.strip()
+        for name in ("no_grpc_proxy", "no_proxy", "NO_PROXY")
+        for host in os.environ.get(name, "").split(",")
+    }
+    if "*" in bypassed or "localhost" in bypassed:
+        return Finding("ok", f"{set_names[0]} is set, localhost is excepted")
+    return Finding(
+        "warning",
+        f"{set_names[0]} is set and localhost is not excepted: plain TFF hangs (our own runtime ignores the proxy)",
+        "export no_proxy=localhost,127.0.0.1",
+    )
+
+
+def check_port() -> Finding:
+    try:
+        with socket.socket() as server, socket.socket() as client:
+            server.bind(("127.0.0.1", 0))
+            server.listen(1)
+            client.settimeout(2)
+            client.connect(server.getsockname())
+            return Finding("ok", f"127.0.0.1:{server.getsockname()[1]}")
+    except OSError as error:
+        return Finding(
+            "failed", f"127.0.0.1 cannot be reached ({error})", "allow local connections (firewall, sandbox)"
+        )
+
+
+def check_hello(deadline_s: float = HELLO_DEADLINE_S) -> Finding:
+    """Runs a federated sum in a process of its own and gives up after `deadline_s` seconds."""
+    with tempfile.TemporaryFile() as output:  # a file: a pipe would be held open by whatever hangs
+        try:
+            code = subprocess.run(
+                [sys.executable, "-c", _HELLO],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=deadline_s,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return Finding(
+                "failed",
+                f"no answer within {deadline_s:g} s",
+                "close other programs and try again; if it stays, reinstall: " + _INSTALL,
+            )
+        output.seek(0)
+        lines = output.read().decode(errors="replace").strip().splitlines()
+    if code == 0:
+        return Finding("ok", "a federated sum over three clients came back right")
+    return Finding("failed", lines[-1][:300] if lines else f"ended with code {code}", "reinstall: " + _INSTALL)
+
+
+CHECKS: dict[str, Callable[[], Finding]] = {
+    "Python": check_python,
+    "Platform": check_platform,
+    "TensorFlow Federated": check_tff,
+    "TensorFlow": check_tensorflow,
+    "typing-extensions": check_typing_extensions,
+    "Proxy": check_proxy,
+    "Local port": check_port,
+    "First computation": check_hello,
+}
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red")}
+
+
+def run_checks() -> int:
+    """Runs every check, printing as it goes.
+
+    Returns:
+        Exit code: 0 if none failed, else 1.
+    """
+    failed = 0
+    for name, check in CHECKS.items():
+        if check is check_hello and failed:
+            click.echo(f"  - {name}: not tried, mend the above first")
+            continue
+        try:
+            finding = check()
+        except Exception as error:  # a check that breaks must not hide the others
+            finding = Finding("failed", f"{type(error).__name__}: {error}", _INSTALL)
+        mark, colour = _MARKS[finding.status]
+        click.echo(f"  {click.style(mark, fg=colour)} {name}: {finding.detail}")
+        if finding.fix and finding.status != "ok":
+            click.echo(f"      fix: {finding.fix}")
+        failed += finding.status == "failed"
+    click.echo("Everything works." if not failed else f"{failed} problem{'s' if failed > 1 else ''} found.")
+    return 1 if failed else 0
