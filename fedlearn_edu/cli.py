@@ -7,14 +7,17 @@ import pathlib
 import shutil
 import signal
 import sys
+import warnings
 
 import click
 from click.core import ParameterSource
 
 import fedlearn_edu
+from fedlearn_edu.demo import DemoOptions, run_demo
 from fedlearn_edu.errors import FedlearnError, UsageError
 
 ALGORITHMS = ("unweighted_fed_avg", "weighted_fed_avg", "fed_sgd")
+_DEFAULTS = DemoOptions()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -33,41 +36,47 @@ def cli():
 @cli.command()
 @click.option(
     "--dataset",
-    default="fashion",
+    default=_DEFAULTS.dataset,
     show_default=True,
     metavar="NAME|DIR",
     help="Whose images: a name or a folder DIR/<class>/* or DIR/<client>/<class>/*.",
 )
 @click.option(
     "--backbone",
-    default="bundled",
+    default=_DEFAULTS.backbone,
     show_default=True,
     metavar="bundled|mobilenet_v2|URL|DIR",
     help="The pre-trained network, in TF-Hub format.",
 )
 @click.option(
     "--partition",
-    default="dirichlet:0.3",
+    default=_DEFAULTS.partition,
     show_default=True,
     metavar="SCHEME",
     help="iid, dirichlet:C, shards:N, quantity:S or natural.",
 )
 @click.option("--num-clients", type=int, help="How many clients share the images.  [default: 50; natural: all]")
-@click.option("--clients-per-round", type=int, help="Size of the cohort.  [default: 10, or all if there are fewer]")
-@click.option("--rounds", "num_rounds", type=int, default=30, show_default=True, help="Federated rounds.")
-@click.option("--algorithm", type=click.Choice(ALGORITHMS), default=ALGORITHMS[0], show_default=True)
+@click.option("--clients-per-round", type=int, help="Size of the cohort.  [default: 20, or all if there are fewer]")
+@click.option(
+    "--rounds", "num_rounds", type=int, default=_DEFAULTS.num_rounds, show_default=True, help="Federated rounds."
+)
+@click.option("--algorithm", type=click.Choice(ALGORITHMS), default=_DEFAULTS.algorithm, show_default=True)
 @click.option(
     "--client-lr",
     type=float,
-    default=0.05,
+    default=_DEFAULTS.client_lr,
     show_default=True,
     help="Learning rate of local SGD (fed_sgd: of the server's step).",
 )
 @click.option(
-    "--num-epochs", type=int, default=1, show_default=True, help="Local passes over a client's images per round."
+    "--num-epochs",
+    type=int,
+    default=_DEFAULTS.num_epochs,
+    show_default=True,
+    help="Local passes over a client's images per round.",
 )
-@click.option("--batch-size", type=int, default=20, show_default=True, help="Images per local step.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of partition, cohorts and shuffles.")
+@click.option("--batch-size", type=int, default=_DEFAULTS.batch_size, show_default=True, help="Images per local step.")
+@click.option("--seed", type=int, default=_DEFAULTS.seed, show_default=True, help="Of partition, cohorts and shuffles.")
 @click.option(
     "--output",
     type=click.Path(path_type=pathlib.Path),
@@ -97,8 +106,6 @@ def demo(context, **options):
       fedlearn-edu demo --output run1 --rounds 100      (Ctrl-C, then:)
       fedlearn-edu demo --output run1 --rounds 100 --resume
     """
-    from fedlearn_edu.demo import DemoOptions, run_demo
-
     # A polite end (SIGTERM) unwinds like any exit, so that temporary files go and the worker stops.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     given = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
@@ -170,6 +177,7 @@ def first_lesson(directory: pathlib.Path) -> pathlib.Path:
 
 def main() -> None:
     """Runs a command; whatever goes wrong is one line on stderr, exit code 2 for usage and 1 for the run."""
+    warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
     try:
         cli()
     except FedlearnError as error:

@@ -29,10 +29,10 @@ class DemoOptions:
     partition: str = "dirichlet:0.3"
     num_clients: int | None = None
     clients_per_round: int | None = None
-    num_rounds: int = 30
+    num_rounds: int = 40
     algorithm: str = "unweighted_fed_avg"
-    client_lr: float = 0.05
-    num_epochs: int = 1
+    client_lr: float = 0.1
+    num_epochs: int = 5
     batch_size: int = 20
     seed: int = 0
     output: pathlib.Path | None = None
@@ -117,7 +117,7 @@ def _prepare(options: DemoOptions) -> _Experiment:
     dataset = fl.load_dataset(options.dataset)
     num_clients = options.num_clients or (None if natural else 50)
     clients = fl.partition(dataset, scheme, num_clients=num_clients, seed=options.seed)
-    clients_per_round = options.clients_per_round or min(10, clients.num_clients)
+    clients_per_round = options.clients_per_round or min(20, clients.num_clients)
     if clients_per_round > clients.num_clients:
         raise UsageError(
             f"--clients-per-round: expected at most the number of clients ({clients.num_clients}), "

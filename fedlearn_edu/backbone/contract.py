@@ -21,8 +21,7 @@ def load_layer(folder: pathlib.Path, *, name: str):
     tf, hub = import_hub()
     if not (folder / "saved_model.pb").is_file():
         raise UsageError(
-            f"backbone: {_EXPECTED} with a saved_model.pb in {str(folder)!r}, found none"
-            + _holds_hint(folder)
+            f"backbone: {_EXPECTED} with a saved_model.pb in {str(folder)!r}, found none" + _holds_hint(folder)
         )
     if (folder / "tfhub_module.pb").exists():
         raise _refusal(name, "a module in the old TF1 Hub format")
@@ -60,7 +59,8 @@ def _input_shape(module) -> tuple[int | None, ...] | None:
     tf, _ = import_hub()
     signatures = getattr(module, "signatures", {})
     functions = [signatures[key] for key in ("serving_default", "default") if key in signatures]
-    functions += list(getattr(getattr(module, "__call__", None), "concrete_functions", []))
+    call = module.__call__ if callable(module) else None  # a restored tf.function knows its graphs
+    functions += getattr(call, "concrete_functions", [])
     for function in functions:
         specs = tf.nest.flatten(function.structured_input_signature)
         images = [s for s in specs if isinstance(s, tf.TensorSpec) and s.dtype == tf.float32 and s.shape.rank]

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ DEFAULT_IMAGE_SIZE = 224
 MAX_IMAGE_SIZE = 2048
 # Part of the feature cache's key: raise it whenever `Backbone.preprocess` changes its output.
 PREPROCESSING_VERSION = 1
-_URL_SCHEMES = ("http://", "https://", "gs://")
+_URL_SCHEMES = ("http://", "https://")
 
 
 def backbone_names() -> list[str]:
@@ -92,12 +92,19 @@ class Backbone:
             scaled = tf.clip_by_value(resized, 0.0, 1.0)
         return tf.ensure_shape(scaled, [None, *size, 3])
 
-    def features(self, images: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+    def features(
+        self,
+        images: np.ndarray,
+        *,
+        batch_size: int | None = None,
+        on_batch: Callable[[int], object] = lambda num_images: None,
+    ) -> np.ndarray:
         """Computes the feature vector of every image; nothing is cached (`extract_features` does that).
 
         Args:
             images: uint8, all of one size.
             batch_size: Images per call of the network, at least 1; it changes speed and memory, not results.
+            on_batch: Called with the number of images after each batch, e.g. a progress bar's `update`.
 
         Returns:
             float32 features.
@@ -109,6 +116,7 @@ class Backbone:
             UsageError: `images` is no uint8 array of that shape, or `batch_size` is below 1.
         """
         images = check_images(images)
+        batch_size = default_batch_size(self.image_size) if batch_size is None else batch_size
         if batch_size < 1:
             raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
         features = np.empty([len(images), self.feature_dim], np.float32)
@@ -117,6 +125,7 @@ class Backbone:
             for start in range(0, len(images), batch_size):
                 batch = images[start : start + batch_size]
                 features[start : start + len(batch)] = forward(batch)
+                on_batch(len(batch))
         return features
 
     def forward_fn(self, height: int, width: int):
@@ -187,6 +196,20 @@ def load_backbone(name: str | os.PathLike = "bundled", *, image_size: int | None
     )
 
 
+def default_batch_size(image_size: int) -> int:
+    """Returns how many images to give the network at once, a power of two from 1 to 64.
+
+    Small on purpose: activations that stay below the C library's largest reusable block (32 MB) are not
+    handed back to the system and zeroed again between two layers. At 224 pixels 4 images at a time were
+    seen to be 1.5 to 2 times as quick as 32.
+
+    Example:
+        >>> default_batch_size(64), default_batch_size(224)
+        (64, 4)
+    """
+    return 2 ** int(np.clip(np.round(np.log2(64 * (64 / image_size) ** 2)), 0, 6))
+
+
 def is_url(source: str) -> bool:
     """Tells whether `source` has to be fetched rather than opened as a folder."""
     return source.startswith(_URL_SCHEMES)
@@ -203,8 +226,7 @@ def _source_of(name: str) -> str:
         return str(folder)
     if len(folder.parts) == 1 and not name.startswith("."):
         raise UsageError(
-            f"backbone: expected a known name, a URL or a folder, got {name!r}; "
-            f"{nearest_names(name, backbone_names())}"
+            f"backbone: expected a known name, a URL or a folder, got {name!r}; {nearest_names(name, backbone_names())}"
         )
     found = "a file" if folder.exists() else "nothing there"
     raise UsageError(f"backbone: expected a folder with a SavedModel at {name!r}, found {found}")
@@ -230,17 +252,14 @@ def check_images(images: np.ndarray) -> np.ndarray:
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
         raise UsageError(
-            "images: expected a uint8 array [num_images, height, width, 3], "
-            f"got {images.dtype} {list(images.shape)}"
+            f"images: expected a uint8 array [num_images, height, width, 3], got {images.dtype} {list(images.shape)}"
         )
     return images
 
 
 def import_hub():
-    """Returns the modules `(tensorflow, tensorflow_hub)`, imported without their start-up noise."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*pkg_resources.*")
-        import tensorflow
-        import tensorflow_hub
+    """Returns the modules `(tensorflow, tensorflow_hub)`: imported at first use, it takes seconds."""
+    import tensorflow
+    import tensorflow_hub
+
     return tensorflow, tensorflow_hub

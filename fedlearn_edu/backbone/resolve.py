@@ -57,7 +57,12 @@ def resolve_module(source: str, *, name: str, stall_seconds: float = STALL_SECON
         socket.setdefaulttimeout(before)
     if "error" in outcome:
         raise _download_error(name, source, outcome["error"]) from None
-    return str(outcome["folder"])
+    folder = pathlib.Path(str(outcome["folder"]))
+    if not (folder / "saved_model.pb").is_file():
+        raise RunError(
+            f"backbone: the cached copy of {name!r} is damaged, it has no saved_model.pb; delete that folder: {folder}"
+        )
+    return str(folder)
 
 
 def _cache_folder(url: str) -> pathlib.Path:
@@ -76,9 +81,7 @@ def _watch(thread: threading.Thread, folder: pathlib.Path, stall_seconds: float)
             if not thread.is_alive():
                 return True
             # tensorflow-hub unpacks into <folder>.<id>.tmp, whichever process is doing the download.
-            size = sum(
-                _size(f) for part in folder.parent.glob(folder.name + ".*.tmp") for f in part.rglob("*")
-            )
+            size = sum(_size(f) for part in folder.parent.glob(folder.name + ".*.tmp") for f in part.rglob("*"))
             if size > received:
                 bar = bar or tqdm(desc="download backbone", unit="B", unit_scale=True, leave=False)
                 bar.update(size - received)

@@ -57,16 +57,12 @@ class FederatedDataset:
 
     def __post_init__(self):
         if len(self.examples) != len(self.labels):
-            raise UsageError(
-                f"labels: expected one per example ({len(self.examples)}), got {len(self.labels)}"
-            )
+            raise UsageError(f"labels: expected one per example ({len(self.examples)}), got {len(self.labels)}")
         if not self.clients:
             raise UsageError("clients: expected at least one client, got none")
         for client_id, split in self.clients.items():
             if not client_id or "/" in client_id or "\0" in client_id or client_id in (".", ".."):
-                raise UsageError(
-                    f"client_id: expected a name without '/', usable as a file name, got {client_id!r}"
-                )
+                raise UsageError(f"client_id: expected a name without '/', usable as a file name, got {client_id!r}")
             if len(split.train) == 0:
                 raise UsageError(f"clients: {client_id!r} has no training example; leave it out or merge it")
         held = np.concatenate([split.all for split in self.clients.values()])
@@ -127,9 +123,7 @@ class FederatedDataset:
             DataFrame with one row per client (index `client_id`) and one column per class name.
         """
         counts = [np.bincount(self.labels[c.all], minlength=self.num_classes) for c in self.clients.values()]
-        return pd.DataFrame(
-            counts, index=pd.Index(self.client_ids, name="client_id"), columns=list(self.class_names)
-        )
+        return pd.DataFrame(counts, index=pd.Index(self.client_ids, name="client_id"), columns=list(self.class_names))
 
     def summary(self) -> pd.DataFrame:
         """Returns one row per client: `num_train`, `num_test`, `num_classes`, `top_class_share` (0 to 1)."""

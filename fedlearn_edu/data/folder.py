@@ -55,27 +55,9 @@ def load_folder(folder: str | os.PathLike, *, image_size: int = 224, on_broken: 
     folder = pathlib.Path(folder).expanduser()
     tree = _scan(folder)
     depth = _layout(folder, tree)
-    rows = {top: _Row() for top in sorted({parts[0] for parts in tree.folders if len(parts) == 1})}
-    if any(len(parts) == 1 for parts, _ in tree.ignored):
-        rows[_TOP] = _Row()
-    for parts, why in tree.ignored:
-        rows[parts[0] if len(parts) > 1 else _TOP].ignored_files.append(f"{os.path.join(*parts)} ({why})")
-
-    images = allocate_images(len(tree.images), image_size=image_size)
-    held = []  # (owner, class) of each image read
-    for parts in tqdm(tree.images, desc=f"reading {folder.name}", unit="image", delay=1):
-        row = rows[parts[0]]
-        try:
-            decoded = decode_image(folder.joinpath(*parts), image_size=image_size)
-        except UnreadableImageError as error:
-            row.broken_files.append(f"{os.path.join(*parts)} ({error})")
-            continue
-        images[len(held)] = decoded.pixels
-        held.append((parts[0], parts[-2]))
-        row.classes.add(parts[-2])
-        row.num_images += 1
-        row.resized += decoded.resized
-        row.converted.update(decoded.conversions)
+    has_clients = depth == 3
+    rows = _empty_rows(tree, "client" if has_clients else "class")
+    images, read = _read(folder, tree, rows, image_size)
 
     broken = [text for row in rows.values() for text in row.broken_files]
     if broken and on_broken == "refuse":
@@ -83,25 +65,24 @@ def load_folder(folder: str | os.PathLike, *, image_size: int = 224, on_broken: 
             f"folder: {len(broken)} of {len(tree.images)} images in {str(folder)!r} cannot be read, first {broken[0]}; "
             "repair or remove them, or leave them out with on_broken='skip'"
         )
-    if not held:
+    if not read:
         raise UsageError(f"folder: none of the {len(tree.images)} images in {str(folder)!r} can be read")
-    class_names = sorted({name for _, name in held})
+    class_names = sorted({parts[-2] for parts in read})
     if len(class_names) < 2:
         raise UsageError(
             f"folder: expected at least two classes in {str(folder)!r}, got only {class_names[0]!r}; {_LAYOUTS}"
         )
-    has_clients = depth == 3
     left_out = {parts[-1] for parts in tree.folders if len(parts) == depth - 1} - set(class_names)
-    _warn(folder, rows, broken, sorted(left_out), has_clients)
+    _warn(folder, rows, broken, sorted(left_out))
     number = {name: i for i, name in enumerate(class_names)}
     return ImageDataset(
         name=folder.resolve().name,
-        images=images[: len(held)],
-        labels=np.array([number[name] for _, name in held], np.int32),
+        images=images,
+        labels=np.array([number[parts[-2]] for parts in read], np.int32),
         class_names=tuple(class_names),
-        natural_client_ids=np.array([owner for owner, _ in held]) if has_clients else None,
+        natural_client_ids=np.array([parts[0] for parts in read]) if has_clients else None,
         report=pd.DataFrame(
-            [row.cells(has_clients and top != _TOP) for top, row in rows.items()],
+            [row.cells() for row in rows.values()],
             index=pd.Index(rows, name="client_id" if has_clients else "class_name"),
         ),
     )
@@ -177,8 +158,9 @@ def _layout(folder: pathlib.Path, tree: _Tree) -> int:
 
 @dataclasses.dataclass
 class _Row:
-    """What was met in one top folder."""
+    """What was met in one top folder: a "client", a "class", or (for what is ignored in DIR itself) the "top"."""
 
+    kind: str
     num_images: int = 0
     resized: int = 0
     classes: set[str] = dataclasses.field(default_factory=set)
@@ -186,14 +168,18 @@ class _Row:
     broken_files: list[str] = dataclasses.field(default_factory=list)
     ignored_files: list[str] = dataclasses.field(default_factory=list)
 
-    def cells(self, is_client: bool) -> dict:
-        remarks = []
-        if self.num_images == 0 and self.converted is not None:
-            remarks.append("no image")
-        if is_client and len(self.classes) == 1:
-            remarks.append("one class only")
+    @property
+    def warnings(self) -> list[str]:
+        found = []
+        if self.num_images == 0 and self.kind != "top":
+            found.append("no image")
+        if len(self.classes) == 1 and self.kind == "client":
+            found.append("one class only")
         if dark := self.converted["dark 16-bit"]:
-            remarks.append(f"{dark} 16-bit images use less than 1/16 of their range and look nearly black")
+            found.append(f"{dark} 16-bit images use less than 1/16 of their range and look nearly black")
+        return found
+
+    def cells(self) -> dict:
         return {
             "num_images": self.num_images,
             "num_classes": len(self.classes),
@@ -201,7 +187,55 @@ class _Row:
             "resized": self.resized,
             "ignored": len(self.ignored_files),
             "converted": ", ".join(f"{kind}: {count}" for kind, count in sorted(self.converted.items())),
-            "warnings": "; ".join(remarks),
+            "warnings": "; ".join(self.warnings),
             "broken_files": tuple(self.broken_files),
             "ignored_files": tuple(self.ignored_files),
         }
+
+
+def _empty_rows(tree: _Tree, kind: str) -> dict[str, _Row]:
+    """Returns one row per top folder, with what was ignored in it."""
+    rows = {parts[0]: _Row(kind) for parts in tree.folders if len(parts) == 1}
+    if any(len(parts) == 1 for parts, _ in tree.ignored):
+        rows[_TOP] = _Row("top")
+    for parts, why in tree.ignored:
+        rows[parts[0] if len(parts) > 1 else _TOP].ignored_files.append(f"{os.path.join(*parts)} ({why})")
+    return rows
+
+
+def _read(
+    folder: pathlib.Path, tree: _Tree, rows: dict[str, _Row], image_size: int
+) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    """Returns the images that can be read and where each lies, and counts everything in `rows`."""
+    images = allocate_images(len(tree.images), image_size=image_size)
+    read = []
+    for parts in tqdm(tree.images, desc=f"reading {folder.name}", unit="image", delay=1):
+        row = rows[parts[0]]
+        try:
+            decoded = decode_image(folder.joinpath(*parts), image_size=image_size)
+        except UnreadableImageError as error:
+            row.broken_files.append(f"{os.path.join(*parts)} ({error})")
+            continue
+        images[len(read)] = decoded.pixels
+        read.append(parts)
+        row.classes.add(parts[-2])
+        row.num_images += 1
+        row.resized += decoded.resized
+        row.converted.update(decoded.conversions)
+    return images[: len(read)], read
+
+
+def _warn(folder: pathlib.Path, rows: dict[str, _Row], broken: list[str], left_out: list[str]) -> None:
+    """Warns in one line of what a reader of the result would not expect; the report has the rest."""
+    remarks = []
+    if broken:
+        remarks.append(f"{len(broken)} broken images left out, first {broken[0]}")
+    if left_out:
+        remarks.append(f"classes without an image left out: {', '.join(left_out)}")
+    for top, row in rows.items():
+        remarks += [f"{row.kind} {top!r}: {text}" for text in row.warnings]
+    if remarks:
+        more = f"; and {len(remarks) - 5} more" if len(remarks) > 5 else ""
+        warnings.warn(
+            f"folder {folder.name!r}: {'; '.join(remarks[:5])}{more} (see the report of the dataset)", stacklevel=3
+        )

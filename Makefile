@@ -1,0 +1,22 @@
+# Short names for what README and CONTRIBUTING tell; nothing here does more than they say.
+.PHONY: demo test lint lock benchmarks pictures
+
+demo:
+	uv run fedlearn-edu demo
+
+test:
+	uv run pytest
+
+lint:
+	uv run ruff check --fix .
+	uv run ruff format .
+
+# After a change of dependencies: resolve, fix every version, export the committed lock.
+lock:
+	uv run --no-sync python tools/lock.py
+
+benchmarks:
+	for script in benchmarks/*.py; do uv run python $$script; done
+
+pictures:
+	uv run python docs/make_pictures.py

@@ -1,0 +1,97 @@
+"""The text of a published backbone's MODEL_CARD.md, and the table of measured figures inside it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from fedlearn_edu.backbone.cache import write_atomically
+
+_TABLE_START = "<!-- probe table: written by `python -m fedlearn_edu.backbone.probe --card` -->"
+_TABLE_END = "<!-- end of probe table -->"
+
+_CARD = """\
+# Model card: a small MobileNetV2 for lessons on federated learning
+
+An image feature vector in TF-Hub's TF2 format: float32 images `[batch, {image_size}, {image_size}, 3]` in [0, 1] ->
+float32 features `[batch, 1280]`. MobileNetV2 (arXiv:1801.04381) of width {alpha}, its ReLU6 features pooled and
+standardised per dimension. It is meant for classrooms: small, quick on a CPU, usable with no network.
+
+## Data
+Only unlabelled, public images that this package does not use as private data:
+- {num_fashion:,} images drawn (seed {seed}) from Fashion-MNIST's *training* images. None of its labels was read,
+  and none of its 10,000 *test* images, which the package bundles as the clients' private data, was seen in training or
+  used to choose anything. Features made for Fashion's training images suit its test images: a result on the bundled
+  data is therefore better than on a domain the network has never met.
+- {num_emoji:,} scenes drawn at random (seed {seed}) from the emoji of the font Noto Color Emoji.
+
+## Teacher
+{teacher_note}
+
+The teacher itself is not part of this package.
+
+## Method
+Distillation without labels: the student predicts the teacher's feature vector (in inference mode, at the teacher's own
+input size), standardised per dimension, under mean squared error. {epochs} epochs of {num_images:,} images,
+batches of {batch_size}, Adam with cosine decay from {learning_rate:g}, BatchNorm momentum 0.9 (with Keras' 0.999 the
+moving statistics are still wrong at the end). Mean squared error per epoch (1.0 = predicting the mean): {losses}.
+Seed {seed}; the teacher's features took {teacher_seconds:.0f} s and training {student_seconds:.0f} s on 2 CPU cores.
+
+    python -m fedlearn_edu.backbone.pretrain --fashion-train train-images-idx3-ubyte.gz \\
+        --emoji-font NotoColorEmoji.ttf --teacher URL_OR_DIR --output DIR --seed {seed} --epochs {epochs}
+
+The images, the initial weights and their order repeat with the seed; the last digits of the weights do not, since sums
+on several threads are added in a varying order.
+
+## Measured
+{table}
+
+## Limits
+- {image_size} x {image_size} pixels: fine detail of photographs is lost.
+- What it knows of photographs it has at second hand, from a teacher shown clothes and emoji; expect less than from
+  `mobilenet_v2` on photographs of anything else.
+- Biases of ImageNet, on which the teacher was trained, may have been carried over. Not for decisions about people.
+
+## Licences
+- These weights and this card: MIT, as the package.
+- Fashion-MNIST (c) 2017 Zalando SE, MIT. Noto Color Emoji (c) Google Inc., SIL Open Font License 1.1 (pictures made
+  with a font are not covered by it). Neither is contained here.
+- The network's definition: Keras Applications, Apache 2.0.
+- The teacher: see above. Its ImageNet weights were trained on images whose owners allow research and education.
+"""
+
+
+def render_card(recipe, losses: list[float], teacher_note: str, teacher_seconds: float, student_seconds: float) -> str:
+    """Returns the card of one pre-training run; its figures still have to be measured.
+
+    Args:
+        recipe: The `Recipe` that was run.
+        losses: Mean squared error of each epoch.
+        teacher_note: What the teacher is, where it comes from, its licence.
+        teacher_seconds: Time for the teacher's features, drawing the images included.
+        student_seconds: Time for training the student.
+    """
+    return _CARD.format(
+        **vars(recipe),
+        num_images=recipe.num_fashion + recipe.num_emoji,
+        losses=", ".join(f"{loss:.3f}" for loss in losses),
+        teacher_note=teacher_note,
+        teacher_seconds=teacher_seconds,
+        student_seconds=student_seconds,
+        table=f"{_TABLE_START}\nNot measured yet.\n{_TABLE_END}",
+    )
+
+
+def write_table(card: str | os.PathLike, table: str) -> None:
+    """Puts a Markdown table into a card in place of the one it has, atomically.
+
+    Raises:
+        ValueError: The card has no place for a table.
+    """
+    card = pathlib.Path(card)
+    before, start, rest = card.read_text(encoding="utf-8").partition(_TABLE_START)
+    _, end, after = rest.partition(_TABLE_END)
+    if not start or not end:
+        raise ValueError(f"{card} has no probe table")
+    text = f"{before}{start}\n{table}\n{end}{after}"
+    write_atomically(card, lambda stream: stream.write(text.encode()))

@@ -1,0 +1,222 @@
+"""Pre-trains the bundled backbone: distils a teacher's features into a small MobileNetV2, without any label.
+
+    python -m fedlearn_edu.backbone.pretrain --fashion-train train-images-idx3-ubyte.gz \\
+        --emoji-font NotoColorEmoji.ttf --teacher URL_OR_DIR --output DIR
+
+The method. The teacher's feature vector of every public image is computed once and standardised per dimension.
+The student, a MobileNetV2 of width 0.35 at 64 x 64 pixels, learns to predict it (mean squared error). Unlabelled
+images are enough; what the teacher knows of the world comes along (Hinton, Vinyals, Dean, "Distilling the
+Knowledge in a Neural Network", 2015, arXiv:1503.02531; features as targets: Romero et al., "FitNets", ICLR 2015,
+arXiv:1412.6550).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import time
+
+import click
+import numpy as np
+import tensorflow as tf
+from tqdm.auto import tqdm
+
+from fedlearn_edu.backbone import public_images
+from fedlearn_edu.backbone.features import cached_features
+from fedlearn_edu.backbone.hub import load_backbone
+from fedlearn_edu.backbone.model_card import render_card
+from fedlearn_edu.backbone.publish import publish
+from fedlearn_edu.errors import FedlearnError, UsageError
+
+# Keras builds MobileNetV2 with momentum 0.999: after a few thousand steps the moving statistics that inference
+# uses still remember the initial values. 0.9 forgets them within a few dozen steps.
+_BATCH_NORM_MOMENTUM = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the outcome of a pre-training run, except the files it reads.
+
+    Attributes:
+        num_fashion: Unlabelled Fashion-MNIST training images, drawn at random.
+        num_emoji: Scenes drawn from the emoji font.
+        image_size: Student input in pixels, a multiple of 32.
+        alpha: Student width, one of the widths MobileNetV2 is defined for.
+        epochs: Passes over the images, at least 1.
+        batch_size: Images a step, at least 2 (BatchNorm needs a variance).
+        learning_rate: Peak of Adam's cosine decay.
+        seed: Of the image choice, the scenes, the initial weights and the order.
+    """
+
+    num_fashion: int = 20_000
+    num_emoji: int = 15_000
+    image_size: int = 64
+    alpha: float = 0.35
+    epochs: int = 8
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, minimum in [("num_fashion", 0), ("num_emoji", 0), ("epochs", 1), ("batch_size", 2)]:
+            if getattr(self, name) < minimum:
+                raise UsageError(f"{name}: expected at least {minimum}, got {getattr(self, name)}")
+        if self.num_fashion + self.num_emoji < self.batch_size:
+            raise UsageError(
+                f"batch_size: {self.batch_size} is more than the {self.num_fashion + self.num_emoji} images"
+            )
+        if self.image_size < 32 or self.image_size % 32:
+            raise UsageError(f"image_size: expected a multiple of 32, got {self.image_size}")
+        if not 0 < self.learning_rate <= 1:
+            raise UsageError(f"learning_rate: expected a number in (0, 1], got {self.learning_rate}")
+
+
+def build_student(recipe: Recipe) -> tf.keras.Model:
+    """Returns an untrained student: MobileNetV2 without its classifier, one affine map per feature on top.
+
+    The teacher's features are standardised, hence centred, while a pooled ReLU6 is never negative. A last
+    BatchNorm shifts and scales each feature; a dense layer would do more but weigh four times the network.
+
+    Shapes:
+        `[batch, image_size, image_size, 3]` in [0, 1] -> `[batch, 1280]`.
+    """
+    size = recipe.image_size
+    images = tf.keras.Input([size, size, 3], name="inputs")
+    network = tf.keras.applications.MobileNetV2(
+        input_shape=(size, size, 3), alpha=recipe.alpha, include_top=False, weights=None, pooling="avg"
+    )
+    # MobileNetV2 is defined on [-1, 1], a TF-Hub image module on [0, 1].
+    centred = tf.keras.layers.Rescaling(2.0, offset=-1.0)(images)
+    features = tf.keras.layers.BatchNormalization(name="standardise")(network(centred))
+    model = tf.keras.Model(images, features)
+    for layer in [*network.layers, *model.layers]:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            layer.momentum = _BATCH_NORM_MOMENTUM
+    return model
+
+
+def draw_public_images(recipe: Recipe, *, fashion_train: str, emoji_font: str) -> list[np.ndarray]:
+    """Returns the two groups of unlabelled images, each uint8 `[num_images, height, width, 3]`."""
+    fashion = public_images.read_idx_images(fashion_train)
+    if len(fashion) < recipe.num_fashion:
+        raise UsageError(
+            f"num_fashion: expected at most {len(fashion)} (all images of the file), got {recipe.num_fashion}"
+        )
+    chosen = np.sort(np.random.default_rng(recipe.seed).permutation(len(fashion))[: recipe.num_fashion])
+    emoji = public_images.read_emoji(emoji_font)
+    return [fashion[chosen], public_images.draw_emoji_scenes(emoji, recipe.num_emoji, seed=recipe.seed)]
+
+
+def teacher_targets(groups: list[np.ndarray], teacher: str) -> np.ndarray:
+    """Returns the teacher's standardised features of all images, float32 `[num_images, teacher_dim]`.
+
+    They go through the feature cache: a run that is interrupted does not start from nothing.
+    """
+    backbone = load_backbone(teacher)
+    features = np.concatenate([cached_features(images, backbone) for images in groups])
+    deviation = features.std(axis=0)
+    # A dimension that never fires on these images would be divided by nothing and drown the others in noise.
+    return (features - features.mean(axis=0)) / np.maximum(deviation, 0.05 * deviation.mean())
+
+
+def to_student_size(groups: list[np.ndarray], size: int) -> np.ndarray:
+    """Returns all images at `size` as one uint8 array (float32 would need four times the memory)."""
+    resized = np.empty([sum(map(len, groups)), size, size, 3], np.uint8)
+    row = 0
+    for images in groups:
+        for start in range(0, len(images), 1024):
+            block = images[start : start + 1024].astype(np.float32)
+            block = tf.image.resize(block, [size, size], antialias=True).numpy()
+            resized[row : row + len(block)] = np.clip(np.rint(block), 0, 255)
+            row += len(block)
+    return resized
+
+
+def distil(recipe: Recipe, images: np.ndarray, targets: np.ndarray) -> tuple[tf.keras.Model, list[float]]:
+    """Trains a student to predict the targets.
+
+    Args:
+        recipe: What to build and how long to train it.
+        images: uint8 `[num_images, image_size, image_size, 3]`.
+        targets: float32 `[num_images, 1280]`, standardised.
+
+    Returns:
+        The trained student, and the mean squared error of each epoch (1.0 is what the mean alone reaches).
+    """
+    tf.keras.utils.set_random_seed(recipe.seed)
+    student = build_student(recipe)
+    if targets.shape[1] != student.output_shape[1]:
+        raise UsageError(f"teacher: expected {student.output_shape[1]} features, got {targets.shape[1]}")
+    steps = len(images) // recipe.batch_size
+    optimizer = tf.keras.optimizers.Adam(
+        tf.keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps * recipe.epochs)
+    )
+
+    @tf.function
+    def train_step(batch, target):
+        with tf.GradientTape() as tape:
+            predicted = student(tf.cast(batch, tf.float32) / 255.0, training=True)
+            loss = tf.reduce_mean(tf.square(predicted - target))
+        gradients = tape.gradient(loss, student.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, student.trainable_variables, strict=True))
+        return loss
+
+    rng = np.random.default_rng(recipe.seed)
+    losses = []
+    with tqdm(total=steps * recipe.epochs * recipe.batch_size, desc="distil", unit="image") as bar:
+        for _ in range(recipe.epochs):
+            order, total = rng.permutation(len(images)), 0.0
+            for step in range(steps):
+                rows = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+                total += float(train_step(images[rows], targets[rows]))
+                bar.update(len(rows))
+                bar.set_postfix(mse=f"{total / (step + 1):.4f}", refresh=False)
+            losses.append(total / steps)
+    return student, losses
+
+
+@click.command(help=__doc__.split("\n\n")[0])
+@click.option("--fashion-train", required=True, metavar="FILE", help="train-images-idx3-ubyte.gz of Fashion-MNIST.")
+@click.option("--emoji-font", required=True, metavar="FILE", help="NotoColorEmoji.ttf with colour bitmaps (CBDT).")
+@click.option("--teacher", required=True, metavar="URL|DIR", help="A TF-Hub feature vector with 1280 features.")
+@click.option("--teacher-note", default="not described", help="What the teacher is and its licence, for the card.")
+@click.option("--output", required=True, metavar="DIR", help="Where to publish the module; must not exist yet.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--epochs", default=8, show_default=True)
+@click.option("--num-fashion", default=20_000, show_default=True)
+@click.option("--num-emoji", default=15_000, show_default=True)
+@click.option("--image-size", default=64, show_default=True, help="Student input in pixels.")
+@click.option("--alpha", default=0.35, show_default=True, help="Student width.")
+@click.option("--batch-size", default=128, show_default=True)
+@click.option("--learning-rate", default=2e-3, show_default=True)
+def main(fashion_train, emoji_font, teacher, teacher_note, output, **recipe):
+    try:
+        pretrain(Recipe(**recipe), fashion_train, emoji_font, teacher, output, teacher_note=teacher_note)
+    except FedlearnError as error:
+        click.echo(f"error: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+
+
+def pretrain(
+    recipe: Recipe, fashion_train: str, emoji_font: str, teacher: str, output: str, *, teacher_note: str
+) -> None:
+    """Runs the whole recipe and publishes the student in `output`; its weights are also kept beside it."""
+    directory = pathlib.Path(output)
+    if directory.exists():
+        raise UsageError(f"output: expected a folder that does not exist yet, got {output!r}")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    groups = draw_public_images(recipe, fashion_train=fashion_train, emoji_font=emoji_font)
+    targets = teacher_targets(groups, teacher)
+    teacher_seconds = time.monotonic() - start
+    student, losses = distil(recipe, to_student_size(groups, recipe.image_size), targets)
+    student_seconds = time.monotonic() - start - teacher_seconds
+    # Minutes of work: on disk before anything else can fail. build_student().load_weights() reads them back.
+    student.save_weights(directory.with_name(directory.name + ".weights.h5"))
+    card = render_card(recipe, losses, teacher_note, teacher_seconds, student_seconds)
+    publish(student, directory, card=card)
+    click.echo(f"published {directory}: mse {losses[0]:.3f} -> {losses[-1]:.3f} in {time.monotonic() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

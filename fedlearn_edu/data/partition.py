@@ -1,0 +1,180 @@
+"""Who holds which example: a data set dealt out to clients, each with its own training and test examples."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from fedlearn_edu.data.federated import ClientSplit, FederatedDataset
+from fedlearn_edu.data.images import ImageDataset
+from fedlearn_edu.data.schemes import (
+    IID,
+    SCHEMES,
+    Dirichlet,
+    Natural,
+    Quantity,
+    Scheme,
+    Shards,
+    check_number,
+    check_whole,
+    format_scheme,
+    parse_scheme,
+)
+from fedlearn_edu.errors import UsageError
+
+__all__ = [
+    "IID",
+    "Dirichlet",
+    "Natural",
+    "Quantity",
+    "Shards",
+    "format_scheme",
+    "parse_scheme",
+    "partition",
+]
+
+
+def partition(
+    dataset: ImageDataset,
+    scheme: Scheme | Natural,
+    *,
+    num_clients: int | None = None,
+    seed: int = 0,
+    test_fraction: float = 0.2,
+    min_size: int = 5,
+) -> FederatedDataset:
+    """Deals a data set out to clients, each with its own training and test examples.
+
+    Every example goes to exactly one client. A client that a scheme leaves below `min_size` is filled up with random
+    examples of the largest client, one at a time. `Natural` never moves an example: owners below `min_size` stay
+    out, with a warning that names them.
+
+    Args:
+        dataset: What is dealt out.
+        scheme: `IID()`, `Dirichlet(...)`, `Shards(...)`, `Quantity(...)` or `Natural()`.
+        num_clients: >= 1. For `Natural` optional: so many owners are drawn by `seed`, None takes all.
+        seed: >= 0; the same seed gives the same clients.
+        test_fraction: Part of each client's examples that it evaluates on, 0.01 to 0.99; a client of at least
+            two examples has at least one of each kind, a client of one only trains.
+        min_size: The fewest examples, training and test together, that a client may hold, >= 1.
+
+    Returns:
+        The clients: `client_00`, `client_01`, ... or for `Natural` the owners' names, with "/" written as "_". Its
+        examples are the data set's own array, unless owners stayed out: then a copy of the rows that are held.
+
+    Raises:
+        UsageError: An argument out of range, more clients than `min_size` allows, or `Natural` on a data set whose
+            owners are not known.
+
+    Example:
+        >>> dataset = ImageDataset("zeros", np.zeros((20, 8, 8, 3), np.uint8), np.arange(20) % 2, ("even", "odd"))
+        >>> clients = partition(dataset, IID(), num_clients=2, seed=0)
+        >>> clients.client_ids, len(clients.clients["client_00"].train)
+        (['client_00', 'client_01'], 8)
+    """
+    if not isinstance(scheme, tuple(SCHEMES.values())):
+        raise UsageError(f"scheme: expected one like Dirichlet(0.3) or parse_scheme('dirichlet:0.3'), got {scheme!r}")
+    if num_clients is not None:
+        check_whole("num_clients", num_clients, low=1)
+    check_whole("seed", seed, low=0)
+    check_whole("min_size", min_size, low=1)
+    check_number("test_fraction", test_fraction, low=0.01, high=0.99)
+    rng = np.random.default_rng(seed)
+    if isinstance(scheme, Natural):
+        held = _natural(dataset, num_clients, min_size, rng)
+    else:
+        held = _dealt(dataset, scheme, num_clients, min_size, rng)
+    clients = {client_id: _split(rows, test_fraction, rng) for client_id, rows in held.items()}
+    return _federated(dataset, clients)
+
+
+def _dealt(dataset, scheme, num_clients, min_size, rng) -> dict[str, np.ndarray]:
+    num_examples = len(dataset.labels)
+    if num_clients is None:
+        raise UsageError(f"num_clients: expected a number of clients for {scheme}, got None")
+    if num_clients * min_size > num_examples:
+        raise UsageError(
+            f"num_clients: {num_clients} clients of at least {min_size} examples (min_size) need "
+            f"{num_clients * min_size}, {dataset.name!r} has {num_examples}; use at most {num_examples // min_size}"
+        )
+    held = _fill_up(scheme.deal(dataset.labels, num_clients, rng), min_size, rng)
+    width = max(2, len(str(num_clients - 1)))  # so that they sort as their numbers do
+    return {f"client_{number:0{width}}": rows for number, rows in enumerate(held)}
+
+
+def _natural(dataset, num_clients, min_size, rng) -> dict[str, np.ndarray]:
+    if dataset.natural_client_ids is None:
+        raise UsageError(
+            f"partition: 'natural' needs a data set that knows its owners, {dataset.name!r} does not; use a folder "
+            "DIR/<client>/<class>/image, 'emnist' or 'cifar100', or another scheme"
+        )
+    owners, owner_of_row = np.unique(dataset.natural_client_ids, return_inverse=True)
+    order = np.argsort(owner_of_row, kind="stable")
+    rows_of = np.split(order, np.cumsum(np.bincount(owner_of_row))[:-1])
+    held = {}
+    for owner, rows in zip(owners.tolist(), rows_of, strict=True):
+        client_id = str(owner).replace("/", "_")
+        if client_id in held:
+            raise UsageError(f"natural_client_ids: two owners would both be called {client_id!r}; rename {owner!r}")
+        held[client_id] = rows
+    small = {client_id: len(rows) for client_id, rows in held.items() if len(rows) < min_size}
+    if len(small) == len(held):
+        raise UsageError(
+            f"min_size: none of the {len(held)} owners in {dataset.name!r} has {min_size} examples, "
+            f"the largest has {max(small.values())}"
+        )
+    if small:
+        named = ", ".join(f"{client_id} ({size})" for client_id, size in list(small.items())[:20])
+        named += f" and {len(small) - 20} more" if len(small) > 20 else ""
+        warnings.warn(
+            f"{len(small)} of {len(held)} owners have fewer than {min_size} examples (min_size) and stay out: {named}",
+            stacklevel=3,
+        )
+    kept = [client_id for client_id in held if client_id not in small]
+    if num_clients is not None:
+        if num_clients > len(kept):
+            raise UsageError(f"num_clients: expected 1 to {len(kept)} (owners in {dataset.name!r}), got {num_clients}")
+        kept = sorted(rng.choice(kept, num_clients, replace=False).tolist())
+    return {client_id: held[client_id] for client_id in kept}
+
+
+def _fill_up(held: list[np.ndarray], min_size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Moves random examples from the largest clients to those below `min_size`, and no more than they need.
+
+    It ends: there are `min_size` examples for everyone, so while one client is below, the largest is above.
+    """
+    sizes = np.array([len(rows) for rows in held])
+    target = sizes.copy()
+    while target.min() < min_size:
+        target[target.argmax()] -= 1
+        target[target.argmin()] += 1
+    held = [rng.permutation(rows) for rows in held]
+    surplus = rng.permutation(np.concatenate([rows[n:] for rows, n in zip(held, target, strict=True)]))
+    ends = np.cumsum(np.maximum(target - sizes, 0))
+    given = np.split(surplus, ends[:-1])
+    return [np.concatenate([rows[:n], extra]) for rows, n, extra in zip(held, target, given, strict=True)]
+
+
+def _split(rows: np.ndarray, test_fraction: float, rng: np.random.Generator) -> ClientSplit:
+    rows = rng.permutation(rows)
+    num_test = min(max(1, round(test_fraction * len(rows))), len(rows) - 1)
+    return ClientSplit(train=rows[num_test:], test=rows[:num_test])
+
+
+def _federated(dataset: ImageDataset, clients: dict[str, ClientSplit]) -> FederatedDataset:
+    images, labels = dataset.images, dataset.labels
+    kept = np.sort(np.concatenate([split.all for split in clients.values()]))
+    if len(kept) < len(labels):
+        images, labels = images[kept], labels[kept]
+        clients = {
+            client_id: ClientSplit(np.searchsorted(kept, split.train), np.searchsorted(kept, split.test))
+            for client_id, split in clients.items()
+        }
+    return FederatedDataset(
+        name=dataset.name,
+        examples=images,
+        labels=labels.astype(np.int32, copy=False),
+        class_names=dataset.class_names,
+        clients=clients,
+    )

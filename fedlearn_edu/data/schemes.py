@@ -1,0 +1,218 @@
+"""The schemes by which examples are dealt out to clients: IID, label skew, quantity skew, natural owners."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from fedlearn_edu.errors import UsageError, nearest_names
+
+
+class Scheme(Protocol):
+    """A way to deal examples out to clients that have no owners of their own."""
+
+    name: ClassVar[str]
+
+    def deal(self, labels: np.ndarray, num_clients: int, rng: np.random.Generator) -> list[np.ndarray]:
+        """Returns the row numbers of each client; together every row exactly once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class IID:
+    """Every client holds a random sample of the whole; sizes differ by one at most.
+
+    Text form: `iid`.
+    """
+
+    name: ClassVar[str] = "iid"
+
+    def deal(self, labels, num_clients, rng):
+        return np.array_split(rng.permutation(len(labels)), num_clients)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dirichlet:
+    """Label skew: each client draws its own class proportions; sizes differ by one at most.
+
+    Clients are served one after the other. Each draws its proportions from Dir(concentration * num_classes * p),
+    where p is how common the classes are among the examples that nobody holds yet, and then that many examples of
+    each class; if a class runs out, the rest comes from its other classes, or from a second draw. While classes
+    are equally common, this is the symmetric Dir(concentration, ..., concentration), and alpha in the paper, which
+    writes Dir(alpha * p), is `concentration * num_classes`. Taking p from what is left rather than from the whole
+    keeps the last clients as skewed as the first.
+
+    Args:
+        concentration: 1e-6 to 1e6. Near 0 a client has one class; at 0.3 the commonest of ten classes is about half
+            of a client's examples; from 100 on the clients look alike.
+
+    Text form: `dirichlet:0.3`.
+
+    References:
+        Hsu, Qi, Brown, Measuring the Effects of Non-Identical Data Distribution for Federated Visual
+        Classification, 2019, arXiv:1909.06335.
+    """
+
+    concentration: float = 0.3
+    name: ClassVar[str] = "dirichlet"
+
+    def __post_init__(self):
+        check_number("concentration", self.concentration, low=1e-6, high=1e6)
+
+    def deal(self, labels, num_clients, rng):
+        rows_of_class = _rows_by_class(labels, rng)
+        left = np.array([len(rows) for rows in rows_of_class])
+        held = []
+        for part in np.array_split(labels, num_clients):
+            taken = self._draw_counts(left, len(part), rng)
+            held.append(
+                np.concatenate([rows[n - t : n] for rows, n, t in zip(rows_of_class, left, taken, strict=True)])
+            )
+            left -= taken
+        return held
+
+    def _draw_counts(self, left: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Returns how many of each class one client takes: `size` together, of each at most what is `left`."""
+        taken, proportions = np.zeros_like(left), np.zeros(len(left))
+        while (missing := size - taken.sum()) > 0:  # each pass ends it or uses up a class
+            room = left - taken
+            proportions[room == 0] = 0.0
+            if proportions.sum() == 0.0:  # at first, and when every class that this client drew is used up
+                prior = room[room > 0] / room.sum()
+                proportions[room > 0] = rng.dirichlet(self.concentration * len(left) * prior)
+            taken += np.minimum(room, rng.multinomial(missing, proportions / proportions.sum()))
+        return taken
+
+
+@dataclasses.dataclass(frozen=True)
+class Shards:
+    """Pathological label skew: the examples, sorted by label, are cut into shards and each client is dealt a few.
+
+    A client holds about `shards_per_client` classes, more where a shard lies across the border of two.
+
+    Args:
+        shards_per_client: >= 1.
+
+    Text form: `shards:2`.
+
+    References:
+        McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS 2017,
+        arXiv:1602.05629.
+    """
+
+    shards_per_client: int = 2
+    name: ClassVar[str] = "shards"
+
+    def __post_init__(self):
+        check_whole("shards_per_client", self.shards_per_client, low=1)
+
+    def deal(self, labels, num_clients, rng):
+        num_shards = num_clients * self.shards_per_client
+        if num_shards > len(labels):
+            raise UsageError(
+                f"shards_per_client: {num_clients} clients x {self.shards_per_client} shards are more than the "
+                f"{len(labels)} examples; use fewer shards or fewer clients"
+            )
+        shards = np.array_split(np.concatenate(_rows_by_class(labels, rng)), num_shards)
+        hands = rng.permutation(num_shards).reshape(num_clients, self.shards_per_client)
+        return [np.concatenate([shards[shard] for shard in hand]) for hand in hands]
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """Quantity skew: the client of rank r holds a share in proportion to r ** -skew; labels are IID.
+
+    A power law (Zipf) with ranks dealt at random, so that which client is large depends on the seed but how unequal
+    the sizes are does not.
+
+    Args:
+        skew: 0 to 100. At 0 sizes are equal, at 1 the largest client has twice the second's examples, at 2 four times.
+
+    Text form: `quantity:1.5`.
+    """
+
+    skew: float = 1.0
+    name: ClassVar[str] = "quantity"
+
+    def __post_init__(self):
+        check_number("skew", self.skew, low=0.0, high=100.0)
+
+    def deal(self, labels, num_clients, rng):
+        share = (rng.permutation(num_clients) + 1.0) ** -self.skew
+        ends = np.rint(np.cumsum(share / share.sum()) * len(labels)).astype(int)
+        return np.split(rng.permutation(len(labels)), ends[:-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Natural:
+    """Every example stays with its owner, as the data set knows it (`natural_client_ids`).
+
+    Text form: `natural`.
+    """
+
+    name: ClassVar[str] = "natural"
+
+
+SCHEMES = {scheme.name: scheme for scheme in (IID, Dirichlet, Shards, Quantity, Natural)}
+
+
+def parse_scheme(text: str) -> Scheme | Natural:
+    """Reads a scheme from text, as on the command line.
+
+    Args:
+        text: `iid`, `dirichlet:C`, `shards:N`, `quantity:S` or `natural`; without a number its default is taken.
+
+    Raises:
+        UsageError: No such scheme, or no such number.
+
+    Example:
+        >>> parse_scheme("dirichlet:0.1")
+        Dirichlet(concentration=0.1)
+    """
+    name, colon, number = text.strip().partition(":")
+    if name not in SCHEMES:
+        raise UsageError(f"partition: no scheme {name!r}; {nearest_names(name, SCHEMES)}")
+    scheme = SCHEMES[name]
+    if not colon:
+        return scheme()
+    fields = dataclasses.fields(scheme)
+    if not fields:
+        raise UsageError(f"partition: {name!r} takes no number, got {text!r}")
+    kind = int if fields[0].type == "int" else float
+    try:
+        return scheme(kind(number))
+    except UsageError as error:
+        raise UsageError(f"partition: {text!r}: {error}") from error
+    except ValueError as error:
+        expected = "a whole number" if kind is int else "a number"
+        raise UsageError(f"partition: expected {expected} after '{name}:', got {number!r}") from error
+
+
+def format_scheme(scheme: Scheme | Natural) -> str:
+    """Returns the text that `parse_scheme` reads back.
+
+    Example:
+        >>> format_scheme(Shards(3))
+        'shards:3'
+    """
+    return ":".join([scheme.name, *(str(value) for value in dataclasses.astuple(scheme))])
+
+
+def check_whole(name: str, value: int, *, low: int) -> None:
+    """Raises UsageError unless `value` is a whole number, `low` or above."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
+        raise UsageError(f"{name}: expected a whole number >= {low}, got {value!r}")
+
+
+def check_number(name: str, value: float, *, low: float, high: float) -> None:
+    """Raises UsageError unless `value` is a number from `low` to `high`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
+        raise UsageError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
+
+
+def _rows_by_class(labels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Returns the row numbers of each class that occurs, in random order."""
+    order = rng.permutation(len(labels))
+    return [order[labels[order] == label] for label in np.unique(labels)]

@@ -1,0 +1,205 @@
+"""A run as figures: the global curve, the client x round heat map, and both together."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from fedlearn_edu.errors import UsageError
+from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, NotebookFigure, prepare, shorten
+from fedlearn_edu.simulation.history import History
+
+# Okabe and Ito's blue and vermillion: told apart with every common kind of colour vision, and in grey.
+_GLOBAL, _CENTRAL = "#0072b2", "#d55e00"
+_HEAT = "viridis"  # perceptually uniform, readable without red-green vision
+
+
+def plot_accuracy(history: History, *, ax: Axes | None = None, num_rounds: int | None = None) -> Axes:
+    """Draws the global test accuracy of every round.
+
+    The dashed line is the central ceiling (`history.central_accuracy`, if set); the thin grey one is what the
+    cohort's clients measured on their own training examples while they trained.
+
+    Args:
+        history: A run, finished or not.
+        ax: Where to draw; it is cleared first. None makes a new figure.
+        num_rounds: Right end of the x axis, at least the rounds run; default just those.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> history = History({}, [(0, "global", "accuracy", 0.1), (1, "global", "accuracy", 0.6)])
+        >>> [float(y) for y in plot_accuracy(history).lines[-1].get_ydata()]
+        [0.1, 0.6]
+    """
+    ax = prepare(ax, figsize=(6.8, 4.2))
+    metrics = history.global_metrics()
+    last_round = max(history.num_rounds, num_rounds or 0, 1)
+    values = []  # the numbers written beside the lines' ends
+    if history.central_accuracy is not None:
+        ax.axhline(history.central_accuracy, color=_CENTRAL, lw=1.6, ls=(0, (5, 3)), label="central ceiling")
+        values.append((history.central_accuracy, _CENTRAL))
+    if "train_accuracy" in metrics:
+        train = metrics["train_accuracy"].dropna()
+        marker = "o" if len(train) == 1 else None  # a line through one point is invisible
+        ax.plot(train.index, train, color=MUTED, alpha=0.6, lw=1.2, marker=marker, ms=4, label="cohort, while training")
+    if "accuracy" in metrics:
+        test = metrics["accuracy"].dropna()
+        marker_size = 5 if len(test) <= 40 else 0
+        ax.plot(test.index, test, color=_GLOBAL, lw=2.2, marker="o", ms=marker_size, label="global model")
+        values.append((float(test.iloc[-1]), _GLOBAL))
+    _write_beside(ax, values)
+    ax.set(xlabel="round", ylabel="accuracy", xlim=(-0.02 * last_round, 1.02 * last_round), ylim=(0, 1.02))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.grid(True, color=GRID, lw=0.8)
+    _legend_above(ax)
+    return ax
+
+
+def plot_client_heatmap(
+    history: History, *, ax: Axes | None = None, max_clients: int = 60, num_rounds: int | None = None
+) -> Axes:
+    """Draws the global model's test accuracy on every client, round by round: one row a client, best on top.
+
+    A dot marks the rounds in which the client was in the cohort. The colours always run from 0 to 100 %, so that
+    the same colour means the same accuracy in every picture. Clients without test examples have no row.
+
+    Args:
+        history: A run, finished or not.
+        ax: Where to draw; it is cleared first. None makes a new figure.
+        max_clients: Rows at most, at least 2; of more clients, evenly many from the best to the worst are drawn.
+        num_rounds: Right end of the x axis, at least the rounds run; default just those.
+
+    Returns:
+        The axes; the picture is its first image, float `[rows, rounds + 1]`.
+
+    Raises:
+        UsageError: `max_clients` is below 2.
+
+    Example:
+        >>> rows = [(0, "a", "accuracy", 0.1), (1, "a", "accuracy", 0.6), (1, "a", "in_cohort", 1)]
+        >>> plot_client_heatmap(History({}, rows)).images[0].get_array().data.tolist()
+        [[0.1, 0.6]]
+    """
+    if max_clients < 2:
+        raise UsageError(f"max_clients: expected at least 2, got {max_clients}")
+    accuracy = history.client_metric("accuracy")
+    accuracy = accuracy.sort_values(accuracy.columns[-1], ascending=False, kind="stable") if len(accuracy) else accuracy
+    num_all = len(accuracy)
+    if num_all > max_clients:
+        accuracy = accuracy.iloc[np.linspace(0, num_all - 1, max_clients).round().astype(int)]
+    num_rows = len(accuracy)
+    ax = prepare(ax, figsize=(6.8, float(np.clip(1.4 + 0.13 * num_rows, 2.6, 8))))
+    if not num_rows:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "no client has test examples", ha="center", va="center", color=MUTED)
+        return ax
+    first, last = accuracy.columns[0], accuracy.columns[-1]
+    image = ax.imshow(
+        accuracy.to_numpy(),
+        aspect="auto",
+        interpolation="nearest",
+        cmap=matplotlib.colormaps[_HEAT].with_extremes(bad=GRID),
+        vmin=0,
+        vmax=1,
+        extent=(first - 0.5, last + 0.5, num_rows - 0.5, -0.5),
+    )
+    ax.set_xlim(first - 0.5, max(last, num_rounds or 0) + 0.5)
+    _mark_cohorts(ax, accuracy, history.client_metric("in_cohort"))
+    step = -(-num_rows // 25)
+    ax.set_yticks(range(0, num_rows, step), [shorten(name) for name in accuracy.index[::step]], fontsize=8)
+    ax.tick_params(length=0)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True))
+    shown = f"{num_rows} of {num_all} clients" if num_rows < num_all else "client"
+    ax.set(xlabel="round", ylabel=f"{shown}, best on top")
+    # As an inset the colour bar goes when the axes are cleared, so that redrawing does not pile up bars.
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes([1.025, 0, 0.03, 1]))
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    bar.ax.tick_params(labelsize=9, length=0, colors=MUTED)
+    bar.outline.set_visible(False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.set_title("accuracy on each client's test data   (dot: trained in this round)", fontsize=9.5, color=TEXT)
+    return ax
+
+
+def plot_run(history: History, *, figure: Figure | None = None, num_rounds: int | None = None) -> Figure:
+    """Draws a run as one picture: the global curve, and every client's accuracy beside it.
+
+    Args:
+        history: A run, finished or not.
+        figure: Where to draw; it is cleared first. None makes a new one.
+        num_rounds: Right end of the x axes, at least the rounds run; default just those.
+
+    Returns:
+        The figure.
+    """
+    if figure is None:
+        figure = NotebookFigure(figsize=(13, 5), layout="constrained")
+    figure.clear()
+    curve, heatmap = figure.subplots(1, 2, width_ratios=[1, 1.1], gridspec_kw={"wspace": 0.06})
+    plot_accuracy(history, ax=curve, num_rounds=num_rounds)
+    plot_client_heatmap(history, ax=heatmap, num_rounds=num_rounds, max_clients=50)
+    return figure
+
+
+def _write_beside(ax: Axes, values: list[tuple[float, str]]) -> None:
+    """Writes each value right of the axes at its height, moved apart where two would overlap."""
+    values = sorted(values)
+    heights = [value for value, _ in values]
+    if len(values) == 2 and heights[1] - heights[0] < 0.055:
+        middle = min(sum(heights) / 2, 0.985)
+        heights = [middle - 0.0275, middle + 0.0275]
+    for (value, color), height in zip(values, heights, strict=True):
+        ax.annotate(
+            f"{value:.1%}".replace("%", " %"),
+            (1.015, height),
+            xycoords=("axes fraction", "data"),
+            color=color,
+            fontsize=10,
+            fontweight="bold",
+            va="center",
+        )
+
+
+def _mark_cohorts(ax: Axes, accuracy: pd.DataFrame, in_cohort: pd.DataFrame) -> None:
+    marked = in_cohort.reindex(index=accuracy.index, columns=accuracy.columns).notna().to_numpy()
+    row, column = np.nonzero(marked)
+    if not len(row):
+        return
+    box = ax.get_window_extent()
+    cell = min(box.width / accuracy.shape[1], box.height / accuracy.shape[0]) * 72 / ax.figure.dpi
+    bright = accuracy.to_numpy()[row, column] > 0.55
+    ax.scatter(
+        accuracy.columns.to_numpy()[column],
+        row,
+        s=float(np.clip(0.3 * cell, 1.2, 5)) ** 2,
+        c=np.where(bright, "black", "white"),
+        alpha=0.65,
+        linewidths=0,
+    )
+
+
+def _legend_above(ax: Axes) -> None:
+    """Puts the legend over the axes, where it cannot hide data."""
+    if ax.get_legend_handles_labels()[0]:
+        handles, labels = ax.get_legend_handles_labels()
+        ax.legend(
+            handles[::-1],
+            labels[::-1],
+            loc="lower left",
+            bbox_to_anchor=(-0.01, 1.0),
+            ncols=3,
+            frameon=False,
+            fontsize=9,
+            labelcolor=TEXT,
+            handlelength=1.8,
+            columnspacing=1.2,
+            borderaxespad=0.2,
+        )

@@ -1,0 +1,70 @@
+"""What all figures share: figures that need no pyplot, colours, text sizes, PNG."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+SCREEN_DPI = 72  # CSS pixels per inch of figure
+TEXT, MUTED, GRID = "#24292f", "#6e7781", "#e3e6ea"
+
+
+class NotebookFigure(Figure):
+    """A figure that Jupyter shows without pyplot having been imported."""
+
+    def _repr_png_(self):
+        width, height = self.get_size_inches() * SCREEN_DPI
+        return figure_png(self, scale=2), {"width": int(width), "height": int(height)}
+
+
+class NotebookAxes(Axes):
+    """Axes that Jupyter shows as the figure they are in."""
+
+    def _repr_png_(self):
+        return self.get_figure(root=True)._repr_png_()
+
+
+def figure_png(figure: Figure, *, scale: float = 1) -> bytes:
+    """Returns the figure as a PNG file.
+
+    Args:
+        figure: Any Matplotlib figure.
+        scale: Image pixels per screen pixel; 2 is sharp on high-resolution screens.
+    """
+    canvas, dpi = figure.canvas, figure.dpi
+    try:
+        # savefig would draw twice, once to find the layout and once for the pixels; a live dashboard feels that.
+        figure.dpi = SCREEN_DPI * scale
+        agg = FigureCanvasAgg(figure)
+        agg.draw()
+        pixels = np.asarray(agg.buffer_rgba())[..., :3]
+    finally:
+        figure.set_canvas(canvas)
+        figure.dpi = dpi
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="png", compress_level=1)
+    return file.getvalue()
+
+
+def prepare(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
+    if ax is None:
+        figure = NotebookFigure(figsize=figsize, layout="constrained")
+        ax = figure.add_subplot(axes_class=NotebookAxes)
+    ax.clear()
+    ax.set_axis_on()
+    ax.set_aspect("auto")
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(MUTED)
+    ax.tick_params(colors=MUTED, labelcolor=TEXT, labelsize=10)
+    ax.set_axisbelow(True)
+    return ax
+
+
+def shorten(text: str, length: int = 18) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,152 @@
+"""Controls for the settings of a run: who holds what, and how it is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import ipywidgets as widgets
+import numpy as np
+
+from fedlearn_edu.data.images import ImageDataset
+from fedlearn_edu.data.schemes import IID, Dirichlet, Natural, Quantity, Scheme, Shards
+
+_STYLE = {"description_width": "130px"}
+_LAYOUT = {"width": "370px"}
+_LABELS = {
+    "Dirichlet (label skew)": Dirichlet,
+    "IID (all alike)": IID,
+    "Shards (few classes each)": Shards,
+    "Quantity (sizes differ)": Quantity,
+    "Natural (real owners)": Natural,
+}
+
+
+class PartitionControls(widgets.VBox):
+    """Which scheme deals the examples out, to how many clients, with which seed.
+
+    Args:
+        dataset: Decides whether the natural owners can be chosen.
+        num_clients: At the start, at least 1; no more than there are natural owners.
+        seed: At the start.
+    """
+
+    def __init__(self, dataset: ImageDataset, *, num_clients: int = 20, seed: int = 0):
+        natural = dataset.natural_client_ids is not None
+        if natural:
+            num_clients = min(num_clients, len(np.unique(dataset.natural_client_ids)))
+        self.scheme_choice = widgets.Dropdown(
+            options=[(label, scheme) for label, scheme in _LABELS.items() if natural or scheme is not Natural],
+            value=Natural if natural else Dirichlet,
+            description="partition",
+            style=_STYLE,
+            layout=_LAYOUT,
+        )
+        self.concentration = widgets.FloatLogSlider(
+            value=0.3,
+            base=10,
+            min=-1.3,
+            max=2,
+            step=0.05,
+            description="concentration",
+            readout_format=".2f",
+            style=_STYLE,
+            layout=_LAYOUT,
+        )
+        self.shards_per_client = _slider("shards per client", 2, 1, 10)
+        self.skew = widgets.FloatSlider(
+            value=1.0, min=0.0, max=3.0, step=0.1, description="skew of sizes", style=_STYLE, layout=_LAYOUT
+        )
+        self.num_clients = _slider("clients", num_clients, 1, max(200, num_clients))
+        self.seed = whole_number("seed", seed, 0, 2**31 - 1)
+        self._of_scheme = {Dirichlet: self.concentration, Shards: self.shards_per_client, Quantity: self.skew}
+        self.inputs = [*self._of_scheme.values(), self.scheme_choice, self.num_clients, self.seed]
+        self.scheme_choice.observe(self._show_what_applies, names="value")
+        self._show_what_applies()
+        super().__init__([self.scheme_choice, *self._of_scheme.values(), self.num_clients, self.seed])
+
+    @property
+    def scheme(self) -> Scheme | Natural:
+        """The chosen scheme with its number."""
+        chosen = self.scheme_choice.value
+        return chosen(self._of_scheme[chosen].value) if chosen in self._of_scheme else chosen()
+
+    def _show_what_applies(self, change=None):
+        for scheme, slider in self._of_scheme.items():
+            slider.layout.display = "" if scheme is self.scheme_choice.value else "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """How a run trains; the names are those of `run_rounds` and of the process builders."""
+
+    num_rounds: int = 20
+    clients_per_round: int = 5
+    num_epochs: int = 1
+    batch_size: int = 20
+    client_lr: float = 0.1
+    server_lr: float = 1.0
+    seed: int = 0
+
+
+class TrainingControls(widgets.VBox):
+    """Rounds, cohort, local epochs, learning rates, seed.
+
+    Args:
+        settings: What they show at the start.
+    """
+
+    def __init__(self, settings: TrainingSettings):
+        self._batch_size = settings.batch_size
+        self.num_rounds = whole_number("rounds", settings.num_rounds, 1, 10_000)
+        self.clients_per_round = whole_number("clients per round", settings.clients_per_round, 1, 10_000)
+        self.num_epochs = whole_number("local epochs", settings.num_epochs, 1, 100)
+        self.client_lr = _rate("client learning rate", settings.client_lr)
+        self.server_lr = _rate("server learning rate", settings.server_lr)
+        self.seed = whole_number("seed", settings.seed, 0, 2**31 - 1)
+        self.inputs = [
+            self.num_rounds,
+            self.clients_per_round,
+            self.num_epochs,
+            self.client_lr,
+            self.server_lr,
+            self.seed,
+        ]
+        super().__init__(self.inputs)
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """What the controls show now."""
+        return TrainingSettings(
+            num_rounds=self.num_rounds.value,
+            clients_per_round=self.clients_per_round.value,
+            num_epochs=self.num_epochs.value,
+            batch_size=self._batch_size,
+            client_lr=self.client_lr.value,
+            server_lr=self.server_lr.value,
+            seed=self.seed.value,
+        )
+
+
+def whole_number(description: str, value: int, low: int, high: int) -> widgets.BoundedIntText:
+    """Returns a field for a whole number that keeps it in its range."""
+    return widgets.BoundedIntText(
+        value=value, min=low, max=high, description=description, style=_STYLE, layout={"width": "240px"}
+    )
+
+
+def _slider(description: str, value: int, low: int, high: int) -> widgets.IntSlider:
+    return widgets.IntSlider(value=value, min=low, max=high, description=description, style=_STYLE, layout=_LAYOUT)
+
+
+def _rate(description: str, value: float) -> widgets.FloatLogSlider:
+    return widgets.FloatLogSlider(
+        value=value,
+        base=10,
+        min=-3,
+        max=2,
+        step=0.05,
+        description=description,
+        readout_format=".3g",
+        style=_STYLE,
+        layout=_LAYOUT,
+    )

@@ -1,0 +1,270 @@
+"""TrainingDashboard: look at a run, or start, step and stop one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import ipywidgets as widgets
+
+from fedlearn_edu.data.federated import FederatedDataset
+from fedlearn_edu.data.images import ImageDataset
+from fedlearn_edu.errors import UsageError
+from fedlearn_edu.simulation.history import History
+from fedlearn_edu.widgets.controls import PartitionControls, TrainingControls, TrainingSettings
+from fedlearn_edu.widgets.history_view import HistoryView
+from fedlearn_edu.widgets.parts import ErrorLine, shown_to_learner
+from fedlearn_edu.widgets.pipeline import Pipeline, RunSettings
+from fedlearn_edu.widgets.session import TrainingSession
+
+_REDRAW_INTERVAL_S = 0.5  # numbers move every round; drawing as often would take longer than training
+
+
+class TrainingDashboard(widgets.VBox):
+    """Shows a federated run: global curve with the central ceiling, every client, worst and best, bytes.
+
+    `TrainingDashboard(history)` looks at a run that was made before; a slider goes back to any round. Given data
+    instead, it is live: choose the settings, press Run, Step or Stop. Training runs in a background thread, so
+    that page and kernel stay free. Run goes on with a paused run as long as no setting was changed.
+
+    Args:
+        history: A run to look at; or, for a live dashboard, one of:
+        dataset: images that the dashboard deals out as its controls say;
+        clients: images dealt out already;
+        features: extracted features.
+        backbone: A `Backbone` or a name for `load_backbone`; not used with `features`.
+        build_model: `features -> model`; default `linear_head`.
+        build_process: `(model, client_lr=, server_lr=) -> process`; default `build_unweighted_fed_avg`.
+        num_clients: At the start, with `dataset`.
+        num_rounds: At the start, at least 1.
+        clients_per_round: At the start, at least 1.
+        num_epochs: Local epochs at the start, at least 1.
+        batch_size: Examples per local step, at least 1.
+        client_lr: At the start, 0.001 to 100.
+        server_lr: At the start, 0.001 to 100.
+        seed: At the start, of partition and training.
+
+    Attributes:
+        history: The `History` that is shown, growing while the run does; None before round 0.
+        error: The exception that ended the run or that a control caused, or None; also shown in the dashboard.
+
+    Raises:
+        UsageError: Not exactly one of history, dataset, clients and features was given.
+
+    Example:
+        >>> run = History({}, [(0, "global", "accuracy", 0.1), (0, "a", "accuracy", 0.1)])
+        >>> TrainingDashboard(run).history is run
+        True
+    """
+
+    def __init__(
+        self,
+        history: History | None = None,
+        *,
+        dataset: ImageDataset | None = None,
+        clients: FederatedDataset | None = None,
+        features: FederatedDataset | None = None,
+        backbone="bundled",
+        build_model: Callable | None = None,
+        build_process: Callable | None = None,
+        num_clients: int = 20,
+        num_rounds: int = 20,
+        clients_per_round: int = 5,
+        num_epochs: int = 1,
+        batch_size: int = 20,
+        client_lr: float = 0.1,
+        server_lr: float = 1.0,
+        seed: int = 0,
+    ):
+        sources = {"history": history, "dataset": dataset, "clients": clients, "features": features}
+        given = [name for name, value in sources.items() if value is not None]
+        if len(given) != 1:
+            raise UsageError(
+                f"TrainingDashboard: expected exactly one of history, dataset, clients and features, "
+                f"got {' and '.join(given) or 'none'}"
+            )
+        self.error: BaseException | None = None
+        self.view = HistoryView()
+        self.error_line = ErrorLine()
+        self._session: TrainingSession | None = None
+        if history is not None:
+            if not isinstance(history, History):
+                raise UsageError(f"history: expected a History, e.g. from run_rounds, got {type(history).__name__}")
+            super().__init__([self.error_line, self.view])
+            self.view.show(history)
+            return
+        self._make_controls(
+            dataset,
+            num_clients,
+            TrainingSettings(num_rounds, clients_per_round, num_epochs, batch_size, client_lr, server_lr, seed),
+        )
+        pipeline = Pipeline(
+            dataset=dataset,
+            clients=clients,
+            features=features,
+            backbone=backbone,
+            build_model=build_model,
+            build_process=build_process,
+        )
+        self._session = TrainingSession(
+            pipeline, on_progress=self._preparing, on_round=self._round_done, on_state=self._state_changed
+        )
+        self._rendering = threading.Lock()
+        self._last_drawn = 0.0
+        panels = [self.partition_controls] if self.partition_controls else []
+        super().__init__(
+            [
+                widgets.HBox([*panels, self.training_controls], layout={"flex_flow": "row wrap"}),
+                widgets.HBox([self.run_button, self.step_button, self.stop_button, self.reset_button]),
+                widgets.HBox([self.progress, self.status], layout={"align_items": "center"}),
+                self.error_line,
+                self.view,
+            ]
+        )
+        self.add_class("fl-dashboard")
+        self._state_changed()
+
+    @property
+    def history(self) -> History | None:
+        return self.view.history if self._session is None else self._session.history
+
+    def run(self) -> None:
+        """Runs all rounds that are left; as the button Run."""
+        self._advance(None)
+
+    def step(self) -> None:
+        """Runs one round more; as the button Step."""
+        self._advance(1)
+
+    def stop(self) -> None:
+        """Pauses after the round that is running; as the button Stop."""
+        if self._session is not None:
+            self._session.stop()
+            self.status.value = "stopping after this round …"
+
+    def reset(self) -> None:
+        """Forgets the run; the settings stay. As the button Reset."""
+        self.error = None
+        self.error_line.clear()
+        if self._session is not None:
+            self._session.reset()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Blocks until no round is running, and raises what went wrong; for scripts and tests.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Raises:
+            TimeoutError: It took longer.
+            Exception: Whatever ended the run, or the exception of a control.
+        """
+        if self._session is not None:
+            self._session.wait(timeout)
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        """Ends the run and its thread, and removes the dashboard from the page."""
+        if self._session is not None:
+            self._session.close()
+        super().close()
+
+    def _make_controls(self, dataset, num_clients, settings: TrainingSettings) -> None:
+        self.partition_controls = None
+        if dataset is not None:
+            self.partition_controls = PartitionControls(dataset, num_clients=num_clients, seed=settings.seed)
+        self.training_controls = TrainingControls(settings)
+        self.run_button = _button("Run", "play", "Run all rounds that are left", "success", self._run_clicked)
+        self.step_button = _button("Step", "step-forward", "Run one round", "", self._step_clicked)
+        self.stop_button = _button("Stop", "stop", "Pause after this round", "", self._stop_clicked)
+        self.reset_button = _button("Reset", "undo", "Forget the run", "", self._reset_clicked)
+        self.progress = widgets.IntProgress(value=0, min=0, max=1, layout={"width": "370px"})
+        self.status = widgets.Label()
+        self.status.add_class("fl-status")
+
+    @shown_to_learner
+    def _run_clicked(self, button):
+        self.run()
+
+    @shown_to_learner
+    def _step_clicked(self, button):
+        self.step()
+
+    @shown_to_learner
+    def _stop_clicked(self, button):
+        self.stop()
+
+    @shown_to_learner
+    def _reset_clicked(self, button):
+        self.reset()
+
+    def _advance(self, num_rounds: int | None) -> None:
+        if self._session is None:
+            raise UsageError("TrainingDashboard: a finished history cannot run; make one with dataset= or features=")
+        self.error = None
+        self.error_line.clear()
+        self._session.advance(self._settings(), num_rounds)
+
+    def _settings(self) -> RunSettings:
+        controls = self.partition_controls
+        training = self.training_controls.settings
+        if controls is None:
+            return RunSettings(None, None, 0, training)
+        return RunSettings(controls.scheme, controls.num_clients.value, controls.seed.value, training)
+
+    def _preparing(self, what: str, done: int, total: int) -> None:
+        self.progress.max = max(total, 1)
+        self.progress.value = done
+        self.status.value = f"{what}: {done:,} of {total:,}" if total else f"{what} …"
+
+    def _round_done(self, history: History) -> None:
+        num_rounds = self._session.settings.training.num_rounds
+        self.progress.max, self.progress.value = num_rounds, history.num_rounds
+        self.status.value = f"round {history.num_rounds} of {num_rounds}"
+        draw = time.monotonic() - self._last_drawn > _REDRAW_INTERVAL_S or history.num_rounds == 0
+        self.view.follow(history, num_rounds=num_rounds, draw=draw)
+        if draw:
+            self._last_drawn = time.monotonic()
+
+    def _state_changed(self) -> None:
+        with self._rendering:  # the learner's thread and the training thread may both have something to tell
+            session = self._session
+            working = session.state == "working"
+            self.run_button.disabled = self.step_button.disabled = working
+            self.stop_button.disabled = not working
+            self.reset_button.disabled = working or session.state == "idle"
+            panels = [self.training_controls, self.partition_controls]
+            for control in [control for panel in panels if panel for control in panel.inputs]:
+                control.disabled = working
+            if session.history is not None and not working:
+                self.view.show(session.history)
+            elif session.history is None:
+                self.view.clear()
+            if session.error is not None:
+                self.error = session.error
+                self.error_line.show(session.error)
+            if not working:
+                self.status.value = self._status()
+            if session.state == "idle":
+                self.progress.value = 0
+
+    def _status(self) -> str:
+        session = self._session
+        done = session.history.num_rounds if session.history else 0
+        return {
+            "idle": "ready: press Run, or Step for a single round",
+            "paused": f"paused after round {done}: Run or Step goes on",
+            "finished": f"finished after {done} rounds",
+            "failed": f"failed after round {done}",
+            "closed": "closed",
+        }[session.state]
+
+
+def _button(description: str, icon: str, tooltip: str, style: str, callback) -> widgets.Button:
+    button = widgets.Button(
+        description=description, icon=icon, tooltip=tooltip, button_style=style, layout={"width": "92px"}
+    )
+    button.on_click(callback)
+    return button

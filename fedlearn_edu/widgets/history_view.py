@@ -1,0 +1,128 @@
+"""HistoryView: one run on a page, at any of its rounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+
+import ipywidgets as widgets
+
+from fedlearn_edu.plotting import plot_run
+from fedlearn_edu.simulation.history import History
+from fedlearn_edu.widgets.parts import Picture, format_bytes, format_percent, table_html
+
+_NUM_LISTED = 5
+
+
+class HistoryView(widgets.VBox):
+    """Shows numbers, global curve, client x round heat map, worst and best clients of a run.
+
+    A slider goes back to any round; `follow` moves on with a run that is still going.
+
+    Attributes:
+        history: What is shown, or None.
+    """
+
+    def __init__(self):
+        self.history: History | None = None
+        self._num_rounds = 0
+        self.numbers = widgets.HTML()
+        self.numbers.add_class("fl-numbers")
+        self.round_slider = widgets.IntSlider(
+            value=0, min=0, max=0, description="look at round", style={"description_width": "100px"}
+        )
+        self.round_slider.layout.width = "480px"
+        self.round_slider.observe(self._round_chosen, names="value")
+        self.picture = Picture(plot_run(History({})))
+        self.worst, self.best = widgets.HTML(), widgets.HTML()
+        self._tables = widgets.HBox([self.worst, self.best], layout={"flex_flow": "row wrap"})
+        super().__init__([self.numbers, self.picture, self.round_slider, self._tables])
+        self.clear()
+
+    def clear(self) -> None:
+        """Shows no run."""
+        self.history = None
+        self.numbers.value = _numbers_html([("round", "–"), ("global accuracy", "–")])
+        for child in self.children[1:]:
+            child.layout.display = "none"
+
+    def show(self, history: History) -> None:
+        """Shows a run that has ended or is paused, and lets the slider go back in time."""
+        self._num_rounds = max(history.num_rounds, self._num_rounds if history is self.history else 0)
+        self.history = history
+        self._move_slider(history.num_rounds)
+        self.round_slider.disabled = False
+        self._show_round(history.num_rounds)
+
+    def follow(self, history: History, *, num_rounds: int, draw: bool = True) -> None:
+        """Shows the newest round of a run that is going on.
+
+        Args:
+            history: The run so far.
+            num_rounds: Rounds in all; the axes are as long from the start.
+            draw: Whether to redraw the picture and the tables too, which takes much longer than the numbers.
+        """
+        self.history, self._num_rounds = history, num_rounds
+        self._move_slider(history.num_rounds)
+        self.round_slider.disabled = True
+        if draw:
+            self._show_round(history.num_rounds)
+        else:
+            self._show_numbers(history)
+
+    def _move_slider(self, round_num: int) -> None:
+        self.round_slider.unobserve(self._round_chosen, names="value")
+        self.round_slider.max = round_num
+        self.round_slider.value = round_num
+        self.round_slider.observe(self._round_chosen, names="value")
+
+    def _round_chosen(self, change) -> None:
+        if self.history is not None:
+            self._show_round(change["new"])
+
+    def _show_round(self, round_num: int) -> None:
+        history = until_round(self.history, round_num)
+        self._show_numbers(history)
+        self.picture.draw(plot_run, history, figure=self.picture.figure, num_rounds=self._num_rounds)
+        self._show_tables(history)
+        for child in self.children[1:]:
+            child.layout.display = ""
+
+    def _show_numbers(self, history: History) -> None:
+        metrics = history.global_metrics()
+        numbers = [("round", f"{history.num_rounds} of {self._num_rounds}")]
+        if "accuracy" in metrics:
+            numbers.append(("global accuracy", format_percent(history.global_accuracy)))
+        if history.central_accuracy is not None:
+            numbers.append(("central ceiling", format_percent(history.central_accuracy)))
+        for direction in ("broadcast", "upload"):
+            total = metrics[f"{direction}_bytes_total"].sum() if history.num_rounds else 0
+            numbers.append((f"{direction} so far", format_bytes(total)))
+        self.numbers.value = _numbers_html(numbers)
+
+    def _show_tables(self, history: History) -> None:
+        clients = history.client_table()
+        text = clients.assign(
+            accuracy=clients["accuracy"].map(format_percent),
+            gain=(100 * clients["gain"]).map("{:+.1f}".format),
+        ).rename(columns={"gain": "points gained", "rounds_trained": "rounds trained"})
+        num_listed = min(_NUM_LISTED, len(text))
+        self.worst.value = table_html(text.head(num_listed), title="worst clients", css_class="fl-worst")
+        self.best.value = table_html(text.tail(num_listed)[::-1], title="best clients", css_class="fl-best")
+
+
+def until_round(history: History, round_num: int) -> History:
+    """Returns a copy of the history that ends with `round_num`; the original may go on growing."""
+    copy = dataclasses.replace(history, rows=list(history.rows))
+    copy.truncate(round_num)
+    return copy
+
+
+def _numbers_html(numbers: list[tuple[str, str]]) -> str:
+    tiles = "".join(
+        '<div style="margin-right: 34px; line-height: 1.25">'
+        f'<div style="font-size: 22px; font-weight: 600" class="fl-{name.replace(" ", "-")}">{html.escape(value)}</div>'
+        f'<div style="color: var(--jp-ui-font-color2, #6e7781)">{html.escape(name)}</div></div>'
+        for name, value in numbers
+    )
+    return f'<div style="display: flex; flex-wrap: wrap; margin: 6px 4px">{tiles}</div>'

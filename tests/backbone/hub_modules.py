@@ -1,0 +1,16 @@
+"""Writes SavedModels to test with."""
+
+MOBILENET_V2_URL = "https://tfhub.dev/google/tf2-preview/mobilenet_v2/feature_vector/4"
+
+
+def save_module(folder, fn, *, input_shape=(None, None, None, 3), variables=()):
+    """Saves `fn(inputs)` as a callable TF2 SavedModel and returns the folder as text."""
+    import tensorflow as tf
+
+    module = tf.train.Checkpoint()
+    module.__call__ = tf.function(fn, input_signature=[tf.TensorSpec(input_shape, tf.float32, name="inputs")])
+    module.variables = list(variables)
+    module.trainable_variables = list(variables)
+    module.regularization_losses = []
+    tf.saved_model.save(module, str(folder))
+    return str(folder)

@@ -1,0 +1,333 @@
+"""The commands as a user types them: results, resuming, and one clear line for bad input."""
+
+import csv
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from fedlearn_edu import cli
+
+COMMAND = [sys.executable, "-m", "fedlearn_edu.cli"]
+SMALL = ["--num-clients", "8", "--clients-per-round", "3", "--seed", "3"]
+
+
+def run(*arguments, cwd, timeout=240):
+    """Runs a command; its output goes to a file, since a worker left behind would hold a pipe open."""
+    with open(cwd / "output.txt", "w+") as output:
+        process = subprocess.run(
+            [*COMMAND, *map(str, arguments)], cwd=cwd, stdout=output, stderr=subprocess.STDOUT, timeout=timeout
+        )
+    return process.returncode, (cwd / "output.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two clients' folders of tiny drawings: bright and dark ones."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for client in ("anna", "ben", "cleo"):
+        for name, low in (("bright", 160), ("dark", 0)):
+            (folder / client / name).mkdir(parents=True)
+            for i in range(10):
+                pixels = rng.integers(low, low + 90, [32, 32, 3], dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / client / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short run on the bundled data."""
+    cwd = tmp_path_factory.mktemp("finished")
+    code, output = run("demo", *SMALL, "--rounds", 6, "--output", "run", cwd=cwd)
+    assert code == 0, output
+    return cwd / "run", output
+
+
+def test_demo_writes_its_results(finished):
+    folder, output = finished
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["num_rounds"] == 6
+    assert summary["num_clients"] == 8
+    assert 0.5 < summary["global_accuracy"] <= 1
+    assert 0.8 < summary["central_accuracy"] <= 1
+    assert summary["seconds"] > 0
+    with open(folder / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["round_num", "client_id", "metric", "value"]
+    last = [r for r in rows if (r["round_num"], r["client_id"], r["metric"]) == ("6", "global", "accuracy")]
+    assert float(last[0]["value"]) == summary["global_accuracy"]
+    clients = {r["client_id"] for r in rows} - {"global"}
+    assert len(clients) == 8
+    for name in ("broadcast_bytes_total", "upload_bytes_total"):
+        assert sum(float(r["value"]) for r in rows if r["metric"] == name) == summary[name] > 0
+    with Image.open(folder / "accuracy.png") as image:
+        assert image.width > 800
+    assert len(re.findall(r"^ +\d+ +\d+\.\d%", output, re.M)) == 7  # rounds 0 to 6
+    assert all(client in output for client in clients)
+    assert "central ceiling" in output
+
+
+def test_the_exported_model_classifies_without_this_package(finished, tmp_path):
+    """In a process that cannot import fedlearn_edu, on the clients' own test images."""
+    folder, _ = finished
+    import fedlearn_edu as fl
+
+    dataset = fl.load_dataset("fashion")
+    np.savez(tmp_path / "images.npz", images=dataset.images[:400], labels=dataset.labels[:400])
+    source = f"""
+import sys
+sys.modules["fedlearn_edu"] = None
+import numpy as np, tensorflow as tf
+data = np.load({str(tmp_path / "images.npz")!r})
+classifier = tf.saved_model.load({str(folder / "model")!r})
+result = classifier.classify(tf.constant(data["images"]))
+probabilities = result["probabilities"].numpy()
+assert probabilities.shape == (400, 10) and np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+print((probabilities.argmax(axis=1) == data["labels"]).mean(), result["class_name"][0].numpy().decode())
+"""
+    result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    accuracy, class_name = result.stdout.split(maxsplit=1)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert float(accuracy) == pytest.approx(summary["global_accuracy"], abs=0.06)
+    assert class_name.strip() in dataset.class_names
+
+
+def test_killed_and_resumed_gives_the_same_history(finished, tmp_path):
+    """SIGKILL at a random moment after the first checkpoint, then --resume without repeating the options."""
+    whole, _ = finished
+    with open(tmp_path / "first.txt", "w") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "demo", *SMALL, "--rounds", "6", "--output", "run"], cwd=tmp_path, stdout=output, stderr=output
+        )
+    wanted = tmp_path / "run" / "checkpoint" / f"round_{random.randint(0, 4)}"
+    deadline = time.monotonic() + 120
+    while not wanted.exists():
+        assert process.poll() is None, (tmp_path / "first.txt").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "run" / "history.csv").exists()
+    code, output = run("demo", "--resume", "--output", "run", cwd=tmp_path)
+    assert code == 0, output
+    assert (tmp_path / "run" / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+
+
+def test_ctrl_c_keeps_the_rounds_done_and_resume_goes_on(tmp_path):
+    with open(tmp_path / "first.txt", "w") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "demo", *SMALL, "--rounds", "500", "--output", "run"], cwd=tmp_path, stdout=output, stderr=output
+        )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "checkpoint" / "round_1").exists():
+        assert process.poll() is None, (tmp_path / "first.txt").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    text = (tmp_path / "first.txt").read_text()
+    assert "Traceback" not in text
+    assert re.search(r"Stopped after round \d+ of 500; go on with --resume", text)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "stopped"
+    assert 1 <= summary["num_rounds"] < 500
+    stopped = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    code, output = run("demo", "--resume", "--rounds", summary["num_rounds"] + 1, "--output", "run", cwd=tmp_path)
+    assert code == 0, output
+    assert (tmp_path / "run" / "history.csv").read_text().splitlines()[: len(stopped)] == stopped
+
+
+def test_own_folder_with_natural_clients(photos, tmp_path):
+    code, output = run(
+        "demo", "--dataset", photos, "--partition", "natural", "--rounds", 2, "--output", "run", cwd=tmp_path
+    )
+    assert code == 0, output
+    assert all(name in output for name in ("anna", "ben", "cleo"))
+
+
+@pytest.mark.parametrize("algorithm", ["weighted_fed_avg", "fed_sgd"])
+def test_other_algorithms(photos, tmp_path, algorithm):
+    arguments = ["--dataset", photos, "--partition", "natural", "--algorithm", algorithm, "--rounds", 1]
+    code, output = run("demo", *arguments, "--output", "run", cwd=tmp_path)
+    assert code == 0, output
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["settings"]["algorithm"] == algorithm
+
+
+def test_runs_without_output_are_numbered(photos, tmp_path):
+    for _ in range(2):
+        code, output = run("demo", "--dataset", photos, "--partition", "natural", "--rounds", 1, cwd=tmp_path)
+        assert code == 0, output
+    assert sorted(p.name for p in (tmp_path / "fedlearn-edu-run").iterdir()) == ["1", "2"]
+
+
+# --- bad input: one line, exit code, nothing left behind ---------------------------------------------------------
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    """Runs a command in this process, in an empty folder; returns exit code and output."""
+
+    def invoke(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["fedlearn-edu", *map(str, arguments)])
+        runner = CliRunner()
+        with runner.isolation() as streams, pytest.raises(SystemExit) as exit_info:
+            cli.main()
+        return exit_info.value.code, (streams[0].getvalue() + streams[1].getvalue()).decode()
+
+    return invoke
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dataset", "fashon"], ["fashon", "did you mean 'fashion'?"]),
+        (["--dataset", "missing/folder"], ["missing/folder"]),
+        (["--backbone", "mobilnet_v2"], ["mobilnet_v2", "did you mean 'mobilenet_v2'?"]),
+        (["--partition", "dirichlett:1"], ["dirichlett", "dirichlet"]),
+        (["--partition", "dirichlet:-1"], ["dirichlet", "-1"]),
+        (["--partition", "dirichlet:abc"], ["abc"]),
+        (["--partition", "natural"], ["natural"]),
+        (["--num-clients", "20000"], ["num_clients", "20000"]),
+        (["--num-clients", "0"], ["--num-clients: expected at least 1, got 0"]),
+        (["--clients-per-round", "51"], ["--clients-per-round", "50", "51"]),
+        (
+            ["--num-clients", "5", "--clients-per-round", "6"],
+            ["--clients-per-round: expected at most --num-clients (5)"],
+        ),
+        (["--rounds", "0"], ["--rounds: expected at least 1, got 0"]),
+        (["--rounds", "-5"], ["--rounds: expected at least 1, got -5"]),
+        (["--rounds", "many"], ["--rounds", "many"]),
+        (["--client-lr", "nan"], ["--client-lr", "got nan"]),
+        (["--client-lr", "1e9"], ["--client-lr", "at most 100"]),
+        (["--client-lr", "-0.1"], ["--client-lr", "got -0.1"]),
+        (["--seed", "-1"], ["--seed"]),
+        (["--algorithm", "fedavg"], ["--algorithm", "weighted_fed_avg"]),
+        (["--nothing"], ["--nothing"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_usage_errors(invoke, tmp_path, arguments, words):
+    code, output = invoke("demo", *arguments)
+    assert code == 2, output
+    error = output.strip().splitlines()[-1]
+    assert error.startswith("Error: ")
+    assert all(word in error for word in words), error
+    assert "Traceback" not in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_problems(invoke, tmp_path, photos):
+    (tmp_path / "empty").mkdir()
+    one_class = tmp_path / "one"
+    shutil.copytree(photos / "anna" / "dark", one_class / "dark")
+    broken = tmp_path / "broken"
+    shutil.copytree(photos / "anna", broken)
+    (broken / "dark" / "3.png").write_bytes(b"not an image")
+    before = sorted(tmp_path.iterdir())
+    for folder, words in [("empty", ["empty"]), ("one", ["class"]), ("broken", ["3.png"])]:
+        code, output = invoke("demo", "--dataset", tmp_path / folder)
+        assert code == 2, output
+        error = output.strip().splitlines()[-1]
+        assert all(word in error for word in words), error
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_no_feature_vector(invoke, tmp_path):
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.f = tf.function(lambda x: x, input_signature=[tf.TensorSpec([2], tf.float32)])
+    tf.saved_model.save(module, str(tmp_path / "model"))
+    code, output = invoke("demo", "--backbone", tmp_path / "model")
+    assert code == 2, output
+    assert output.strip().splitlines()[-1].startswith("Error: ")
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_output_problems(invoke, tmp_path, finished):
+    folder, _ = finished
+    (tmp_path / "file").write_text("mine")
+    code, output = invoke("demo", "--output", tmp_path / "file")
+    assert (code, "expected a folder" in output) == (2, True), output
+    code, output = invoke("demo", "--output", tmp_path / "file" / "below")
+    assert (code, "cannot be written" in output) == (2, True), output
+    code, output = invoke("demo", "--output", folder)
+    assert (code, "already holds a run; add --resume" in output) == (2, True), output
+    code, output = invoke("demo", "--output", folder, "--resume", "--seed", "4")
+    assert (code, "holds another run (--seed was 3, is now 4)" in output) == (2, True), output
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "history.csv").write_text("mine")
+    code, output = invoke("demo", "--output", tmp_path / "other")
+    assert (code, "is not of a demo run" in output) == (2, True), output
+    assert (tmp_path / "other" / "history.csv").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; a full disk is simulated in test_features.py")
+def test_read_only_output(invoke, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    code, output = invoke("demo", "--output", tmp_path / "locked" / "run")
+    assert (code, "cannot be written" in output) == (2, True), output
+
+
+def test_a_full_disk_is_one_line_and_exit_1(invoke, monkeypatch):
+    from fedlearn_edu.simulation import checkpoint
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.History, "save", full)
+    code, output = invoke("demo", *SMALL, "--rounds", 1)
+    assert code == 1
+    assert "No space left on device" in output.strip().splitlines()[-1]
+    assert "Traceback" not in output
+
+
+def test_unexpected_errors_are_one_line_too(invoke, monkeypatch):
+    def broken(options):
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr(cli, "run_demo", broken)
+    code, output = invoke("demo")
+    assert code == 1
+    assert output.strip() == ("Error: unexpected ZeroDivisionError: two (set FEDLEARN_EDU_DEBUG=1 for the traceback)")
+
+
+# --- help and lab ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["doctor"], ["lab"]])
+def test_help(command):
+    result = CliRunner().invoke(cli.cli, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "fedlearn-edu" in result.output or "Usage" in result.output
+
+
+def test_lab_opens_the_first_lesson(monkeypatch):
+    commands = []
+    monkeypatch.setattr(os, "execv", lambda path, command: commands.append(command))
+    result = CliRunner().invoke(cli.cli, ["lab", "--no-browser", "--port", "8899"])
+    assert result.exit_code == 0, result.output
+    command = commands[0]
+    assert command[1:3] == ["-m", "jupyterlab"]
+    assert command[-3:] == ["--no-browser", "--port", "8899"]
+    assert pathlib.Path(command[3]).name[:2] in ("00", "01")
+
+
+def test_lab_copies_lessons_once(tmp_path):
+    lesson = cli.find_lessons(tmp_path / "mine")
+    lesson.write_text("edited")
+    assert cli.find_lessons(tmp_path / "mine").read_text() == "edited"

@@ -1,0 +1,135 @@
+"""doctor: each cause is found and comes with its fix; it never hangs."""
+
+import importlib.metadata
+import platform
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from fedlearn_edu import cli, doctor
+
+PROXIES = ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "no_proxy", "no_grpc_proxy"]
+
+
+@pytest.fixture
+def no_proxies(monkeypatch):
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def with_version(monkeypatch, package, version):
+    original = importlib.metadata.version
+
+    def fake(name):
+        if name == package:
+            if version is None:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return version
+        return original(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", fake)
+
+
+def test_this_environment_passes(no_proxies):
+    result = CliRunner().invoke(cli.cli, ["doctor"])
+    assert result.exit_code == 0, result.output
+    assert "First computation: a federated sum over three clients came back right" in result.output
+    assert "fix:" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("version", "cause"),
+    [
+        ("0.1.0", "plain pip"),
+        ("0.61.0", "without our overrides"),
+        ("0.86.0", "not the version"),
+        (None, "not installed"),
+    ],
+)
+def test_wrong_tff(monkeypatch, version, cause):
+    with_version(monkeypatch, "tensorflow-federated", version)
+    finding = doctor.check_tff()
+    assert finding.status == "failed"
+    assert cause in finding.detail
+    assert "requirements.txt" in finding.fix
+    result = CliRunner().invoke(cli.cli, ["doctor"])
+    assert result.exit_code == 1
+    assert "First computation: not tried" in result.output
+
+
+def test_wrong_python(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1))
+    monkeypatch.setattr(platform, "python_version", lambda: "3.12.1")
+    finding = doctor.check_python()
+    assert (finding.status, "3.12.1" in finding.detail, "3.11" in finding.fix) == ("failed", True, True)
+
+
+@pytest.mark.parametrize(("system", "machine"), [("Darwin", "arm64"), ("Windows", "AMD64"), ("Linux", "aarch64")])
+def test_wrong_platform(monkeypatch, system, machine):
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    finding = doctor.check_platform()
+    assert finding.status == "failed"
+    assert "WSL2" in finding.fix
+
+
+def test_old_glibc(monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.28"))
+    assert "glibc 2.31" in doctor.check_platform().detail
+
+
+def test_wrong_typing_extensions(monkeypatch):
+    with_version(monkeypatch, "typing-extensions", "4.12.0")
+    assert "4.5.0" in doctor.check_typing_extensions().fix
+
+
+@pytest.mark.parametrize(
+    ("environment", "status"),
+    [
+        ({}, "ok"),
+        ({"http_proxy": "http://proxy:3128"}, "warning"),
+        ({"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "example.org"}, "warning"),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "127.0.0.1, localhost"}, "ok"),
+        ({"https_proxy": "http://proxy:3128", "NO_PROXY": "*"}, "ok"),
+    ],
+)
+def test_proxy(monkeypatch, no_proxies, environment, status):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    finding = doctor.check_proxy()
+    assert finding.status == status
+    assert status == "ok" or "no_proxy=localhost" in finding.fix
+
+
+def test_our_runtime_works_behind_a_dead_proxy(monkeypatch, no_proxies):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("grpc_proxy", "http://127.0.0.1:9")
+    assert doctor.check_hello().status == "ok"
+
+
+def test_a_hanging_engine_is_given_up(monkeypatch):
+    monkeypatch.setattr(doctor, "_HELLO", "import time; time.sleep(60)")
+    started = time.monotonic()
+    finding = doctor.check_hello(deadline_s=1.0)
+    assert time.monotonic() - started < 10
+    assert finding.status == "failed"
+    assert "within 1 s" in finding.detail
+
+
+def test_a_broken_engine_says_why(monkeypatch):
+    monkeypatch.setattr(doctor, "_HELLO", "raise ImportError('libfoo.so is missing')")
+    assert "libfoo.so is missing" in doctor.check_hello().detail
+
+
+def test_a_check_that_breaks_does_not_hide_the_others(monkeypatch):
+    def broken():
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(doctor, "CHECKS", {"Broken": broken, "Port": doctor.check_port})
+    result = CliRunner().invoke(cli.cli, ["doctor"])
+    assert "RuntimeError: boom" in result.output
+    assert "Port: 127.0.0.1" in result.output
+    assert result.exit_code == 1
