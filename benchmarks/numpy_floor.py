@@ -16,16 +16,14 @@ the larger of the two, and the run on an idle machine. The weights of both ways 
 import argparse
 import collections
 import os
-import pathlib
 import statistics
-import tempfile
 import time
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_federated as tff
 
 import fedlearn_edu as fl
+from fedlearn_edu.simulation.client_data import ClientFiles
 
 FEATURE_DIM, NUM_CLASSES, BATCH_SIZE, CLIENT_LR, SHUFFLE_SEED = 1280, 10, 20, 0.05, 0
 LARGEST_DIFFERENCE = 1e-6
@@ -39,13 +37,12 @@ def main() -> None:
     arguments = parser.parse_args()
     fl.start_runtime()
     features = make_features(arguments.clients, arguments.examples, seed=0)
-    with tempfile.TemporaryDirectory() as folder:
-        tff_round, shuffled = build_tff_round(features, pathlib.Path(folder))
-        difference = max(np.abs(a - b).max() for a, b in zip(tff_round(), numpy_round(shuffled), strict=True))
-        numpy_seconds, tff_seconds = [], []
-        for _ in range(arguments.repeats):
-            numpy_seconds.append(time_call(lambda: numpy_round(shuffled)))
-            tff_seconds.append(time_call(tff_round))
+    tff_round, shuffled = build_tff_round(features)
+    difference = max(np.abs(a - b).max() for a, b in zip(tff_round(), numpy_round(shuffled), strict=True))
+    numpy_seconds, tff_seconds = [], []
+    for _ in range(arguments.repeats):
+        numpy_seconds.append(time_call(lambda: numpy_round(shuffled)))
+        tff_seconds.append(time_call(tff_round))
 
     per_client = 1e3 / arguments.clients
     num_steps = -(-arguments.examples // BATCH_SIZE)
@@ -80,25 +77,20 @@ def make_features(num_clients: int, num_examples: int, *, seed: int) -> fl.Feder
     return fl.FederatedDataset("noise", features, labels, tuple(map(str, range(NUM_CLASSES))), clients)
 
 
-def build_tff_round(features: fl.FederatedDataset, folder: pathlib.Path):
+def build_tff_round(features: fl.FederatedDataset):
     """Returns a function that runs one round and gives its weights, and the clients' examples as it orders them."""
     process = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=CLIENT_LR)
-    # TO WIRE: ClientFiles(features).train_computation(num_epochs=1, batch_size=BATCH_SIZE) once it builds the
-    # dataset as `train_computation` below; `folder`, `write_files` and `train_computation` go then.
-    write_files(features, folder)
-    load = train_computation(folder)
+    files = ClientFiles(features)
+    load = files.train_computation(num_epochs=1, batch_size=BATCH_SIZE)
     training = tff.simulation.compose_dataset_computation_with_learning_process(load, process)
-    # TO WIRE: plain `training.next` once the runtime's compiler merges; `merge_client_work` goes then.
-    next_fn = merge_client_work(training.next)
     cohort = [
         collections.OrderedDict(client_id=client_id, shuffle_seed=SHUFFLE_SEED) for client_id in features.client_ids
     ]
     state = training.initialize()
 
-    def tff_round():
-        new_state = next_fn(state, cohort)[0]
-        weights = new_state["global_model_weights"] if isinstance(new_state, dict) else new_state.global_model_weights
-        return [np.asarray(w) for w in tf.nest.flatten(weights)]
+    def tff_round(files=files):  # the files live as long as the function
+        new_state = training.next(state, cohort).state
+        return [np.asarray(w) for w in new_state.global_model_weights.trainable]
 
     shuffled = []
     for client in cohort:
@@ -126,57 +118,6 @@ def numpy_round(clients):
         kernel_sum += kernel - w
         bias_sum += bias - b
     return kernel - kernel_sum / len(clients), bias - bias_sum / len(clients)
-
-
-def write_files(features: fl.FederatedDataset, folder: pathlib.Path) -> None:
-    for client_id in features.client_ids:
-        x, y = features.train(client_id)
-        (folder / client_id).write_bytes(x.astype(np.float32).tobytes() + y.astype(np.int32).tobytes())
-
-
-def train_computation(folder: pathlib.Path, *, num_epochs: int = 1) -> tff.Computation:
-    """(client_id, shuffle_seed) -> batches of the client's file; no batch spans two epochs."""
-
-    def build(client):
-        numbers = tf.io.decode_raw(tf.io.read_file(tf.strings.join([f"{folder}/", client["client_id"]])), tf.float32)
-        num_examples = tf.size(numbers) // (FEATURE_DIM + 1)
-        x = tf.reshape(numbers[: num_examples * FEATURE_DIM], [num_examples, FEATURE_DIM])
-        y = tf.bitcast(numbers[num_examples * FEATURE_DIM :], tf.int32)
-        seed = tf.stack([client["shuffle_seed"], tf.strings.to_hash_bucket_fast(client["client_id"], 2**31 - 1)])
-        dataset = None
-        for epoch in range(num_epochs):
-            order = tf.random.experimental.stateless_shuffle(tf.range(num_examples), seed + [epoch, 0])
-            # Slices, not a mapped function: calling one per batch costs more than the training step.
-            batches = tf.data.Dataset.from_tensor_slices((tf.gather(x, order), tf.gather(y, order))).batch(BATCH_SIZE)
-            dataset = batches if dataset is None else dataset.concatenate(batches)
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        options.experimental_optimization.apply_default_optimizations = False
-        return dataset.with_options(options)
-
-    client_type = collections.OrderedDict(client_id=tf.string, shuffle_seed=tf.int64)
-    return tff.tensorflow.computation(build, tff.types.tensorflow_to_type(client_type))
-
-
-def merge_client_work(comp: tff.Computation) -> tff.Computation:
-    """Merges what a client does in a round into one TensorFlow graph, and so the aggregations into one.
-
-    As written, a round calls TensorFlow five times per client and serialises the dataset between the first two.
-    """
-    form = tff.backends.mapreduce.get_map_reduce_form_for_computation(comp)
-
-    @tff.federated_computation(comp.type_signature.parameter)
-    def next_fn(arg):
-        state, clients = arg
-        broadcast = tff.federated_broadcast(tff.federated_map(form.prepare, state))
-        client_result = tff.federated_map(form.work, tff.federated_zip((clients, broadcast)))[0]
-        total = tff.federated_aggregate(client_result, form.zero(), form.accumulate, form.merge, form.report)
-        no_secure_sum = tff.federated_value((), tff.SERVER)
-        update_arg = tff.federated_zip((state, (total, no_secure_sum, no_secure_sum, no_secure_sum)))
-        new_state, metrics = tff.federated_map(form.update, update_arg)
-        return new_state, metrics
-
-    return next_fn
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import threading
 import tensorflow_federated as tff
 
 from fedlearn_edu.errors import RunError
+from fedlearn_edu.simulation.compiler import compile_for_worker
 from fedlearn_edu.simulation.worker import Worker
 
 _MAX_STARTS_PER_CALL = 3
@@ -42,7 +43,7 @@ class RuntimeContext(tff.framework.SyncContext):
 
         self._async_context = tff.framework.AsyncExecutionContext(
             executor_fn=tff.framework.ResourceManagingExecutorFactory(executor_stack_fn=executor_stack),
-            compiler_fn=tff.backends.native.desugar_and_transform_to_native,
+            compiler_fn=compile_for_worker,
             transform_args=tff.tensorflow.transform_args,
             transform_result=tff.tensorflow.transform_result,
         )

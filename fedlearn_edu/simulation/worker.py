@@ -112,7 +112,8 @@ class Worker:
         port = portpicker.pick_unused_port()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker; has no name to clean up
         # One computation call at a time per core: more only compete for the same cores.
-        self._process = _spawn([executable, f"--port={port}"], self._log)
+        calls = f"--max_concurrent_computation_calls={os.cpu_count()}"
+        self._process = _spawn([executable, f"--port={port}", calls], self._log)
         self.num_starts += 1
         deadline = time.monotonic() + self._start_deadline_s
         # The port first: a gRPC channel whose first attempt fails backs off for a whole second.

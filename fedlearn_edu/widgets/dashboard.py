@@ -241,7 +241,7 @@ class TrainingDashboard(widgets.VBox):
             if session.history is not None and not working:
                 self.view.show(session.history)
             elif session.history is None:
-                self.view.clear()
+                self.view.await_run() if working else self.view.clear()
             if session.error is not None:
                 self.error = session.error
                 self.error_line.show(session.error)

@@ -26,6 +26,9 @@ class HistoryView(widgets.VBox):
     def __init__(self):
         self.history: History | None = None
         self._num_rounds = 0
+        # What the picture and the tables show, so that nothing is drawn twice.
+        self._drawn_history: History | None = None
+        self._drawn_rounds = (0, 0)
         self.numbers = widgets.HTML()
         self.numbers.add_class("fl-numbers")
         self.round_slider = widgets.IntSlider(
@@ -41,10 +44,16 @@ class HistoryView(widgets.VBox):
 
     def clear(self) -> None:
         """Shows no run."""
-        self.history = None
-        self.numbers.value = _numbers_html([("round", "–"), ("global accuracy", "–")])
+        self.await_run()
+        self._drawn_history = None
         for child in self.children[1:]:
             child.layout.display = "none"
+
+    def await_run(self) -> None:
+        """Takes the numbers of the run before away; its picture stays until there is another."""
+        self.history = None
+        self.round_slider.disabled = True
+        self.numbers.value = _numbers_html([("round", "-"), ("global accuracy", "-")])
 
     def show(self, history: History) -> None:
         """Shows a run that has ended or is paused, and lets the slider go back in time."""
@@ -83,10 +92,13 @@ class HistoryView(widgets.VBox):
     def _show_round(self, round_num: int) -> None:
         history = until_round(self.history, round_num)
         self._show_numbers(history)
+        if self._drawn_history is self.history and self._drawn_rounds == (round_num, self._num_rounds):
+            return
         self.picture.draw(plot_run, history, figure=self.picture.figure, num_rounds=self._num_rounds)
         self._show_tables(history)
         for child in self.children[1:]:
             child.layout.display = ""
+        self._drawn_history, self._drawn_rounds = self.history, (round_num, self._num_rounds)
 
     def _show_numbers(self, history: History) -> None:
         metrics = history.global_metrics()

@@ -73,15 +73,14 @@ def shown_to_learner(callback):
 
     @functools.wraps(callback)
     def guarded(self, *args):
+        self.error = None  # before the call: what it starts in another thread may fail at once
+        self.error_line.clear()
         try:
-            result = callback(self, *args)
+            return callback(self, *args)
         except Exception as error:
             self.error = error
             self.error_line.show(error)
             return None
-        self.error = None
-        self.error_line.clear()
-        return result
 
     return guarded
 

@@ -1,0 +1,166 @@
+"""The pre-training recipe on a few images: it learns, and what it publishes is a TF-Hub feature vector."""
+
+import gzip
+import pathlib
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hub_modules import save_module
+from PIL import Image
+
+import fedlearn_edu as fl
+from fedlearn_edu.backbone import model_card, pretrain, probe, public_images, publish
+
+FONT = pathlib.Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
+
+
+def write_idx(path, images):
+    header = np.array([0x803, *images.shape], ">u4").tobytes()
+    path.write_bytes(gzip.compress(header + images.tobytes()))
+    return str(path)
+
+
+@pytest.fixture
+def few_emoji():
+    pictures = [Image.new("RGBA", (20, 12), colour) for colour in ("red", "#00ff0080")]
+    pictures[0].putalpha(Image.linear_gradient("L").resize((20, 12)))
+    return pictures
+
+
+def test_idx_images_become_rgb(tmp_path):
+    grey = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    images = public_images.read_idx_images(write_idx(tmp_path / "images.gz", grey))
+    np.testing.assert_array_equal(images, np.stack([grey] * 3, axis=-1))
+
+
+@pytest.mark.parametrize("content", [b"", b"plain text", gzip.compress(b"0123456789abcdef" * 3)])
+def test_what_is_no_idx_file_is_refused(tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(fl.UsageError, match="fashion-train: "):
+        public_images.read_idx_images(tmp_path / "file")
+
+
+def test_scenes_repeat_with_the_seed(few_emoji):
+    draw = lambda seed: public_images.draw_emoji_scenes(few_emoji, 6, size=24, seed=seed, progress=False)  # noqa: E731
+    scenes = draw(0)
+    assert scenes.shape == (6, 24, 24, 3)
+    np.testing.assert_array_equal(scenes, draw(0))
+    assert not np.array_equal(scenes, draw(1))
+    assert all(len(np.unique(scene.reshape(-1, 3), axis=0)) > 24 for scene in scenes)  # more than a background
+
+
+@pytest.mark.skipif(not FONT.exists(), reason="the font Noto Color Emoji is not installed (fonts-noto-color-emoji)")
+def test_emoji_are_read_from_the_font():
+    pictures = public_images.read_emoji(FONT)
+    assert len(pictures) > 1000
+    assert {picture.mode for picture in pictures} == {"RGBA"}
+    assert all(max(picture.size) <= 140 for picture in pictures)
+
+
+def test_a_file_that_is_no_font_is_refused(tmp_path):
+    (tmp_path / "font.ttf").write_bytes(b"no font")
+    with pytest.raises(fl.UsageError, match="emoji-font: expected a CBDT colour font"):
+        public_images.read_emoji(tmp_path / "font.ttf")
+
+
+def test_the_whole_recipe_learns_and_publishes(tmp_path, monkeypatch, few_emoji):
+    import tensorflow as tf
+
+    # A teacher with 1280 features that depend on the image: its pixels at 32 x 32, every second one.
+    teacher = save_module(
+        tmp_path / "teacher",
+        lambda x: tf.reshape(x, [tf.shape(x)[0], 32 * 32 * 3])[:, :2560:2],
+        input_shape=(None, 32, 32, 3),
+    )
+    fashion = np.random.default_rng(0).integers(0, 256, [40, 1, 28], dtype=np.uint8).repeat(28, axis=1)
+    monkeypatch.setattr(public_images, "read_emoji", lambda path: few_emoji)
+    monkeypatch.setenv("FEDLEARN_EDU_CACHE", str(tmp_path / "cache"))
+    arguments = (
+        f"--fashion-train {write_idx(tmp_path / 'fashion.gz', fashion)} --emoji-font font.ttf --teacher {teacher} "
+        f"--output {tmp_path / 'student'} --num-fashion 32 --num-emoji 16 --image-size 32 --batch-size 16 --epochs 3"
+    ).split()
+    result = CliRunner().invoke(pretrain.main, [*arguments, "--teacher-note", "Pixels."])
+    assert result.exit_code == 0, result.output
+
+    student = fl.load_backbone(tmp_path / "student")
+    assert (student.image_size, student.feature_dim) == (32, 1280)
+    assert "Pixels." in student.model_card
+    assert "32 images drawn (seed 0)" in student.model_card
+    losses = student.model_card.split("predicting the mean): ")[1].split(".\nSeed")[0].split(", ")
+    assert float(losses[-1]) < float(losses[0])
+
+    rebuilt = pretrain.build_student(pretrain.Recipe(image_size=32))
+    rebuilt.load_weights(tmp_path / "student.weights.h5")
+    images = np.random.default_rng(1).random([3, 32, 32, 3], np.float32)
+    np.testing.assert_allclose(student.layer(images), rebuilt(images, training=False), atol=1e-4)
+
+    again = CliRunner().invoke(pretrain.main, arguments)
+    assert again.exit_code == 2
+    assert "error: output: expected a folder that does not exist yet" in again.output
+
+
+def test_every_batch_norm_forgets_quickly():
+    import tensorflow as tf
+
+    student = pretrain.build_student(pretrain.Recipe(image_size=32))
+    norms = [m for m in student.submodules if isinstance(m, tf.keras.layers.BatchNormalization)]
+    assert len(norms) == 53
+    assert {norm.momentum for norm in norms} == {0.9}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "epochs: expected at least 1, got 0"),
+        ({"image_size": 50}, "image_size: expected a multiple of 32, got 50"),
+        ({"learning_rate": float("nan")}, "learning_rate: expected a number"),
+        ({"num_fashion": 1, "num_emoji": 1}, "batch_size: 128 is more than the 2 images"),
+    ],
+)
+def test_absurd_recipes_are_refused(change, message):
+    with pytest.raises(fl.UsageError, match=message):
+        pretrain.Recipe(**change)
+
+
+def test_publishing_is_all_or_nothing(tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    model = tf.keras.Sequential([tf.keras.Input([8, 8, 3]), tf.keras.layers.GlobalAveragePooling2D()])
+    with pytest.raises(fl.UsageError, match="directory: expected a folder that does not exist yet"):
+        publish.publish(model, tmp_path, card="")
+    with pytest.raises(TypeError):
+        publish.publish(model, tmp_path / "module", card=None)
+    assert list(tmp_path.iterdir()) == []
+    publish.publish(model, tmp_path / "module", card="A card.")
+    assert fl.load_backbone(tmp_path / "module").model_card == "A card."
+    flat = tf.keras.Sequential([tf.keras.Input([8]), tf.keras.layers.Dense(2)])
+    with pytest.raises(fl.UsageError, match="model: expected images"):
+        publish.publish(flat, tmp_path / "flat", card="")
+
+
+def test_the_probe_tells_signal_from_noise():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 8_000)
+    noise = rng.normal(size=[8_000, 6]).astype(np.float32)
+    signal = noise + 4 * np.eye(6, dtype=np.float32)[labels]
+    assert probe.linear_probe(signal, labels, seed=0) > 0.95
+    assert abs(probe.linear_probe(noise, labels, seed=0) - 0.25) < 0.05
+
+
+def test_the_probe_table_is_replaced_in_the_card(tmp_path):
+    card = tmp_path / "MODEL_CARD.md"
+    card.write_text(model_card.render_card(pretrain.Recipe(), [0.5], "A teacher.", 1, 2))
+    model_card.write_table(card, "| first |")
+    before = card.read_text()
+    model_card.write_table(card, "| second |")
+    assert card.read_text() == before.replace("| first |", "| second |")
+    card.write_text("no place")
+    with pytest.raises(ValueError, match="no probe table"):
+        model_card.write_table(card, "| third |")
+
+
+def test_bundled_backbone_beats_raw_pixels_on_the_bundled_images(bundled):
+    dataset = fl.load_dataset("fashion")
+    features = bundled.features(dataset.images[:8_000])
+    assert probe.linear_probe(features, dataset.labels[:8_000], seed=0) >= 0.86
