@@ -32,6 +32,7 @@ _NAMES = {
     "fedlearn_edu.plotting": ["plot_accuracy", "plot_client_heatmap", "plot_images", "plot_label_counts"],
     "fedlearn_edu.widgets.dashboard": ["TrainingDashboard"],
     "fedlearn_edu.widgets.explorer": ["PartitionExplorer"],
+    "fedlearn_edu.course.checks.session": ["check", "progress"],
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""The command line: demo, lab, doctor."""
+"""The command line: demo, lab, doctor, exercises, grade."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def cli():
       fedlearn-edu demo      federate a pre-trained model and watch every client
       fedlearn-edu lab       open the lessons in JupyterLab
       fedlearn-edu doctor    find out what is wrong with an installation
+
+    \b
+    For teachers:
+      fedlearn-edu exercises build exercises from solutions, or check that they agree
+      fedlearn-edu grade     a folder or zip of submissions -> marks
     """
 
 
@@ -144,6 +149,57 @@ def lab(directory, jupyter_args):
     lesson = find_lessons(directory)
     command = [sys.executable, "-m", "jupyterlab", str(lesson), *jupyter_args]
     os.execv(sys.executable, command)
+
+
+@cli.command()
+@click.argument("action", type=click.Choice(["build", "check"]))
+@click.option("--source", type=click.Path(path_type=pathlib.Path), default=pathlib.Path("solutions"), show_default=True)
+@click.option("--target", type=click.Path(path_type=pathlib.Path), default=pathlib.Path("exercises"), show_default=True)
+@click.option("--nbgrader", is_flag=True, help="Make nbgrader's source notebooks instead.")
+def exercises(action, source, target, nbgrader):
+    """Build exercise notebooks from solutions, or check that they agree.
+
+    \b
+    Examples:
+      fedlearn-edu exercises build
+      fedlearn-edu exercises check             (exit code 1 if one solution was edited and not rebuilt)
+      fedlearn-edu exercises build --nbgrader --target course/source/01
+    """
+    from fedlearn_edu.course.authoring import run_exercises
+
+    sys.exit(run_exercises(source, target, check=action == "check", nbgrader=nbgrader))
+
+
+@cli.command()
+@click.argument("submissions", type=click.Path(path_type=pathlib.Path))
+@click.option(
+    "--output",
+    type=click.Path(path_type=pathlib.Path),
+    default=pathlib.Path("grades.csv"),
+    show_default=True,
+    help="One row a student and exercise; totals and an LMS-ready table are written beside it.",
+)
+@click.option("--feedback", type=click.Path(path_type=pathlib.Path), metavar="DIR", help="An HTML page per student.")
+@click.option("--timeout", type=float, default=30.0, show_default=True, metavar="S", help="Seconds per exercise.")
+@click.option("--memory", "memory_gb", type=float, default=4.0, show_default=True, metavar="GB", help="Per exercise.")
+@click.option("--jobs", type=int, metavar="N", help="Exercises at a time.  [default: processor cores]")
+@click.option("--seed", type=int, metavar="N", help="Of the hidden cases; keep it secret.  [default: random, recorded]")
+@click.option("--lesson", "lessons", multiple=True, metavar="NN", help="Grade this lesson; may be repeated.")
+@click.option("--resume", is_flag=True, help="Take over the marks of an earlier run for all that has not changed.")
+def grade(submissions, lessons, **options):
+    """Grade a folder (or LMS zip) of notebooks without trusting a line of them.
+
+    Learner code runs in its own guarded process per exercise, on hidden variants of the checks.
+
+    \b
+    Examples:
+      fedlearn-edu grade submissions/ --output grades.csv --feedback feedback/
+      fedlearn-edu grade export.zip --timeout 10 --jobs 4
+      fedlearn-edu grade submissions/ --resume
+    """
+    from fedlearn_edu.course.grading import run_grading
+
+    sys.exit(run_grading(submissions, lessons=lessons or None, **options))
 
 
 def find_lessons(directory: pathlib.Path | None) -> pathlib.Path:

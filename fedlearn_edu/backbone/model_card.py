@@ -31,10 +31,11 @@ Only unlabelled, public images that this package does not use as private data:
 The teacher itself is not part of this package.
 
 ## Method
-Distillation without labels: the student predicts the teacher's feature vector (in inference mode, at the teacher's own
-input size), standardised per dimension, under mean squared error. {epochs} epochs of {num_images:,} images,
-batches of {batch_size}, Adam with cosine decay from {learning_rate:g}, BatchNorm momentum 0.9 (with Keras' 0.999 the
-moving statistics are still wrong at the end). Mean squared error per epoch (1.0 = predicting the mean): {losses}.
+Distillation without labels: from the student's 1280 features a linear layer, thrown away afterwards, predicts the
+teacher's feature vector (inference mode, {teacher_size} x {teacher_size} pixels), standardised per dimension,
+under mean squared error. {epochs} epochs of {num_images:,} images, batches of {batch_size}, Adam with cosine decay
+from {learning_rate:g}, BatchNorm momentum 0.9 (with Keras' 0.999 the moving statistics are still wrong at the end).
+Mean squared error per epoch (1.0 = predicting the mean): {losses}.
 Seed {seed}; the teacher's features took {teacher_seconds:.0f} s and training {student_seconds:.0f} s on 2 CPU cores.
 
     python -m fedlearn_edu.backbone.pretrain --fashion-train train-images-idx3-ubyte.gz \\

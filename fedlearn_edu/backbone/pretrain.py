@@ -4,10 +4,10 @@
         --emoji-font NotoColorEmoji.ttf --teacher URL_OR_DIR --output DIR
 
 The method. The teacher's feature vector of every public image is computed once and standardised per dimension.
-The student, a MobileNetV2 of width 0.35 at 64 x 64 pixels, learns to predict it (mean squared error). Unlabelled
-images are enough; what the teacher knows of the world comes along (Hinton, Vinyals, Dean, "Distilling the
-Knowledge in a Neural Network", 2015, arXiv:1503.02531; features as targets: Romero et al., "FitNets", ICLR 2015,
-arXiv:1412.6550).
+The student, a MobileNetV2 of width 0.35 at 64 x 64 pixels, learns to predict it through a linear layer that is thrown
+away afterwards (mean squared error). Unlabelled images are enough; what the teacher knows comes along (Hinton,
+Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, arXiv:1503.02531; features as targets: Romero et
+al., "FitNets", ICLR 2015, arXiv:1412.6550).
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ import tensorflow as tf
 from tqdm.auto import tqdm
 
 from fedlearn_edu.backbone import public_images
-from fedlearn_edu.backbone.features import cached_features
-from fedlearn_edu.backbone.hub import load_backbone
 from fedlearn_edu.backbone.model_card import render_card
 from fedlearn_edu.backbone.publish import publish
+from fedlearn_edu.backbone.teacher import load_teacher, teacher_targets
 from fedlearn_edu.errors import FedlearnError, UsageError
 
 # Keras builds MobileNetV2 with momentum 0.999: after a few thousand steps the moving statistics that inference
@@ -40,6 +39,7 @@ class Recipe:
     Attributes:
         num_fashion: Unlabelled Fashion-MNIST training images, drawn at random.
         num_emoji: Scenes drawn from the emoji font.
+        teacher_size: Teacher input in pixels, at least 32.
         image_size: Student input in pixels, a multiple of 32.
         alpha: Student width, one of the widths MobileNetV2 is defined for.
         epochs: Passes over the images, at least 1.
@@ -50,15 +50,17 @@ class Recipe:
 
     num_fashion: int = 20_000
     num_emoji: int = 15_000
+    teacher_size: int = 96
     image_size: int = 64
     alpha: float = 0.35
-    epochs: int = 8
+    epochs: int = 6
     batch_size: int = 128
     learning_rate: float = 2e-3
     seed: int = 0
 
     def __post_init__(self):
-        for name, minimum in [("num_fashion", 0), ("num_emoji", 0), ("epochs", 1), ("batch_size", 2)]:
+        minima = {"num_fashion": 0, "num_emoji": 0, "teacher_size": 32, "epochs": 1, "batch_size": 2}
+        for name, minimum in minima.items():
             if getattr(self, name) < minimum:
                 raise UsageError(f"{name}: expected at least {minimum}, got {getattr(self, name)}")
         if self.num_fashion + self.num_emoji < self.batch_size:
@@ -72,10 +74,9 @@ class Recipe:
 
 
 def build_student(recipe: Recipe) -> tf.keras.Model:
-    """Returns an untrained student: MobileNetV2 without its classifier, one affine map per feature on top.
+    """Returns an untrained student: MobileNetV2 without its classifier, each feature standardised.
 
-    The teacher's features are standardised, hence centred, while a pooled ReLU6 is never negative. A last
-    BatchNorm shifts and scales each feature; a dense layer would do more but weigh four times the network.
+    The standardising BatchNorm has no scale and offset of its own: whatever linear head comes next has them.
 
     Shapes:
         `[batch, image_size, image_size, 3]` in [0, 1] -> `[batch, 1280]`.
@@ -87,7 +88,7 @@ def build_student(recipe: Recipe) -> tf.keras.Model:
     )
     # MobileNetV2 is defined on [-1, 1], a TF-Hub image module on [0, 1].
     centred = tf.keras.layers.Rescaling(2.0, offset=-1.0)(images)
-    features = tf.keras.layers.BatchNormalization(name="standardise")(network(centred))
+    features = tf.keras.layers.BatchNormalization(center=False, scale=False, name="standardise")(network(centred))
     model = tf.keras.Model(images, features)
     for layer in [*network.layers, *model.layers]:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
@@ -107,18 +108,6 @@ def draw_public_images(recipe: Recipe, *, fashion_train: str, emoji_font: str) -
     return [fashion[chosen], public_images.draw_emoji_scenes(emoji, recipe.num_emoji, seed=recipe.seed)]
 
 
-def teacher_targets(groups: list[np.ndarray], teacher: str) -> np.ndarray:
-    """Returns the teacher's standardised features of all images, float32 `[num_images, teacher_dim]`.
-
-    They go through the feature cache: a run that is interrupted does not start from nothing.
-    """
-    backbone = load_backbone(teacher)
-    features = np.concatenate([cached_features(images, backbone) for images in groups])
-    deviation = features.std(axis=0)
-    # A dimension that never fires on these images would be divided by nothing and drown the others in noise.
-    return (features - features.mean(axis=0)) / np.maximum(deviation, 0.05 * deviation.mean())
-
-
 def to_student_size(groups: list[np.ndarray], size: int) -> np.ndarray:
     """Returns all images at `size` as one uint8 array (float32 would need four times the memory)."""
     resized = np.empty([sum(map(len, groups)), size, size, 3], np.uint8)
@@ -133,20 +122,22 @@ def to_student_size(groups: list[np.ndarray], size: int) -> np.ndarray:
 
 
 def distil(recipe: Recipe, images: np.ndarray, targets: np.ndarray) -> tuple[tf.keras.Model, list[float]]:
-    """Trains a student to predict the targets.
+    """Trains a student whose features predict the targets linearly.
 
     Args:
         recipe: What to build and how long to train it.
         images: uint8 `[num_images, image_size, image_size, 3]`.
-        targets: float32 `[num_images, 1280]`, standardised.
+        targets: float32 `[num_images, teacher_dim]`, standardised.
 
     Returns:
         The trained student, and the mean squared error of each epoch (1.0 is what the mean alone reaches).
     """
     tf.keras.utils.set_random_seed(recipe.seed)
     student = build_student(recipe)
-    if targets.shape[1] != student.output_shape[1]:
-        raise UsageError(f"teacher: expected {student.output_shape[1]} features, got {targets.shape[1]}")
+    # It takes over the linear part of the task (four times the student's size) and is not published.
+    projection = tf.keras.layers.Dense(targets.shape[1], name="projection")
+    projection.build(student.output_shape)
+    variables = student.trainable_variables + projection.trainable_variables
     steps = len(images) // recipe.batch_size
     optimizer = tf.keras.optimizers.Adam(
         tf.keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps * recipe.epochs)
@@ -155,10 +146,9 @@ def distil(recipe: Recipe, images: np.ndarray, targets: np.ndarray) -> tuple[tf.
     @tf.function
     def train_step(batch, target):
         with tf.GradientTape() as tape:
-            predicted = student(tf.cast(batch, tf.float32) / 255.0, training=True)
-            loss = tf.reduce_mean(tf.square(predicted - target))
-        gradients = tape.gradient(loss, student.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, student.trainable_variables, strict=True))
+            features = student(tf.cast(batch, tf.float32) / 255.0, training=True)
+            loss = tf.reduce_mean(tf.square(projection(features) - target))
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 
     rng = np.random.default_rng(recipe.seed)
@@ -178,13 +168,14 @@ def distil(recipe: Recipe, images: np.ndarray, targets: np.ndarray) -> tuple[tf.
 @click.command(help=__doc__.split("\n\n")[0])
 @click.option("--fashion-train", required=True, metavar="FILE", help="train-images-idx3-ubyte.gz of Fashion-MNIST.")
 @click.option("--emoji-font", required=True, metavar="FILE", help="NotoColorEmoji.ttf with colour bitmaps (CBDT).")
-@click.option("--teacher", required=True, metavar="URL|DIR", help="A TF-Hub feature vector with 1280 features.")
+@click.option("--teacher", required=True, metavar="URL|DIR", help="A TF-Hub image feature vector.")
 @click.option("--teacher-note", default="not described", help="What the teacher is and its licence, for the card.")
 @click.option("--output", required=True, metavar="DIR", help="Where to publish the module; must not exist yet.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--epochs", default=8, show_default=True)
+@click.option("--epochs", default=6, show_default=True)
 @click.option("--num-fashion", default=20_000, show_default=True)
 @click.option("--num-emoji", default=15_000, show_default=True)
+@click.option("--teacher-size", default=96, show_default=True, help="Teacher input in pixels.")
 @click.option("--image-size", default=64, show_default=True, help="Student input in pixels.")
 @click.option("--alpha", default=0.35, show_default=True, help="Student width.")
 @click.option("--batch-size", default=128, show_default=True)
@@ -207,7 +198,7 @@ def pretrain(
     directory.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     groups = draw_public_images(recipe, fashion_train=fashion_train, emoji_font=emoji_font)
-    targets = teacher_targets(groups, teacher)
+    targets = teacher_targets(groups, load_teacher(teacher, image_size=recipe.teacher_size))
     teacher_seconds = time.monotonic() - start
     student, losses = distil(recipe, to_student_size(groups, recipe.image_size), targets)
     student_seconds = time.monotonic() - start - teacher_seconds

@@ -96,7 +96,7 @@ def plot_images(
     images = dataset.examples if partitioned else dataset.images
     if images.ndim != 4:
         raise UsageError(
-            f"dataset: expected images, got vectors of length {images.shape[-1]}; plot them before extraction"
+            f"dataset: expected images, got feature vectors of length {images.shape[-1]}; plot what they were made from"
         )
     if partitioned:
         owners = dataset.client_ids[: min(4, num_images)]
@@ -106,7 +106,7 @@ def plot_images(
         sample = rng.permutation(len(images))[:num_images]
         num_columns = min(8, len(sample))
         rows = [("", sample[start : start + num_columns]) for start in range(0, len(sample), num_columns)]
-    ax = prepare(ax, figsize=(max(2.5, 1.05 * num_columns + (1 if partitioned else 0)), 1.3 * len(rows)))
+    ax = prepare(ax, figsize=(max(2.5, 0.95 * num_columns + (1 if partitioned else 0)), 1.2 * len(rows)))
     for i, (owner, indices) in enumerate(rows):
         y = 1.3 * i
         ax.text(-0.08, y + 0.5, shorten(owner), ha="right", va="center", fontsize=9, color=TEXT)

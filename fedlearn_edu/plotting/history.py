@@ -141,7 +141,7 @@ def plot_run(history: History, *, figure: Figure | None = None, num_rounds: int 
         The figure.
     """
     if figure is None:
-        figure = NotebookFigure(figsize=(13, 5), layout="constrained")
+        figure = NotebookFigure(figsize=(11, 4.6), layout="constrained")
     figure.clear()
     curve, heatmap = figure.subplots(1, 2, width_ratios=[1, 1.1], gridspec_kw={"wspace": 0.06})
     plot_accuracy(history, ax=curve, num_rounds=num_rounds)

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-SCREEN_DPI = 72  # CSS pixels per inch of figure
+SCREEN_DPI = 90  # CSS pixels per inch of figure
 TEXT, MUTED, GRID = "#24292f", "#6e7781", "#e3e6ea"
 
 

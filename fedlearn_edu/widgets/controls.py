@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import ipywidgets as widgets
 import numpy as np
@@ -12,6 +13,7 @@ from fedlearn_edu.data.schemes import IID, Dirichlet, Natural, Quantity, Scheme,
 
 _STYLE = {"description_width": "130px"}
 _LAYOUT = {"width": "370px"}
+_FIELD = {"width": "240px"}
 _LABELS = {
     "Dirichlet (label skew)": Dirichlet,
     "IID (all alike)": IID,
@@ -44,9 +46,9 @@ class PartitionControls(widgets.VBox):
         self.concentration = widgets.FloatLogSlider(
             value=0.3,
             base=10,
-            min=-1.3,
+            min=math.log10(0.05),
             max=2,
-            step=0.05,
+            step=math.log10(6) / 16,  # 0.3 = 0.05 * 6 lies on this grid; a browser moves any other value onto it
             description="concentration",
             readout_format=".2f",
             style=_STYLE,
@@ -129,24 +131,13 @@ class TrainingControls(widgets.VBox):
 
 def whole_number(description: str, value: int, low: int, high: int) -> widgets.BoundedIntText:
     """Returns a field for a whole number that keeps it in its range."""
-    return widgets.BoundedIntText(
-        value=value, min=low, max=high, description=description, style=_STYLE, layout={"width": "240px"}
-    )
+    return widgets.BoundedIntText(value=value, min=low, max=high, description=description, style=_STYLE, layout=_FIELD)
 
 
 def _slider(description: str, value: int, low: int, high: int) -> widgets.IntSlider:
     return widgets.IntSlider(value=value, min=low, max=high, description=description, style=_STYLE, layout=_LAYOUT)
 
 
-def _rate(description: str, value: float) -> widgets.FloatLogSlider:
-    return widgets.FloatLogSlider(
-        value=value,
-        base=10,
-        min=-3,
-        max=2,
-        step=0.05,
-        description=description,
-        readout_format=".3g",
-        style=_STYLE,
-        layout=_LAYOUT,
-    )
+def _rate(description: str, value: float) -> widgets.FloatText:
+    # Without bounds: an absurd rate is refused by the process builder, whose message says what can be meant.
+    return widgets.FloatText(value=value, step=0.01, description=description, style=_STYLE, layout=_FIELD)

@@ -41,8 +41,8 @@ class TrainingDashboard(widgets.VBox):
         clients_per_round: At the start, at least 1.
         num_epochs: Local epochs at the start, at least 1.
         batch_size: Examples per local step, at least 1.
-        client_lr: At the start, 0.001 to 100.
-        server_lr: At the start, 0.001 to 100.
+        client_lr: At the start, above 0.
+        server_lr: At the start, above 0.
         seed: At the start, of partition and training.
 
     Attributes:
@@ -257,7 +257,7 @@ class TrainingDashboard(widgets.VBox):
             "idle": "ready: press Run, or Step for a single round",
             "paused": f"paused after round {done}: Run or Step goes on",
             "finished": f"finished after {done} rounds",
-            "failed": f"failed after round {done}",
+            "failed": f"failed after round {done}" if session.history else "not started",
             "closed": "closed",
         }[session.state]
 

@@ -6,12 +6,14 @@ import dataclasses
 import html
 
 import ipywidgets as widgets
+import pandas as pd
 
 from fedlearn_edu.plotting import plot_run
 from fedlearn_edu.simulation.history import History
 from fedlearn_edu.widgets.parts import Picture, format_bytes, format_percent, table_html
 
 _NUM_LISTED = 5
+_AXIS_STEP = 50
 
 
 class HistoryView(widgets.VBox):
@@ -92,13 +94,15 @@ class HistoryView(widgets.VBox):
     def _show_round(self, round_num: int) -> None:
         history = until_round(self.history, round_num)
         self._show_numbers(history)
-        if self._drawn_history is self.history and self._drawn_rounds == (round_num, self._num_rounds):
+        # The axis is as long as the run is meant to be, but a long run's first rounds are no sliver at its left end.
+        axis = min(self._num_rounds, _AXIS_STEP * (self.history.num_rounds // _AXIS_STEP + 1))
+        if self._drawn_history is self.history and self._drawn_rounds == (round_num, axis):
             return
-        self.picture.draw(plot_run, history, figure=self.picture.figure, num_rounds=self._num_rounds)
+        self.picture.draw(plot_run, history, figure=self.picture.figure, num_rounds=axis)
         self._show_tables(history)
         for child in self.children[1:]:
             child.layout.display = ""
-        self._drawn_history, self._drawn_rounds = self.history, (round_num, self._num_rounds)
+        self._drawn_history, self._drawn_rounds = self.history, (round_num, axis)
 
     def _show_numbers(self, history: History) -> None:
         metrics = history.global_metrics()
@@ -108,7 +112,7 @@ class HistoryView(widgets.VBox):
         if history.central_accuracy is not None:
             numbers.append(("central ceiling", format_percent(history.central_accuracy)))
         for direction in ("broadcast", "upload"):
-            total = metrics[f"{direction}_bytes_total"].sum() if history.num_rounds else 0
+            total = sum(metrics.get(f"{direction}_bytes_total", pd.Series(dtype=float)).dropna())
             numbers.append((f"{direction} so far", format_bytes(total)))
         self.numbers.value = _numbers_html(numbers)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fedlearn_edu.errors import FedlearnError
-from fedlearn_edu.plotting import figure_png
+from fedlearn_edu.plotting import SCREEN_DPI, figure_png
 
 # Matplotlib draws one figure at a time here, whichever thread asks: not all of it is safe with several.
 _DRAWING = threading.Lock()
@@ -30,7 +30,7 @@ class Picture(widgets.Image):
         with _DRAWING:
             plot(*args, **kwargs)
             picture = figure_png(self.figure, scale=_SCALE)
-        self.layout.width = f"{self.figure.get_size_inches()[0] * 72:.0f}px"
+        self.layout.width = f"{self.figure.get_size_inches()[0] * SCREEN_DPI:.0f}px"
         self.value = picture
 
 

@@ -1,0 +1,1 @@
+"""The course: exercises from one source, instant checks, batch grading."""

@@ -1,0 +1,153 @@
+"""Plain data, and how it is shown: the only thing that passes between a learner's function and a check."""
+
+from __future__ import annotations
+
+import reprlib
+import sys
+from typing import Any
+
+import numpy as np
+
+_MAX_DEPTH = 20  # deeper than any exercise needs; also stops at a list that holds itself
+_NUMERIC_KINDS = "biuf"
+_ARRAY_KINDS = _NUMERIC_KINDS + "U"
+
+
+class NotDataError(TypeError):
+    """A function gave back something that is not plain data; the message is one line for the learner."""
+
+
+def to_data(value: Any, *, where: str = "") -> Any:
+    """Copies `value` into plain data: None, bool, int, float, str, list, tuple, dict, NumPy array.
+
+    NumPy scalars become Python numbers and eager TensorFlow tensors become arrays, so that a check never has to tell
+    them apart. Everything is copied, and subclasses become what they are a subclass of.
+
+    Args:
+      value: Anything.
+      where: For the message: the place inside a larger value, such as "[2]['kernel']".
+
+    Returns:
+      A copy that holds nothing but the types above; dict keys are str or int, arrays numeric, bool or str.
+
+    Raises:
+      NotDataError: The value, or something in it, is none of these.
+
+    Example:
+        >>> to_data({"loss": np.float32(0.5), "sizes": (np.int64(3), True)})
+        {'loss': 0.5, 'sizes': (3, True)}
+    """
+    if where.count("[") > _MAX_DEPTH:
+        raise NotDataError(f"lists within lists, more than {_MAX_DEPTH} deep")
+    if value is None or isinstance(value, bool):
+        return value
+    # int(x) and the like would ask the object; these read the value it holds, also of a subclass.
+    for kind, plain in ((int, int.__int__), (float, float.__float__), (str, str.__str__)):
+        if isinstance(value, kind):
+            result = plain(value)
+            return result if type(result) is kind else kind(result)
+    if isinstance(value, np.generic):
+        return _scalar(value, where)
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in _ARRAY_KINDS:
+            raise NotDataError(f"an array of dtype {value.dtype}{_at(where)}; return numbers, or a list of arrays")
+        return np.array(value, copy=True, subok=False)
+    if isinstance(value, list | tuple):
+        items = [to_data(item, where=f"{where}[{i}]") for i, item in enumerate(value)]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, dict):
+        return {_key(key, where): to_data(item, where=f"{where}[{key!r:.40}]") for key, item in value.items()}
+    if _is_tensor(value):
+        return _tensor(value, where)
+    raise NotDataError(f"{_kind_of(value)}{_at(where)}; return numbers, text, a list, a dict or a NumPy array")
+
+
+def _at(where: str) -> str:
+    return f" at {where}" if where else ""
+
+
+def _scalar(value: np.generic, where: str):
+    if value.dtype.kind not in _ARRAY_KINDS:
+        raise NotDataError(f"a NumPy {value.dtype} number{_at(where)}; return a real number")
+    item = value.item()
+    return float(item) if isinstance(item, np.floating) else item  # a long double stays NumPy's in .item()
+
+
+def _key(key: Any, where: str):
+    key = key.item() if isinstance(key, np.integer | np.str_) else key
+    if isinstance(key, bool) or not isinstance(key, int | str):
+        raise NotDataError(f"a dict{_at(where)} with a key of type {type(key).__name__}; use str or int keys")
+    return int(key) if isinstance(key, int) else str(key)
+
+
+def _is_tensor(value: Any) -> bool:
+    """Whether TensorFlow made it; TensorFlow is looked up, not loaded: if it is absent nothing can be a tensor."""
+    tf = sys.modules.get("tensorflow")
+    kinds = tuple(kind for name in ("Tensor", "Variable") if (kind := getattr(tf, name, None)))
+    return isinstance(value, kinds)
+
+
+def _tensor(value: Any, where: str):
+    try:
+        array = np.asarray(value.numpy())
+    except Exception:  # a symbolic tensor, inside tf.function
+        raise NotDataError(f"a TensorFlow tensor without a value{_at(where)}; return it outside tf.function") from None
+    return to_data(array[()] if array.ndim == 0 else array, where=where)
+
+
+def _kind_of(value: Any) -> str:
+    kind = type(value)
+    package = kind.__module__.split(".")[0]
+    if package == "pandas":
+        return f"a pandas {kind.__name__} (use .to_numpy() or .to_dict())"
+    name = kind.__name__ if package in ("builtins", "__main__") else f"{package} {kind.__name__}"
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+class _Short(reprlib.Repr):
+    """Shortens long values; arrays keep their shape and type in view."""
+
+    def __init__(self):
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxdict = 6
+        self.maxstring = self.maxother = 120
+        self.maxlevel = 4
+
+    def repr_ndarray(self, value, level):
+        numbers = np.array2string(
+            value, precision=4, threshold=12, edgeitems=3, max_line_width=10**6, separator=", ", suppress_small=True
+        )
+        numbers = " ".join(numbers.split())
+        shape = "x".join(str(n) for n in value.shape) or "single"
+        text = numbers if len(numbers) <= 160 else numbers[:157] + "..."
+        return f"array({text}, {shape} {value.dtype})"
+
+    def repr_float(self, value, level):
+        return f"{value:.6g}"
+
+    def repr_dict(self, value, level):  # reprlib sorts keys, which fails on mixed ones and hides the real order
+        if level <= 0 and value:
+            return "{...}"
+        items = [
+            f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in list(value.items())[: self.maxdict]
+        ]
+        return "{" + ", ".join(items + ["..."] * (len(value) > self.maxdict)) + "}"
+
+
+_SHORT = _Short()
+
+
+def describe(value: Any, *, limit: int = 400) -> str:
+    """Returns plain data as one short line for a learner.
+
+    Example:
+        >>> describe(np.zeros([2, 3]))
+        'array([[0., 0., 0.], [0., 0., 0.]], 2x3 float64)'
+        >>> describe([0.1 + 0.2, "a"])
+        "[0.3, 'a']"
+    """
+    try:
+        text = " ".join(_SHORT.repr(value).split())
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,257 @@
+"""What an exercise is, and how one function is judged against its cases."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fedlearn_edu.course.checks.data import NotDataError, describe, to_data
+from fedlearn_edu.errors import UsageError
+
+_EXERCISE_ID = re.compile(r"\d\d\.[a-z][a-z0-9_]*")
+STATUSES = ("todo", "failed", "passed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One call of the learner's function and how its result is judged.
+
+    Attributes:
+      name: Shown to the learner, such as "clients of different sizes".
+      arguments: Positional arguments: plain data only (see `data.to_data`). Each call gets its own deep copy.
+      verify: Gets what came back, as plain data; returns None if it is right, else one line that says what is wrong
+        without giving the answer away. An exception in it counts as wrong.
+      expected: For the feedback, such as "about 0.25" or "shape (3,)"; may give the value of a visible case.
+      hint: One hint that does not give the answer away.
+    """
+
+    name: str
+    arguments: tuple
+    verify: Callable[[Any], str | None]
+    expected: str
+    hint: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Exercise:
+    """One function that a learner writes, and what it is worth.
+
+    Attributes:
+      id: Lesson number, dot, name of the function: "03.weighted_mean".
+      points: Whole points for all cases right.
+      title: A few words, shown in the feedback and in the table of progress.
+      cases: cases(seed) returns the cases. Seed 0 is what learners see; every other seed is a hidden variant of the
+        same cases with other numbers and shapes.
+      wrong_answers: Name to source text of stored, plausible, wrong functions (at least two). The tests prove that
+        each fails. They may use what the solution's notebook imports, and `np`.
+    """
+
+    id: str
+    points: int
+    title: str
+    cases: Callable[[int], list[Case]]
+    wrong_answers: dict[str, str]
+
+    def __post_init__(self):
+        if not _EXERCISE_ID.fullmatch(self.id):
+            raise UsageError(f"Exercise id: expected '03.function_name', got {self.id!r}")
+        if isinstance(self.points, bool) or not isinstance(self.points, int) or self.points < 1:
+            raise UsageError(f"Exercise {self.id} points: expected a whole number above 0, got {self.points!r}")
+        if len(self.wrong_answers) < 2:
+            raise UsageError(f"Exercise {self.id} wrong_answers: expected at least 2, got {len(self.wrong_answers)}")
+
+    @property
+    def lesson(self) -> str:
+        """The lesson's number: "03"."""
+        return self.id.split(".")[0]
+
+    @property
+    def function_name(self) -> str:
+        """The name of the function that the learner writes."""
+        return self.id.split(".")[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class CaseResult:
+    """How one case went; everything in it is short text.
+
+    Attributes:
+      name: The case's name.
+      passed: Whether it was right.
+      given: The arguments, shortened.
+      expected: The case's expectation.
+      got: What came back, or which error was raised.
+      problem: One line that says what is wrong; empty if it passed.
+      hint: The case's hint; empty if it passed.
+      todo: The function is not written yet for this case (NotImplementedError).
+    """
+
+    name: str
+    passed: bool
+    given: str
+    expected: str
+    got: str
+    problem: str = ""
+    hint: str = ""
+    todo: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckResult:
+    """What a check says: status, points and cases; shows itself as text and in a notebook.
+
+    Attributes:
+      exercise_id: Such as "03.weighted_mean".
+      title: The exercise's title.
+      status: "todo" (not written yet), "failed" or "passed".
+      points: Points earned: the share of cases that passed, times `possible`, rounded to two digits.
+      possible: Points for all cases right.
+      cases: One `CaseResult` per case.
+      message: One line about the whole, such as an unknown id; mostly empty.
+    """
+
+    exercise_id: str
+    title: str
+    status: str
+    points: float
+    possible: int
+    cases: tuple[CaseResult, ...] = ()
+    message: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.status == "passed"
+
+    def __str__(self) -> str:
+        from fedlearn_edu.course.checks.view import result_text
+
+        return result_text(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from fedlearn_edu.course.checks.view import result_html
+
+        return result_html(self)
+
+
+def judge(case: Case, returned: Any, *, given: str | None = None) -> CaseResult:
+    """Judges what a function returned for a case; never raises.
+
+    Args:
+      case: The case.
+      returned: What came back; anything, but only plain data can pass.
+      given: The arguments as text; shortened from the case if None.
+
+    Returns:
+      The result of this case.
+    """
+    try:
+        data = to_data(returned)
+    except NotDataError as error:
+        return fail(case, got=f"{type(returned).__name__}", problem=f"returned {error}", given=given)
+    except Exception as error:  # an object that only looks like data
+        return fail(
+            case, got=type(returned).__name__, problem=f"returned no plain data ({_one_line(error)})", given=given
+        )
+    shown = describe(data)
+    try:
+        problem = case.verify(data)
+    except Exception as error:
+        problem = f"the result could not be compared with what was expected ({_one_line(error)})"
+    if problem is None:
+        return CaseResult(case.name, True, _given(case) if given is None else given, case.expected, shown)
+    if data is None:
+        problem = "the function returned None: is a `return` missing?"
+    return fail(case, got=shown, problem=problem, given=given)
+
+
+def fail(case: Case, *, got: str, problem: str, given: str | None = None, todo: bool = False) -> CaseResult:
+    """Returns a failed result of `case`, for what never came back: an error, a time limit, a crash."""
+    given = _given(case) if given is None else given
+    return CaseResult(case.name, False, given, case.expected, got, problem, case.hint, todo)
+
+
+def score(exercise: Exercise, results: Sequence[CaseResult], *, message: str = "") -> CheckResult:
+    """Adds up the cases of an exercise: all right is "passed", all still to write is "todo", else "failed"."""
+    num_passed = sum(result.passed for result in results)
+    if results and num_passed == len(results):
+        status = "passed"
+    elif results and all(result.todo for result in results):
+        status = "todo"
+    else:
+        status = "failed"
+    points = round(exercise.points * num_passed / max(len(results), 1), 2)
+    return CheckResult(exercise.id, exercise.title, status, points, exercise.points, tuple(results), message)
+
+
+def check_function(exercise: Exercise, function: Any, *, seed: int = 0) -> CheckResult:
+    """Calls `function` on every case of `exercise`, in this process; never raises, except for the learner's own Stop.
+
+    Args:
+      exercise: What is checked.
+      function: The learner's function; None or a name not yet written counts as todo.
+      seed: Which variant of the cases; 0 is what learners see.
+
+    Returns:
+      Status, points and one result per case.
+    """
+    if function is None or function is Ellipsis:
+        return CheckResult(exercise.id, exercise.title, "todo", 0.0, exercise.points)
+    if not callable(function):
+        message = (
+            f"expected the function itself, got {describe(function, limit=60)}; "
+            f'write check("{exercise.id}", {exercise.function_name}) without calling it'
+        )
+        return score(exercise, (), message=message)
+    return score(exercise, [_run(case, function) for case in exercise.cases(seed)])
+
+
+def _run(case: Case, function: Callable) -> CaseResult:
+    given = _given(case, function)
+    try:
+        returned = function(*copy.deepcopy(case.arguments))
+    except KeyboardInterrupt:
+        raise  # the learner pressed Stop: the traceback shows where the function was
+    except NotImplementedError:
+        return fail(case, got="not written yet", problem="raises NotImplementedError", given=given, todo=True)
+    except BaseException as error:  # sys.exit() in an answer must not end the notebook's check
+        return fail(case, got=f"{type(error).__name__}", problem=_where(error, function), given=given)
+    return judge(case, returned, given=given)
+
+
+def _given(case: Case, function: Callable | None = None) -> str:
+    """The arguments as text, with the names that the learner gave them."""
+    try:
+        names = [f"{name}=" for name in inspect.signature(function).parameters]
+    except (TypeError, ValueError):
+        names = []
+    names += [""] * (len(case.arguments) - len(names))
+    return ", ".join(name + describe(value, limit=200) for name, value in zip(names, case.arguments, strict=False))
+
+
+def _one_line(error: BaseException) -> str:
+    try:
+        message = " ".join(str(error).split())
+    except Exception:
+        message = ""
+    message = message if len(message) <= 200 else message[:197] + "..."
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _where(error: BaseException, function: Callable) -> str:
+    """The error in one line, with the line of the learner's own code that it came from."""
+    text = f"raised {_one_line(error)}"
+    code = getattr(function, "__code__", None)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
+    if not frames:
+        return text
+    line = f", line {frames[-1].lineno}"
+    source = f": {frames[-1].line}" if frames[-1].line else ""
+    return f"{text} (in {frames[-1].name}{line}{source})"

@@ -1,0 +1,162 @@
+"""Builds the walls, then starts the learner's process inside them and ends whatever it leaves behind.
+
+Runs in a process of its own, on the standard library alone: guard -> (first process of its own world ->) learner. One
+JSON argument tells it all. It ends when the learner's process ends, when it gets SIGTERM, or when the grader dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+
+from fedlearn_edu.course.grading.inside import kernel, rooms
+
+_START = (
+    "import sys; sys.path.insert(0, {code!r}); from fedlearn_edu.course.grading.inside import runner; runner.main()"
+)
+
+
+def main() -> None:
+    config = json.loads(sys.argv[1])
+    kernel.die_with_parent(signal.SIGTERM)
+    # Whoever double-forks to get away from its parent becomes our child again.
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        child = _start_in_namespaces(config) if config["namespaces"] else _start_here(config)
+    except OSError as error:
+        sys.stderr.write(f"guard: {error}\n")
+        os._exit(70)
+
+    def stop(*_):
+        _end_everything(config, child)
+        os._exit(75)
+
+    signal.signal(signal.SIGTERM, stop)
+    if os.getppid() != config["parent"]:  # it died before we asked to be told
+        stop()
+    code = _wait_for(child)
+    _end_everything(config, None)
+    os._exit(code)
+
+
+def _wait_for(child: int) -> int:
+    """Waits for one child, reaping all others on the way."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return 70
+        if pid == child:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def _start_in_namespaces(config: dict) -> int:
+    """The learner gets its own process table, mounts, network and host name; they vanish with their first process."""
+    owner = os.geteuid() == 0 and config["uid"] is not None
+    outer_uid, outer_gid = os.geteuid(), os.getegid()
+    kernel.unshare(kernel.ALL_NAMESPACES if owner else kernel.ALL_NAMESPACES | kernel.CLONE_NEWUSER)
+    if not owner:
+        for name, text in [
+            ("setgroups", "deny"),
+            ("uid_map", f"1000 {outer_uid} 1"),
+            ("gid_map", f"1000 {outer_gid} 1"),
+        ]:
+            with open(f"/proc/self/{name}", "w") as stream:
+                stream.write(text)
+    first = os.fork()
+    if first:
+        return first
+    try:
+        kernel.die_with_parent(signal.SIGKILL)
+        home = rooms.enter(config)
+        kernel.loopback_up()
+        child = os.fork()
+        if child == 0:
+            os.chdir(home)
+            _become_learner(config, "/grader", home)
+        os._exit(_wait_for(child))
+    except BaseException as error:
+        with contextlib.suppress(BaseException):
+            sys.stderr.write(f"guard: {type(error).__name__}: {error}\n")
+        os._exit(70)
+
+
+def _start_here(config: dict) -> int:
+    child = os.fork()
+    if child:
+        return child
+    try:
+        os.chdir(config["home"])
+        _become_learner(config, config["code"], config["home"])
+    except BaseException as error:
+        sys.stderr.write(f"guard: {type(error).__name__}: {error}\n")
+        os._exit(70)
+
+
+def _become_learner(config: dict, code: str, home: str) -> None:
+    """Gives up all rights for good, sets the limits and starts the runner."""
+    os.umask(0o077)
+    if config["uid"] is not None:
+        os.setgroups([])
+        os.setresgid(config["uid"], config["uid"], config["uid"])
+        os.setresuid(config["uid"], config["uid"], config["uid"])
+    if not config["namespaces"]:
+        kernel.die_with_parent(signal.SIGKILL)
+    for name, value in config["limits"].items():
+        kind = getattr(resource, f"RLIMIT_{name}")
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    if config["landlock"]:
+        kernel.landlock([*config["read"], code], [home, "/dev/null"])
+    if config["seccomp"]:
+        kernel.seccomp(own_network=config["namespaces"])
+    environment = config["environment"] | {"HOME": home, "TMPDIR": home, "USER": "learner", "PWD": home}
+    arguments = [config["python"], "-I", "-B", "-c", _START.format(code=code), str(config["result"])]
+    os.execve(config["python"], arguments, environment)
+
+
+def _end_everything(config: dict, child: int | None) -> None:
+    """Ends all processes of the learner, however they detached themselves."""
+    if child is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)  # the first process of a process namespace takes all others with it
+    if config["namespaces"]:
+        if child is not None:
+            _wait_for(child)
+        return
+    for _ in range(1000):
+        _kill_round(config)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+
+
+def _kill_round(config: dict) -> None:
+    if config["uid"] is not None:  # a user of its own: one call reaches all its processes at once
+        killer = os.fork()
+        if killer == 0:
+            with contextlib.suppress(OSError):
+                os.setresuid(config["uid"], config["uid"], config["uid"])
+                os.kill(-1, signal.SIGKILL)
+            os._exit(0)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(killer, 0)
+        return
+    parents = kernel.parents()
+    mine, found = {os.getpid()}, True
+    while found:
+        found = {pid for pid, parent in parents.items() if parent in mine} - mine
+        mine |= found
+    for stop in (signal.SIGSTOP, signal.SIGKILL):  # first all stand still, so that none can start another
+        for pid in mine - {os.getpid()}:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, stop)

@@ -1,0 +1,167 @@
+"""Judges what came back from a guarded process: frames that nobody vouches for -> marks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import resource
+import signal
+from collections.abc import Iterator, Sequence
+
+from fedlearn_edu.course.checks.engine import Case, CaseResult, Exercise, fail, judge, score
+from fedlearn_edu.course.grading.inside import wire
+from fedlearn_edu.course.grading.sandbox import Outcome
+from fedlearn_edu.course.grading.text import clean
+
+_JUDGE_SECONDS = 10
+_JUDGE_BYTES = 2 * 2**30
+STATUSES = (
+    "passed", "failed", "todo", "missing", "timeout", "memory", "processes", "crashed", "unreadable", "ungraded",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """What one student gets for one exercise.
+
+    Attributes:
+        exercise_id: Such as "03.weighted_mean".
+        title: The exercise's title.
+        status: One of `STATUSES`; "ungraded" means that the grader failed, not the student.
+        points: Points earned: the share of hidden cases that are right, times `max_points`.
+        max_points: Points for all cases right.
+        message: One line about the whole.
+        cases: For the feedback, one dict per case: name, passed, given, got, problem, hint.
+    """
+
+    exercise_id: str
+    title: str
+    status: str
+    points: float
+    max_points: int
+    message: str = ""
+    cases: tuple[dict, ...] = ()
+
+
+def empty_mark(exercise: Exercise, status: str, message: str) -> Mark:
+    """No points, and why."""
+    return Mark(exercise.id, exercise.title, status, 0.0, exercise.points, clean(message))
+
+
+def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout: float, memory_gb: float) -> Mark:
+    """Compares what came back with what was expected; never raises for anything that a learner can send.
+
+    Args:
+        exercise: The exercise.
+        cases: The hidden cases that the process was given, in order.
+        outcome: What the process did.
+        timeout: Seconds that it had, for the message.
+        memory_gb: GiB that it had, for the message.
+    """
+    if not outcome.started:
+        return empty_mark(exercise, "ungraded", f"the grader could not start: {outcome.detail}")
+    frames = [frame for frame in outcome.frames if isinstance(frame, dict)]
+    answers = {}
+    for frame in frames:
+        number = frame.get("case")
+        if type(number) is int and 0 <= number < len(cases):
+            answers.setdefault(number, frame)
+    notes = [clean(text) for frame in frames for text in _texts(frame.get("problems"))]
+    missing = next((frame for frame in frames if "missing" in frame), None)
+    if missing is not None and not answers:
+        notes += [clean(text) for text in _texts(frames[0].get("started"))[:1]]
+        return empty_mark(exercise, "missing", "; ".join([_missing_message(exercise, missing), *notes[:1]]))
+    status, ending = _ending(outcome, timeout, memory_gb)
+    results = [
+        _judged(case, answers[number]) if number in answers else fail(case, got="nothing", problem=ending)
+        for number, case in enumerate(cases)
+    ]
+    total = score(exercise, results)
+    wrong = [result for result in results if not result.passed]
+    message = ending if len(answers) < len(cases) else wrong[0].problem if wrong else ""
+    if total.status != "failed":
+        status = total.status
+        message = "" if total.passed else "not written yet"
+    elif len(answers) == len(cases):
+        status = "memory" if any("MemoryError" in result.problem for result in wrong) else "failed"
+    if status not in ("passed", "todo") and notes:
+        message = f"{message}; {notes[0]}"
+    rows = tuple(_row(result) for result in results)
+    return Mark(exercise.id, exercise.title, status, total.points, exercise.points, clean(message), rows)
+
+
+def _texts(value) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _missing_message(exercise: Exercise, frame: dict) -> str:
+    if isinstance(frame.get("kind"), str):
+        return f"{exercise.function_name} is not a function ({clean(frame['kind'], limit=40)})"
+    near = ", ".join(_texts(frame.get("missing"))[:3])
+    return f"no function named {exercise.function_name}" + (f"; found {near}" if near else "")
+
+
+def _ending(outcome: Outcome, timeout: float, memory_gb: float) -> tuple[str, str]:
+    match outcome.ending:
+        case "timeout":
+            return "timeout", f"no answer within {timeout:g} s"
+        case "memory":
+            return "memory", f"used more than {memory_gb:g} GiB of memory"
+        case "processes":
+            return "processes", "started too many processes"
+        case "output":
+            return "failed", "the answers are too large"
+    if outcome.exit_code == 128 + signal.SIGXCPU:
+        return "timeout", f"no answer within {timeout:g} s"
+    reason = f"exit code {outcome.exit_code}"
+    if outcome.exit_code > 128:
+        with contextlib.suppress(ValueError):
+            reason = signal.Signals(outcome.exit_code - 128).name
+    return "crashed", f"the process ended before it answered ({reason})"
+
+
+def _judged(case: Case, frame: dict) -> CaseResult:
+    if frame.get("todo") is True:
+        return fail(case, got="not written yet", problem="raises NotImplementedError", todo=True)
+    if isinstance(frame.get("not_data"), str):
+        return fail(case, got="no plain data", problem=f"returned {clean(frame['not_data'])}")
+    if isinstance(frame.get("error"), str):
+        return fail(case, got="an error", problem=clean(frame["error"]))
+    try:
+        if "value" not in frame:
+            raise wire.WireError("nothing")
+        value = wire.decode(frame["value"])
+    except (wire.WireError, ValueError, TypeError, MemoryError, RecursionError):
+        return fail(case, got="no plain data", problem="what came back is no plain data")
+    try:
+        with _limits():
+            return judge(case, value)
+    except (TimeoutError, MemoryError):
+        return fail(case, got="too much", problem="the result is too large to be compared")
+
+
+@contextlib.contextmanager
+def _limits() -> Iterator[None]:
+    """Holds the comparison to account: an array of the wrong shape may broadcast to billions of numbers."""
+
+    def too_long(*_):
+        raise TimeoutError("the comparison took too long")
+
+    with open("/proc/self/statm") as stream:
+        used = int(stream.read().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = used + _JUDGE_BYTES if hard == resource.RLIM_INFINITY else min(used + _JUDGE_BYTES, hard)
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, _JUDGE_SECONDS)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _row(result: CaseResult) -> dict:
+    fields = ("name", "given", "got", "problem", "hint")
+    return {field: clean(getattr(result, field)) for field in fields} | {"passed": result.passed}

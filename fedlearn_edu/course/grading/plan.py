@@ -1,0 +1,118 @@
+"""Decides which exercises each student owes, and which notebook answers them."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+from fedlearn_edu.course.checks.engine import Exercise
+from fedlearn_edu.course.grading.notebooks import Notebook
+from fedlearn_edu.course.grading.submissions import Handed, Submission
+from fedlearn_edu.errors import UsageError, nearest_names
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One exercise of one student; `cells` is None if there is nothing to run, and `status` and `message` say why."""
+
+    student: str
+    exercise_id: str
+    cells: tuple[str, ...] | None
+    status: str = ""
+    message: str = ""
+
+
+def make_plan(
+    submissions: Sequence[Submission], exercises: Mapping[str, Exercise], lessons: Sequence[str] | None = None
+) -> tuple[list[Task], list[str]]:
+    """Lists what is graded: every exercise of every assigned lesson, for every student.
+
+    A lesson is assigned if it is named in `lessons`, or, without `lessons`, if at least half of the students handed it
+    in: one student can neither drop an exercise by deleting its cells nor give the others a lesson they were not set.
+
+    Args:
+        submissions: From `read_submissions`.
+        exercises: By id, in the order of the report.
+        lessons: Numbers of lessons ("03").
+
+    Returns:
+        The tasks, student by student, and one line on everything unusual.
+
+    Raises:
+        UsageError: A lesson has no exercises, or none was handed in by half of the students.
+    """
+    known = list(dict.fromkeys(exercise.lesson for exercise in exercises.values()))
+    answers = {s.student: _by_lesson(s, exercises) for s in submissions}
+    if lessons is None:
+        assigned = _assigned(answers, known)
+    else:
+        for lesson in lessons:
+            if lesson not in known:
+                raise UsageError(f"lessons: {lesson!r} has no exercises; {nearest_names(lesson, known)}")
+        assigned = [lesson for lesson in known if lesson in lessons]
+    tasks, problems = [], []
+    for submission in submissions:
+        found = answers[submission.student]
+        for lesson in sorted(set(found) - set(assigned)):
+            problems.append(f"{submission.student}: lesson {lesson} is not graded in this batch")
+        for lesson in assigned:
+            cells, status, message = _chosen(submission, found.get(lesson, []), assigned, problems, lesson)
+            ids = [id for id, exercise in exercises.items() if exercise.lesson == lesson]
+            tasks += [Task(submission.student, id, cells, status, message) for id in ids]
+    return tasks, problems
+
+
+def _by_lesson(submission: Submission, exercises: Mapping[str, Exercise]) -> dict[str, list[Handed]]:
+    found = collections.defaultdict(list)
+    for file in submission.files:
+        for lesson in _lessons_of(file.path, file.notebook, exercises) if file.notebook else ():
+            found[lesson].append(file)
+    return dict(found)
+
+
+def _lessons_of(path: str, notebook: Notebook, exercises: Mapping[str, Exercise]) -> list[str]:
+    """By the ids in its cells; without any by the number in its name, else by the functions in it."""
+    total = collections.Counter(exercise.lesson for exercise in exercises.values())
+    named = collections.Counter(exercises[id].lesson for id in notebook.exercise_ids if id in exercises)
+    if not named:
+        number = re.match(r"(\d\d)[_\- .]", path.rpartition("/")[2])
+        if number and number[1] in total:
+            return [number[1]]
+        written = (e.lesson for e in exercises.values() if e.function_name in notebook.functions)
+        named = collections.Counter(written)
+    if not named:
+        return []
+    best = min(named, key=lambda lesson: (-named[lesson], lesson))
+    return sorted({best} | {lesson for lesson in named if 2 * named[lesson] > total[lesson]})
+
+
+def _assigned(answers: Mapping[str, Mapping], known: Sequence[str]) -> list[str]:
+    if len(known) == 1:
+        return list(known)
+    counts = collections.Counter(lesson for found in answers.values() for lesson in found)
+    assigned = [lesson for lesson in known if 2 * counts[lesson] >= max(len(answers), 1)]
+    if not assigned:
+        found = ", ".join(f"{lesson}: {counts[lesson]}" for lesson in known if counts[lesson]) or "none at all"
+        raise UsageError(
+            f"lessons: no lesson was handed in by half of the {len(answers)} students (found {found}); name some"
+        )
+    return assigned
+
+
+def _chosen(submission, candidates, assigned, problems, lesson):
+    if not candidates and len(assigned) == 1:
+        # The only notebook for the only lesson: renamed and stripped, it still is the answer.
+        candidates = [file for file in submission.files if file.notebook]
+    if not candidates:
+        broken = [file for file in submission.files if not file.notebook]
+        if broken:
+            return None, "unreadable", f"{broken[-1].path} cannot be read: {broken[-1].problem}"
+        return None, "missing", f"no notebook of lesson {lesson} was handed in"
+    if len(candidates) > 1:
+        ignored = ", ".join(file.path for file in candidates[:-1])
+        problems.append(
+            f"{submission.student}: several notebooks for lesson {lesson}; graded {candidates[-1].path}, not {ignored}"
+        )
+    return candidates[-1].notebook.cells, "", ""

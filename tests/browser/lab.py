@@ -1,0 +1,141 @@
+"""A JupyterLab server with a home of its own, and the few things a test does with a page of it."""
+
+import contextlib
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import psutil
+
+from fedlearn_edu.backbone.cache import CACHE_VARIABLE, cache_root
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_SETTINGS = {
+    # Keeps every cell in the page, also those that are scrolled away, so that a test can reach them.
+    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
+}
+_START_S = 60
+
+
+@contextlib.contextmanager
+def lab_server(notebook: pathlib.Path, home: pathlib.Path):
+    """Serves a copy of `notebook` on a free port; yields the notebook's URL. Ends the server and all it started."""
+    root, settings = home / "work", home / "settings"
+    root.mkdir(parents=True)
+    shutil.copy(notebook, root)
+    for name, content in _SETTINGS.items():
+        path = settings / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    command += [
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={root}",
+        f"--IdentityProvider.token={token}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    scratch = {name: str(home / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
+    environment = {
+        **os.environ,
+        **scratch,
+        "HOME": str(home),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        CACHE_VARIABLE: str(cache_root()),  # features that were extracted before serve here too
+        "no_proxy": "127.0.0.1,localhost",
+    }
+    with open(home / "lab.log", "wb") as log:
+        server = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log, start_new_session=True)
+    started = []
+    try:
+        _await_answer(f"http://127.0.0.1:{port}/api?token={token}", server, home / "lab.log")
+        yield f"http://127.0.0.1:{port}/lab/tree/{notebook.name}?token={token}&reset"
+        started = psutil.Process(server.pid).children(recursive=True)
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+        _, left = psutil.wait_procs(started, timeout=10)
+        for process in left:
+            process.kill()
+    assert not left, f"still running after Lab had ended: {left}"
+
+
+def _await_answer(url: str, server: subprocess.Popen, log: pathlib.Path) -> None:
+    deadline = time.monotonic() + _START_S
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
+    while True:
+        try:
+            opener.open(url, timeout=2).close()
+            return
+        except OSError:
+            ended = server.poll() is not None
+            assert not ended, f"JupyterLab ended: {log.read_text()[-2000:]}"
+            assert time.monotonic() < deadline, f"JupyterLab did not answer: {log.read_text()[-2000:]}"
+            time.sleep(0.2)
+
+
+def run_all_cells(page, url: str, *, timeout_s: float) -> None:
+    """Opens a notebook, runs all cells, waits until the last one is done."""
+    page.goto(url)
+    page.wait_for_selector(".jp-Notebook", timeout=60_000)
+    # The notebook's own mark says "idle" even before there is a kernel; the status bar names the kernel too.
+    page.locator(".jp-StatusBar-GroupItem, .jp-StatusBar-TextItem").get_by_text("Python 3 (ipykernel) | Idle").wait_for(
+        timeout=60_000
+    )
+    page.click(".jp-Notebook .jp-Cell >> nth=0")
+    page.click(".lm-MenuBar-itemLabel:text-is('Run')")
+    page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
+    page.wait_for_function(
+        """() => {
+            const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.innerText.trim());
+            const failed = document.querySelector('[data-mime-type="application/vnd.jupyter.error"]');
+            return failed || (prompts.length > 0 && prompts.every(p => /\\[\\d+\\]/.test(p)));
+        }""",
+        timeout=timeout_s * 1000,
+    )
+
+
+def settled_picture(locator, *, quiet_s: float = 1.0, timeout_s: float = 30.0) -> str:
+    """Returns a digest of an image's content once it has not been redrawn for a while.
+
+    While a control moves the picture is redrawn several times: comparing earlier would compare a half-way frame.
+    """
+    deadline = time.monotonic() + timeout_s
+    source, since = None, time.monotonic()
+    while time.monotonic() - since < quiet_s:
+        assert time.monotonic() < deadline, "the picture did not come to rest"
+        now = locator.get_attribute("src")
+        if now != source:
+            source, since = now, time.monotonic()
+        time.sleep(0.05)
+    return locator.evaluate(
+        """async image => {
+            const bytes = await (await fetch(image.src)).arrayBuffer();
+            const digest = await crypto.subtle.digest('SHA-256', bytes);
+            return [...new Uint8Array(digest)].map(b => b.toString(16).padStart(2, '0')).join('');
+        }"""
+    )

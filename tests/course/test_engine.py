@@ -1,0 +1,538 @@
+"""Checks: the verdict on right, wrong, missing and hostile functions; what a learner sees of it."""
+
+import dataclasses
+import functools
+import html.parser
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_exercises import EXERCISES, WEIGHTED_MEAN, upload_bytes, use_toy_registry, weighted_mean
+
+from fedlearn_edu.course.checks import check, progress, registry, session
+from fedlearn_edu.course.checks.compare import as_array, equal, near
+from fedlearn_edu.course.checks.data import NotDataError, describe, to_data
+from fedlearn_edu.course.checks.engine import Case, Exercise, check_function, judge
+from fedlearn_edu.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def toy_registry(monkeypatch):
+    use_toy_registry(monkeypatch)
+
+
+def stub(deltas, sizes):
+    raise NotImplementedError
+
+
+# The verdict
+
+
+def test_solution_passes_with_all_points():
+    result = check("98.weighted_mean", weighted_mean)
+    assert (result.status, result.points, result.possible, result.passed) == ("passed", 5.0, 5, True)
+    assert [case.passed for case in result.cases] == [True, True, True]
+    assert all(case.hint == case.problem == "" for case in result.cases)
+
+
+@pytest.mark.parametrize("function", [stub, None, ...], ids=["stub", "none", "ellipsis"])
+def test_what_is_not_written_yet_is_todo(function):
+    result = check("98.weighted_mean", function)
+    assert (result.status, result.points, result.message) == ("todo", 0.0, "")
+
+
+def test_check_without_a_function_is_todo():
+    assert check("98.weighted_mean").status == "todo"
+
+
+def test_half_written_is_failed_not_todo():
+    def half(deltas, sizes):
+        if len(deltas) == 1:
+            return deltas[0]
+        raise NotImplementedError
+
+    result = check("98.weighted_mean", half)
+    assert (result.status, result.points) == ("failed", 1.67)  # 1 of 3 cases, 5 points
+    assert [case.todo for case in result.cases] == [False, True, True]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", list(WEIGHTED_MEAN.wrong_answers))
+def test_wrong_answers_fail_on_every_seed(name, seed):
+    namespace = {"np": np}
+    exec(WEIGHTED_MEAN.wrong_answers[name], namespace)
+    result = check("98.weighted_mean", namespace["weighted_mean"], seed=seed)
+    assert result.status == "failed"
+    assert result.points < 5
+
+
+def test_failed_case_tells_input_expected_got_problem_and_hint():
+    result = check("98.weighted_mean", lambda deltas, sizes: np.mean(deltas, axis=0) if deltas else None)
+    case = result.cases[1]
+    assert not case.passed
+    assert case.given.startswith("deltas=[array(")
+    assert "sizes=[" in case.given
+    assert case.expected == "shape (3, 2)"
+    assert case.got.startswith("array(")
+    assert case.problem == "6 of 6 entries are wrong"
+    assert case.hint == "Who counts for more?"
+    text = str(result)
+    for part in ("98.weighted_mean", "failed", "3.33 of 5 points", case.given, case.got, case.problem, case.hint):
+        assert part in text
+
+
+def test_missing_return_is_named():
+    result = check("98.upload_bytes", lambda arrays: None)
+    assert result.cases[0].problem == "the function returned None: is a `return` missing?"
+
+
+def test_error_names_the_learners_own_line():
+    def broken(arrays):
+        return max(item.no_such_thing for item in arrays)
+
+    problem = check("98.upload_bytes", broken).cases[0].problem
+    assert problem.startswith("raised AttributeError: 'numpy.ndarray' object has no attribute 'no_such_thing'")
+    assert "return max(item.no_such_thing" in problem
+
+
+def test_a_function_may_spoil_its_input_and_harms_nobody():
+    def spoils(deltas, sizes):
+        answer = weighted_mean(deltas, sizes)
+        for delta in deltas:
+            delta[...] = np.nan
+        deltas.clear()
+        sizes[:] = [0]
+        return answer
+
+    cases = WEIGHTED_MEAN.cases(0)
+    exercise = dataclasses.replace(WEIGHTED_MEAN, cases=lambda seed: cases)
+    assert check_function(exercise, spoils).passed
+    assert check_function(exercise, weighted_mean).passed, "the cases themselves were spoilt"
+
+
+def test_stop_goes_through():
+    def endless(arrays):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check("98.upload_bytes", endless)
+
+
+class BadText(Exception):
+    def __str__(self):
+        raise RuntimeError("no text either")
+
+
+class Imitation(list):
+    """Claims to be equal to everything."""
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+class LyingNumber(float):
+    def __eq__(self, other):
+        return True
+
+    def __sub__(self, other):
+        return 0.0
+
+    def __float__(self):
+        raise RuntimeError("no float")
+
+    __hash__ = float.__hash__
+
+
+def _raise(error):
+    raise error
+
+
+def _holds_itself():
+    value = []
+    value.append(value)
+    return value
+
+
+def _recursive(n=0):
+    return _recursive(n + 1)
+
+
+async def _coroutine():
+    return 48
+
+
+HOSTILE = {
+    "exit": (lambda _: sys.exit(0), "raised SystemExit: 0"),
+    "recursion": (lambda _: _recursive(), "raised RecursionError"),
+    "memory": (lambda _: _raise(MemoryError()), "raised MemoryError"),
+    "generator exit": (lambda _: _raise(GeneratorExit()), "raised GeneratorExit"),
+    "error without text": (lambda _: _raise(BadText()), "raised BadText"),
+    "error of many lines": (lambda _: _raise(ValueError("a\nb" * 500)), "raised ValueError: a ba ba b"),
+    "no argument": (lambda: 48, "raised TypeError"),
+    "too many arguments": (lambda a, b: 48, "raised TypeError"),
+    "generator": (lambda _: (n for n in [48]), "returned a generator; return numbers"),
+    "set": (lambda _: {48}, "returned a set; return numbers"),
+    "function": (lambda _: print, "returned a builtin_function_or_method"),
+    "complex": (lambda _: np.complex128(48), "returned a NumPy complex128 number"),
+    "array of objects": (lambda _: np.array([48, None]), "returned an array of dtype object"),
+    "holds itself": (lambda _: _holds_itself(), "returned lists within lists"),
+    "strange key": (lambda _: {(1, 2): 3}, "returned a dict with a key of type tuple"),
+    "imitation": (lambda _: Imitation([48]), "the result is a list of 1; expected a single number"),
+    "lying number": (lambda _: LyingNumber(7), "the number is wrong"),
+    "true": (lambda _: True, "the result is True or False; expected a single number"),
+    "nan": (lambda _: float("nan"), "the result is NaN or infinite"),
+    "huge": (lambda _: 10**400, "the number is wrong"),
+    "text": (lambda _: "48", "the result is text; expected a single number"),
+    "inside": (lambda _: [{"a": {1}}], "returned a set at [0]['a']"),
+    "type": (dict, "raised ValueError"),
+    "partial": (functools.partial(pow, 2), "raised TypeError"),
+    "builtin without signature": (max, "the result is an array of shape (4, 3)"),
+}
+
+
+@pytest.mark.parametrize("name", list(HOSTILE))
+def test_check_never_raises(name):
+    function, problem = HOSTILE[name]
+    result = check("98.upload_bytes", function)
+    assert (result.status, result.points) == ("failed", 0.0)
+    assert problem in result.cases[0].problem
+    assert "\n" not in result.cases[0].problem
+    assert len(result.cases[0].problem) < 500
+    assert str(result)
+    assert result._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [(48, "expected the function itself, got 48"), ("upload_bytes", "got 'upload_bytes'"), (np.ones(3), "got array(")],
+)
+def test_a_value_instead_of_the_function(function, message):
+    result = check("98.upload_bytes", function)
+    assert result.status == "failed"
+    assert message in result.message
+    assert 'write check("98.upload_bytes", upload_bytes) without calling it' in result.message
+
+
+@pytest.mark.parametrize(
+    ("exercise_id", "message"),
+    [
+        ("98.wieghted_mean", "did you mean '98.weighted_mean'?"),
+        ("8.weighted_mean", "did you mean '98.weighted_mean'?"),
+        ("", "exercise '' does not exist"),
+        (weighted_mean, 'expected an id first, as in check("03.weighted_mean", weighted_mean), got <function'),
+        (None, "got None"),
+        ([], "got []"),
+    ],
+)
+def test_unknown_ids_are_one_clear_line(exercise_id, message):
+    result = check(exercise_id, weighted_mean)
+    assert (result.status, result.possible) == ("failed", 0)
+    assert message in result.message
+    assert "\n" not in result.message
+    assert result._repr_html_()
+
+
+def test_a_broken_check_says_so(monkeypatch):
+    broken = dataclasses.replace(WEIGHTED_MEAN, cases=lambda seed: 1 / 0)
+    monkeypatch.setitem(EXERCISES, "98.weighted_mean", broken)
+    result = check("98.weighted_mean", weighted_mean)
+    assert result.message == "this check is broken, not your answer (ZeroDivisionError: division by zero)"
+
+
+def test_a_verify_that_stumbles_means_wrong():
+    case = Case("shapes", (), lambda got: None if got["kernel"].shape == (3,) else "wrong shape", "shape (3,)", "Look.")
+    assert judge(case, {"kernel": np.zeros(3)}).passed
+    result = judge(case, [1, 2])
+    assert not result.passed
+    assert "could not be compared with what was expected (TypeError" in result.problem
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": "weighted_mean"}, "expected '03.function_name', got 'weighted_mean'"),
+        ({"points": 0}, "98.weighted_mean points: expected a whole number above 0, got 0"),
+        ({"points": True}, "got True"),
+        ({"wrong_answers": {"one": "pass"}}, "wrong_answers: expected at least 2, got 1"),
+    ],
+)
+def test_malformed_exercises_are_refused(change, message):
+    with pytest.raises(UsageError, match=message.replace("(", r"\(")):
+        dataclasses.replace(WEIGHTED_MEAN, **change)
+
+
+def test_points_are_the_share_of_cases():
+    cases = [Case(str(i), (i,), equal(i), "", "") for i in range(3)]
+    exercise = Exercise("98.same", 10, "", lambda seed: cases, {"a": "", "b": ""})
+    assert check_function(exercise, lambda i: i).points == 10
+    assert check_function(exercise, lambda i: i if i else -1).points == 6.67
+    assert check_function(exercise, lambda i: 0).points == 3.33
+
+
+# The registry
+
+
+def test_a_lesson_with_a_foreign_or_double_id_is_refused(monkeypatch):
+    module = type(sys)("lesson_97")
+    monkeypatch.setitem(sys.modules, "fedlearn_edu.course.checks.lesson_97", module)
+    load = _real_lesson_exercises
+    for exercises in ([WEIGHTED_MEAN], [_renamed("97.a"), _renamed("97.a")]):
+        module.EXERCISES = exercises
+        with pytest.raises(UsageError, match="expected unique ids that start with 97"):
+            load("97")
+    module.EXERCISES = [_renamed("97.a"), _renamed("97.b")]
+    assert list(load("97")) == ["97.a", "97.b"]
+
+
+_real_lesson_exercises = registry.lesson_exercises.__wrapped__
+
+
+def _renamed(id):
+    return dataclasses.replace(WEIGHTED_MEAN, id=id)
+
+
+# Progress
+
+
+def test_progress_is_the_latest_of_each_exercise():
+    assert [result.status for result in progress("98").results] == ["todo", "todo"]
+    check("98.weighted_mean", weighted_mean)
+    check("98.upload_bytes", lambda arrays: 0)
+    check("98.upload_bytes", upload_bytes, seed=1)  # hidden variants are not recorded
+    table = progress()
+    assert [(r.exercise_id, r.status) for r in table.results] == [
+        ("98.weighted_mean", "passed"),
+        ("98.upload_bytes", "failed"),
+    ]
+    assert (table.points, table.possible) == (5.0, 7)
+    check("98.weighted_mean", stub)
+    assert [r.status for r in progress().results] == ["todo", "failed"]
+
+
+def test_progress_as_frame_text_and_html():
+    check("98.upload_bytes", upload_bytes)
+    table = progress()
+    frame = table.to_frame()
+    assert list(frame.columns) == ["exercise", "title", "status", "points", "possible"]
+    assert frame.set_index("exercise").loc["98.upload_bytes", "status"] == "passed"
+    assert frame.points.sum() == 2
+    assert str(table).splitlines()[-1] == "2 of 7 points"
+    assert "2 of 7 points" in table._repr_html_()
+    assert "98.weighted_mean" in table._repr_html_()
+
+
+def test_progress_of_an_unknown_lesson():
+    with pytest.raises(UsageError, match=r"lesson: expected one of .*98, got '77'"):
+        progress("77")
+    assert progress(98).possible == 7
+
+
+def test_forget():
+    check("98.upload_bytes", upload_bytes)
+    session.forget()
+    assert progress("98").points == 0
+
+
+# What a learner sees
+
+
+class _Balanced(html.parser.HTMLParser):
+    """Collects the text, and fails on a tag that is not ours or not closed."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.open, self.text = [], ""
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        assert tag in ("div", "span", "b", "table", "thead", "tbody", "tr", "th", "td"), tag
+        assert {name for name, _ in attrs} <= {"class", "style", "scope", "data-exercise", "data-status"}
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp;"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda _: EVIL, lambda _: {EVIL: 1}, lambda _: _raise(ValueError(EVIL)), type(EVIL, (), {}), EVIL],
+    ids=["text", "key", "error", "class", "not a function"],
+)
+def test_html_escapes_what_the_learner_wrote(function):
+    page = _Balanced(check("98.upload_bytes", function)._repr_html_())
+    assert "<script>alert(" in page.text, "shown as text, not run"
+
+
+def test_html_escapes_names_and_ids(monkeypatch):
+    evil_case = Case(EVIL, (EVIL,), lambda got: EVIL, EVIL, EVIL)
+    evil = dataclasses.replace(WEIGHTED_MEAN, title=EVIL, cases=lambda seed: [evil_case])
+    monkeypatch.setitem(EXERCISES, "98.weighted_mean", evil)
+    page = _Balanced(check("98.weighted_mean", lambda x: x)._repr_html_())
+    assert page.text.count("<script>") == 7  # title, case, given, expected, got, problem, hint
+    assert "<script>" in _Balanced(progress()._repr_html_()).text
+    assert _Balanced(check(EVIL, None)._repr_html_())
+
+
+def test_html_says_the_status_in_words_too():
+    for function, status in [(upload_bytes, "passed"), (None, "todo"), (lambda _: 0, "failed")]:
+        page = check("98.upload_bytes", function)._repr_html_()
+        assert status in _Balanced(page).text
+        assert f'data-status="{status}"' in page
+
+
+def test_output_of_gigabytes_stays_short():
+    result = check("98.upload_bytes", lambda _: ["x" * 10**6] * 1000)
+    assert len(str(result)) < 2500
+    assert len(check("98.upload_bytes", lambda _: np.zeros([300, 300, 30]))._repr_html_()) < 6000
+
+
+# Plain data
+
+DATA = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(DATA)
+def test_plain_data_comes_through_unchanged(value):
+    copied = to_data(value)
+    assert copied == value
+    assert repr(copied) == repr(value)
+    assert equal(value)(copied) is None
+    assert isinstance(describe(value), str)
+
+
+def test_arrays_and_scalars():
+    array = np.arange(6).reshape(2, 3)
+    copied = to_data([array])[0]
+    assert copied is not array
+    assert not np.shares_memory(copied, array)
+    for value, plain in [(np.float32(0.5), 0.5), (np.int64(3), 3), (np.bool_(True), True), (np.str_("a"), "a")]:
+        assert type(to_data(value)) is type(plain)
+        assert to_data(value) == plain
+    assert type(to_data(np.longdouble(0.5))) is float
+    assert type(to_data(np.ones(2).view(np.recarray))) is np.ndarray
+    assert to_data(np.array(["a"])).dtype.kind == "U"
+
+
+def test_whole_numbers_have_no_largest_one():
+    assert equal(10**400)(10**400) is None
+    assert equal(10**400)(10**400 + 1)
+    assert near(0.5)(10**400)
+    assert near(10**400)(0.5)
+    assert near(float("nan"))(float("nan")) is None
+
+
+def test_tensors_become_arrays():
+    import tensorflow as tf
+
+    assert to_data(tf.constant(0.5)) == 0.5
+    np.testing.assert_array_equal(to_data({"w": tf.Variable([1.0, 2.0])})["w"], [1.0, 2.0])
+    with pytest.raises(NotDataError, match=r"array of dtype object|return numbers"):
+        to_data(tf.constant(["a"]))
+    with tf.Graph().as_default(), pytest.raises(NotDataError, match="tensor without a value"):
+        to_data(tf.constant(1.0))
+
+
+def test_pandas_says_how_to_convert():
+    import pandas as pd
+
+    with pytest.raises(NotDataError, match=r"a pandas Series \(use .to_numpy\(\) or .to_dict\(\)\)"):
+        to_data(pd.Series([1]))
+
+
+# Comparisons
+
+
+@pytest.mark.parametrize(
+    ("expected", "right", "wrong", "problem"),
+    [
+        (0.25, 0.25 + 1e-8, 0.26, "the number is wrong"),
+        (0.25, np.array(0.25), [0.25], "the result is a list of 1; expected a single number"),
+        (3, 3.0, 4, "the number is wrong"),
+        (1e9, 1e9 + 1, 1.1e9, "the number is wrong"),
+        (np.ones(3), [1, 1, 1], np.ones([3, 1]), "an array of shape (3, 1); expected an array of shape (3,)"),
+        (np.ones(3), (1.0, 1, 1), [1, 1, np.inf], "the result holds NaN or infinity"),
+        (np.ones(3), np.ones(3, np.float32), [[1], [1, 2]], "a list of 2; expected an array of shape (3,)"),
+        (np.array([np.nan]), [np.nan], [0.0], "1 of 1 entries is wrong"),
+        (np.array([True, False]), [True, False], [1, 0], "the result holds numbers; expected True and False"),
+        ([np.ones(2), np.ones(3)], (np.ones(2), [1, 1, 1]), [np.ones(2), np.zeros(3)], "item 1 of the result: 3 of 3"),
+        ([1, 2], np.array([1, 2]), [1], "the result has 1 items; expected 2"),
+        (["a", "b"], ("a", "b"), ["a", "c"], "item 1 of the result is wrong"),
+        (["a"], np.array(["a"]), "a", "the result is text; expected a list of 1"),
+        ({"a": 1.0}, {"a": 1}, {"b": 1}, "the result lacks keys: 'a'"),
+        ({"a": [1, 2]}, {"a": (1, 2)}, {"a": [1, 3]}, "item 1 of 'a' of the result is wrong"),
+        (True, np.array(True), 1, "the result is a single number; expected True or False"),
+        (None, None, 0, "the result is a single number; expected None"),
+        ("a", "a", "b", "the result is wrong"),
+    ],
+)
+def test_near(expected, right, wrong, problem):
+    assert near(expected)(to_data(right)) is None
+    assert problem in near(expected)(to_data(wrong))
+
+
+def test_near_tells_no_expected_number():
+    problem = near(np.array([0.123456, 7.654321]))(np.zeros(2))
+    assert "0.12" not in problem
+    assert "7.65" not in problem
+
+
+def test_tolerance_is_relative_above_one():
+    assert near(1000.0, tolerance=1e-3)(1000.9) is None
+    assert near(1000.0, tolerance=1e-3)(1001.1)
+    assert near(0.001, tolerance=1e-3)(0.0019) is None
+
+
+def test_equal_is_exact_for_large_whole_numbers():
+    assert equal(2**60)(2**60) is None
+    assert equal(2**60)(2**60 + 1)
+    assert as_array("text") is None
+
+
+# Speed and weight
+
+
+def test_answers_within_a_tenth_of_a_second():
+    times = []
+    for _ in range(3):  # the best of three: the machine may be busy
+        start = time.perf_counter()
+        check("98.weighted_mean", weighted_mean)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.1
+
+
+def test_importing_and_checking_loads_nothing_heavy():
+    script = (
+        "import sys\n"
+        "from fedlearn_edu.course.checks import check, progress\n"
+        "print(check('00.none', None))\n"
+        "for name in ('tensorflow', 'ipywidgets', 'pandas', 'matplotlib', 'tensorflow_federated'):\n"
+        "    assert name not in sys.modules, name\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "exercise '00.none' does not exist" in result.stdout

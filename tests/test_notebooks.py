@@ -1,0 +1,121 @@
+"""Every notebook runs from top to bottom, as committed, and keeps the rules that make it readable."""
+
+import contextlib
+import os
+import re
+import statistics
+import sys
+import time
+
+import nbformat
+import psutil
+import pytest
+from conftest import REPOSITORY
+from nbclient import NotebookClient
+
+LESSONS = sorted(REPOSITORY.glob("notebooks/*.ipynb"))
+SOLUTIONS = sorted(REPOSITORY.glob("solutions/*.ipynb"))
+EXERCISES = sorted(REPOSITORY.glob("exercises/*.ipynb"))
+
+MAX_CELLS, MIN_CELLS = 60, 35  # of a lesson
+MAX_LINES, MAX_MEDIAN_LINES = 25, 5
+GOAL_S, LIMIT_S = 60, 120  # the goal is for an idle machine with two cores; the limit is what a busy one may take
+
+
+def notebook_id(path):
+    return f"{path.parent.name}/{path.stem}"
+
+
+def read(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def processes_below():
+    """Returns pid -> name of all processes that this one has started, directly or not."""
+    found = {}
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found[process.pid] = process.name()
+    return found
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("path", LESSONS + SOLUTIONS, ids=notebook_id)
+def test_runs_and_leaves_nothing_behind(path, tmp_path, record_property):
+    notebook = read(path)
+    before, seen = processes_below(), {}
+    client = NotebookClient(
+        notebook,
+        timeout=LIMIT_S,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},  # a lesson may write into its folder
+        on_cell_executed=lambda **_: seen.update(processes_below()),
+    )
+    started = time.monotonic()
+    client.execute()
+    seconds = time.monotonic() - started
+    record_property("seconds", round(seconds, 1))
+    print(f"{notebook_id(path)}: {seconds:.0f} s (goal {GOAL_S} s)", file=sys.stderr)
+    assert all(cell.execution_count for cell in code_cells(notebook))  # none was skipped
+    assert seconds <= LIMIT_S
+    if any("run_rounds(" in cell.source for cell in code_cells(notebook)):
+        assert "worker_binary" in seen.values()  # or the next check would be worth nothing
+    deadline = time.monotonic() + 10
+    while left := [pid for pid in seen.keys() - before.keys() if psutil.pid_exists(pid)]:
+        assert time.monotonic() < deadline, f"still running after the kernel had ended: {left}"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("path", LESSONS + SOLUTIONS + EXERCISES, ids=notebook_id)
+def test_is_committed_without_outputs(path):
+    notebook = read(path)
+    assert notebook.metadata.kernelspec.name == "python3"
+    for cell in code_cells(notebook):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+    text = path.read_text()
+    assert "metadata.widgets" not in text
+    assert os.path.expanduser("~") not in text or os.path.expanduser("~") == "/"
+
+
+@pytest.mark.parametrize("path", LESSONS + SOLUTIONS, ids=notebook_id)
+def test_cells_are_short(path):
+    lines = [len(cell.source.splitlines()) for cell in code_cells(read(path))]
+    assert max(lines) <= MAX_LINES, "longer belongs in the package"
+    assert statistics.median(lines) <= MAX_MEDIAN_LINES
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=notebook_id)
+def test_lesson_has_its_parts(path):
+    notebook = read(path)
+    assert MIN_CELLS <= len(notebook.cells) <= MAX_CELLS
+    first = notebook.cells[0].source
+    assert first.startswith("# ")
+    assert "\n\n**" in first, "the promise, in one bold sentence"
+    tagged = [i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    assert tagged[0] < 6
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    for part in ("What you need", "Predict", "Try it", "Three takeaways", "References"):
+        assert part in text, f"{part} is missing"
+    takeaways = text.split("Three takeaways")[1].split("##")[0]
+    assert len(re.findall(r"^\d\. ", takeaways, re.MULTILINE)) == 3
+    assert re.findall(r"arXiv:\d{4}\.\d{4,5}", text.split("## References")[1])
+    asserts = sum("assert " in cell.source for cell in code_cells(notebook))
+    assert asserts >= 5, "what one should see is enforced"
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    assert "%run" not in code, "a notebook never imports a notebook"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=notebook_id)
+def test_lesson_types_no_result(path):
+    """Results (percentages, points, megabytes) come out of cells; prose that states them would go stale."""
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            assert not re.findall(r"\d[\d.,]*\s*(?:%|points\b|MB\b|kB\b|seconds\b)", cell.source), cell.source

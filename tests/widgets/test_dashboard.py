@@ -1,0 +1,279 @@
+"""TrainingDashboard, driven in process: it runs, steps, stops, fails visibly, and shows the history as it is."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import make_features
+
+import fedlearn_edu as fl
+from fedlearn_edu.data.images import ImageDataset
+from fedlearn_edu.widgets.parts import format_bytes, format_percent
+
+WAIT_S = 120
+
+
+def make_dashboard(**changes):
+    arguments = {"features": make_features(), "num_rounds": 4, "clients_per_round": 2, "seed": 1, **changes}
+    return fl.TrainingDashboard(**arguments)
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name == "fedlearn-training"]
+
+
+@pytest.fixture(scope="module")
+def finished():
+    """A dashboard whose run was made by its button."""
+    dashboard = make_dashboard()
+    dashboard.run_button.click()
+    dashboard.wait(WAIT_S)
+    yield dashboard
+    dashboard.close()
+
+
+@pytest.fixture
+def dashboard():
+    dashboard = make_dashboard()
+    yield dashboard
+    dashboard.close()
+    assert not threads()
+
+
+def wait_for(condition, timeout=WAIT_S):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_run_gives_what_run_rounds_gives(finished):
+    features = make_features()
+    process = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=0.1)
+    expected = fl.run_rounds(process, features, num_rounds=4, clients_per_round=2, seed=1, progress=False)
+    assert finished.history.rows == expected.rows
+    assert finished.history.status == "finished"
+    central = fl.train_centrally(process.model, features, seed=1).accuracy
+    assert finished.history.central_accuracy == central
+
+
+def test_finished_run_is_shown(finished):
+    view, history = finished.view, finished.history
+    assert view.history is history
+    for shown in ("4 of 4", format_percent(history.global_accuracy), format_percent(history.central_accuracy)):
+        assert f">{shown}<" in view.numbers.value
+    uploaded = history.global_metrics()["upload_bytes_total"].sum()
+    assert f">{format_bytes(uploaded)}<" in view.numbers.value
+    table = history.client_table()
+    assert table.index[0] in view.worst.value.split("<tr>")[2]
+    assert table.index[-1] in view.best.value.split("<tr>")[2]
+    curve, heatmap = view.picture.figure.axes[:2]
+    assert list(curve.lines[-1].get_ydata()) == history.global_metrics()["accuracy"].tolist()
+    assert heatmap.images[0].get_array().shape == (6, 5)
+    assert finished.progress.value == finished.progress.max == 4
+    assert finished.status.value == "finished after 4 rounds"
+    assert not finished.run_button.disabled
+    assert finished.stop_button.disabled
+
+
+def test_slider_goes_back_in_time(finished):
+    view = finished.view
+    now, numbers = view.picture.value, view.numbers.value
+    view.round_slider.value = 2
+    past = fl.History({}, [row for row in finished.history.rows if row[0] <= 2])
+    assert ">2 of 4<" in view.numbers.value
+    assert f">{format_percent(past.global_accuracy)}<" in view.numbers.value
+    assert view.picture.figure.axes[1].images[0].get_array().shape == (6, 3)
+    assert view.picture.value != now
+    view.round_slider.value = 4
+    assert (view.picture.value, view.numbers.value) == (now, numbers)
+    assert finished.history.num_rounds == 4  # looking changes nothing
+
+
+def test_step_by_step_is_the_same_run(finished, dashboard):
+    for round_num in (1, 2):
+        dashboard.step_button.click()
+        dashboard.wait(WAIT_S)
+        assert dashboard.history.num_rounds == round_num
+        assert dashboard.history.status == "stopped"
+        assert dashboard.status.value.startswith(f"paused after round {round_num}")
+    dashboard.run_button.click()
+    dashboard.wait(WAIT_S)
+    assert dashboard.history.status == "finished"
+    assert dashboard.history.rows == finished.history.rows
+
+
+def test_stop_leaves_a_usable_history():
+    dashboard = make_dashboard(num_rounds=10_000)
+    dashboard.run_button.click()
+    dashboard.run_button.click()  # pressed twice: still one run
+    assert len(threads()) == 1
+    assert dashboard.run_button.disabled
+    assert dashboard.training_controls.client_lr.disabled
+    wait_for(lambda: dashboard.history is not None and dashboard.history.num_rounds >= 3)
+    dashboard.stop_button.click()
+    dashboard.wait(WAIT_S)
+    history = dashboard.history
+    stopped = history.num_rounds
+    assert 3 <= stopped < 10_000
+    assert history.status == "stopped"
+    assert len(history.client_table()) == 6
+    assert len(history.model_weights) == 2
+    assert not dashboard.training_controls.client_lr.disabled
+    time.sleep(0.3)
+    assert history.num_rounds == stopped  # it really stands still
+    dashboard.step()
+    dashboard.wait(WAIT_S)
+    assert dashboard.history is history
+    assert history.num_rounds == stopped + 1
+    # Another setting means another run, from round 0.
+    dashboard.training_controls.num_rounds.value = 1
+    dashboard.run()
+    dashboard.wait(WAIT_S)
+    assert dashboard.history is not history
+    assert dashboard.history.num_rounds == 1
+    dashboard.close()
+    assert not threads()
+
+
+def test_bad_setting_is_shown_and_raised(dashboard):
+    dashboard.training_controls.clients_per_round.value = 7
+    dashboard.run_button.click()
+    with pytest.raises(fl.UsageError, match="clients_per_round: expected at most the number of clients"):
+        dashboard.wait(WAIT_S)
+    assert "clients_per_round: expected at most" in dashboard.error_line.value
+    assert "\n" not in dashboard.error_line.value
+    assert isinstance(dashboard.error, fl.UsageError)
+    assert dashboard.status.value == "not started"
+    dashboard.training_controls.clients_per_round.value = 2
+    dashboard.training_controls.client_lr.value = -1.0
+    dashboard.step_button.click()
+    with pytest.raises(fl.UsageError, match="client_lr: expected a number above 0"):
+        dashboard.wait(WAIT_S)
+    dashboard.training_controls.client_lr.value = 0.1
+    dashboard.step_button.click()
+    dashboard.wait(WAIT_S)
+    assert dashboard.error is None
+    assert dashboard.error_line.value == ""
+    assert dashboard.history.num_rounds == 1
+
+
+def test_exception_in_the_thread_is_shown_and_raised():
+    def build_process(model, *, client_lr, server_lr):
+        raise ZeroDivisionError("<b>one line</b>\nand another")
+
+    dashboard = make_dashboard(build_process=build_process)
+    dashboard.run_button.click()
+    with pytest.raises(ZeroDivisionError):
+        dashboard.wait(WAIT_S)
+    assert "ZeroDivisionError: &lt;b&gt;one line&lt;/b&gt;" in dashboard.error_line.value
+    assert "another" not in dashboard.error_line.value
+    assert not dashboard.run_button.disabled
+    dashboard.close()
+
+
+def test_reset_forgets_the_run(dashboard):
+    dashboard.step()
+    dashboard.wait(WAIT_S)
+    dashboard.reset_button.click()
+    assert dashboard.history is None
+    assert dashboard.status.value.startswith("ready")
+    assert dashboard.view.picture.layout.display == "none"
+    wait_for(lambda: not threads())
+
+
+def test_close_ends_a_running_thread():
+    dashboard = make_dashboard(num_rounds=10_000)
+    dashboard.run()
+    wait_for(lambda: dashboard.history is not None)
+    dashboard.close()
+    assert not threads()
+    dashboard.wait(1)  # nothing to wait for, nothing raised
+    dashboard.run()  # and nothing starts any more
+    assert not threads()
+
+
+def test_interrupt_while_waiting_stops_the_run(monkeypatch):
+    dashboard = make_dashboard(num_rounds=10_000)
+    dashboard.run()
+    wait_for(lambda: dashboard.history is not None)
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dashboard._session._changed, "wait_for", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            dashboard.wait()
+    wait_for(lambda: dashboard.status.value.startswith("paused"))
+    assert dashboard.history.status == "stopped"
+    dashboard.step()  # it survives
+    dashboard.wait(WAIT_S)
+    dashboard.close()
+
+
+def test_live_from_images(tmp_path, monkeypatch):
+    """The whole way: deal out, extract with progress, train; and the backbone is asked once only."""
+    from fedlearn_edu.backbone import features as features_module
+
+    monkeypatch.setenv("FEDLEARN_EDU_CACHE", str(tmp_path))
+    rng = np.random.default_rng(0)
+    labels = (np.arange(600) % 3).astype(np.int32)
+    images = (labels[:, None, None, None] * 80 + rng.integers(0, 60, [600, 8, 8, 3])).astype(np.uint8)
+    dataset = ImageDataset("toy", images, labels, ("a", "b", "c"))
+    dashboard = fl.TrainingDashboard(dataset=dataset, num_clients=6, clients_per_round=3, num_rounds=2)
+    assert dashboard.partition_controls.num_clients.value == 6
+    seen = []
+    dashboard.status.observe(lambda change: seen.append(change["new"]), names="value")
+    dashboard.run_button.click()
+    dashboard.wait(WAIT_S)
+    assert "extracting features: 256 of 600" in seen
+    assert "extracting features: 600 of 600" in seen
+    assert len(dashboard.history.client_table()) == 6
+    monkeypatch.setattr(features_module, "cached_features", None)  # not needed any more
+    dashboard.partition_controls.num_clients.value = 4
+    dashboard.step_button.click()
+    dashboard.wait(WAIT_S)
+    assert len(dashboard.history.client_table()) == 4
+    dashboard.close()
+
+
+def test_stop_during_extraction(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDLEARN_EDU_CACHE", str(tmp_path))
+    clients = make_features().with_examples(np.zeros([len(make_features().labels), 8, 8, 3], np.uint8))
+    dashboard = fl.TrainingDashboard(clients=clients)
+    dashboard.status.observe(
+        lambda change: dashboard.stop() if change["new"].startswith("extracting") else None, names="value"
+    )
+    dashboard.run()
+    dashboard.wait(WAIT_S)
+    assert dashboard.history is None
+    assert dashboard.status.value.startswith("ready")
+    dashboard.close()
+
+
+def test_view_of_a_history():
+    history = fl.History({})
+    for round_num in (0, 1):
+        history.add(round_num, "global", accuracy=0.5 + 0.1 * round_num)
+        for client in ("<a>", "b"):
+            history.add(round_num, client, accuracy=0.5)
+    dashboard = fl.TrainingDashboard(history)
+    assert dashboard.history is history
+    assert "&lt;a&gt;" in dashboard.view.worst.value
+    assert "<a>" not in dashboard.view.worst.value
+    assert ">60.0 %<" in dashboard.view.numbers.value
+    dashboard.wait()
+    with pytest.raises(fl.UsageError, match="a finished history cannot run"):
+        dashboard.run()
+    dashboard.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "got"),
+    [({}, "none"), ({"features": make_features(), "history": fl.History({})}, "history and features")],
+)
+def test_exactly_one_source(arguments, got):
+    with pytest.raises(fl.UsageError, match=f"exactly one of history, dataset, clients and features, got {got}"):
+        fl.TrainingDashboard(**arguments)
