@@ -41,7 +41,7 @@ def main() -> None:
         nbformat.write(content, notebook)
         with lab_server(notebook, pathlib.Path(folder, "home")) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-            page = browser.new_page(viewport={"width": 1400, "height": 1300}, device_scale_factor=1.5)
+            page = browser.new_page(viewport={"width": 1400, "height": 1300}, device_scale_factor=1.25)
             run_all_cells(page, url, timeout_s=120)
             dashboard = page.locator(".fl-dashboard")
             dashboard.locator("button:has-text('Run')").click()
@@ -54,12 +54,12 @@ def main() -> None:
 
 
 def save(picture: Image.Image, path: pathlib.Path) -> None:
-    """Writes a PNG without the empty margin at its right, with 256 colours so that it stays small."""
+    """Writes a PNG without the empty margin at its right."""
     picture = picture.convert("RGB")
     blank = Image.new("RGB", picture.size, picture.getpixel((picture.width - 1, 0)))
     right = ImageChops.difference(picture, blank).crop((0, 0, picture.width, picture.height - 4)).getbbox()[2]
     picture = picture.crop((0, 0, min(picture.width, right + 20), picture.height))
-    picture.quantize(256).save(path, optimize=True)
+    picture.save(path, optimize=True)
     print(f"{path.name}: {picture.width} x {picture.height} pixels, {path.stat().st_size / 1000:.0f} kB")
     if path.stat().st_size > MAX_BYTES:
         sys.exit(f"{path.name} is larger than {MAX_BYTES / 1000:.0f} kB")

@@ -32,14 +32,16 @@ The teacher itself is not part of this package.
 
 ## Method
 Distillation without labels: from the student's 1280 features a linear layer, thrown away afterwards, predicts the
-teacher's feature vector (inference mode, {teacher_size} x {teacher_size} pixels), standardised per dimension,
-under mean squared error. {epochs} epochs of {num_images:,} images, batches of {batch_size}, Adam with cosine decay
-from {learning_rate:g}, BatchNorm momentum 0.9 (with Keras' 0.999 the moving statistics are still wrong at the end).
-Mean squared error per epoch (1.0 = predicting the mean): {losses}.
-Seed {seed}; the teacher's features took {teacher_seconds:.0f} s and training {student_seconds:.0f} s on 2 CPU cores.
+teacher's feature vector (inference mode, {teacher_size} x {teacher_size} pixels) under mean squared error. Two stages:
+{epochs} epochs of {num_images:,} images in batches of {batch_size}, targets standardised per dimension, Adam with cosine
+decay from {learning_rate:g}; then {refine_epochs} epochs in batches half as large, targets standardised within clothing and
+within emoji, from {refine_learning_rate:g}. BatchNorm momentum 0.9 (with Keras' 0.999 the moving statistics are still wrong
+at the end). Mean squared error per epoch (1.0 = predicting the mean): {losses}.
+Seed {seed}; on 2 busy CPU cores the last call took {teacher_seconds:.0f} s for images and teacher features and
+{student_seconds:.0f} s for training (what an earlier, interrupted call had finished is not counted). Command:
 
     python -m fedlearn_edu.backbone.pretrain --fashion-train train-images-idx3-ubyte.gz \\
-        --emoji-font NotoColorEmoji.ttf --teacher URL_OR_DIR --output DIR --seed {seed} --epochs {epochs}
+        --emoji-font NotoColorEmoji.ttf --teacher URL_OR_DIR --output DIR --seed {seed}
 
 The images, the initial weights and their order repeat with the seed; the last digits of the weights do not, since sums
 on several threads are added in a varying order.

@@ -56,15 +56,19 @@ def _mobilenet_v2(image_size: int) -> tf.keras.Model:
     return tf.keras.Model(images, network(tf.keras.layers.Rescaling(2.0, offset=-1.0)(images)))
 
 
-def teacher_targets(groups: list[np.ndarray], teacher: Backbone) -> np.ndarray:
-    """Returns the teacher's standardised features of all images.
+def teacher_features(groups: list[np.ndarray], teacher: Backbone) -> list[np.ndarray]:
+    """Returns the teacher's features of each group of images.
 
     They go through the feature cache: a run that is interrupted does not start from nothing.
 
     Shapes:
-        uint8 groups `[num_images, height, width, 3]` -> float32 `[total_images, teacher_dim]`.
+        uint8 groups `[num_images, height, width, 3]` -> float32 `[num_images, teacher_dim]` each.
     """
-    features = np.concatenate([cached_features(images, teacher) for images in groups])
+    return [cached_features(images, teacher) for images in groups]
+
+
+def standardise(features: np.ndarray) -> np.ndarray:
+    """Returns the features with mean 0 and deviation 1 in each dimension, as targets."""
     deviation = features.std(axis=0)
     # A dimension that never fires on these images would be divided by nothing and drown the others in noise.
     return (features - features.mean(axis=0)) / np.maximum(deviation, 0.05 * deviation.mean())

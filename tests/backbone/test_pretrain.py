@@ -95,7 +95,7 @@ def test_the_whole_recipe_learns_and_publishes(tmp_path, monkeypatch, few_emoji)
     arguments = (
         f"--fashion-train {write_idx(tmp_path / 'fashion.gz', fashion)} --emoji-font font.ttf --teacher {module} "
         f"--output {tmp_path / 'student'} --num-fashion 32 --num-emoji 16 --image-size 32 --teacher-size 32 "
-        "--batch-size 16 --epochs 30 --learning-rate 0.01"
+        "--batch-size 16 --epochs 30 --learning-rate 0.01 --refine-epochs 0"
     ).split()
     result = CliRunner().invoke(pretrain.main, [*arguments, "--teacher-note", "Pixels."])
     assert result.exit_code == 0, result.output
@@ -116,6 +116,33 @@ def test_the_whole_recipe_learns_and_publishes(tmp_path, monkeypatch, few_emoji)
     again = CliRunner().invoke(pretrain.main, arguments)
     assert again.exit_code == 2
     assert "error: output: expected a folder that does not exist yet" in again.output
+
+
+def test_an_interrupted_training_goes_on_after_its_last_whole_epoch(tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.setattr(pretrain, "build_student", tiny_student)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, [32, 32, 32, 3], dtype=np.uint8)
+    targets = [rng.normal(size=[size, 12]).astype(np.float32) for size in (20, 12)]  # two groups of images
+    recipe = pretrain.Recipe(num_fashion=32, num_emoji=0, image_size=32, batch_size=8, epochs=2, refine_epochs=2)
+    whole, losses = pretrain.distil(recipe, images, targets, checkpoint_dir=tmp_path / "whole")
+
+    save, saved = tf.train.CheckpointManager.save, []
+
+    def save_twice(manager):
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+        saved.append(save(manager))
+
+    monkeypatch.setattr(tf.train.CheckpointManager, "save", save_twice)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.distil(recipe, images, targets, checkpoint_dir=tmp_path / "parts")
+    monkeypatch.setattr(tf.train.CheckpointManager, "save", save)
+    resumed, resumed_losses = pretrain.distil(recipe, images, targets, checkpoint_dir=tmp_path / "parts")
+    np.testing.assert_allclose(resumed_losses, losses, rtol=1e-4)
+    for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
 
 
 def test_a_teacher_that_cannot_be_resized_is_refused(tmp_path):
@@ -148,6 +175,7 @@ def test_every_batch_norm_forgets_quickly():
     [
         ({"epochs": 0}, "epochs: expected at least 1, got 0"),
         ({"image_size": 50}, "image_size: expected a multiple of 32, got 50"),
+        ({"batch_size": 12}, "batch_size: expected a multiple of 8, got 12"),
         ({"learning_rate": float("nan")}, "learning_rate: expected a number"),
         ({"num_fashion": 1, "num_emoji": 1}, "batch_size: 128 is more than the 2 images"),
     ],

@@ -31,6 +31,7 @@ _SETTINGS = {
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
 _START_S = 60
+_IDLE = "Python 3 (ipykernel) | Idle"
 
 
 @contextlib.contextmanager
@@ -103,8 +104,8 @@ def run_all_cells(page, url: str, *, timeout_s: float) -> None:
     page.goto(url)
     page.wait_for_selector(".jp-Notebook", timeout=60_000)
     # The notebook's own mark says "idle" even before there is a kernel; the status bar names the kernel too.
-    page.locator(".jp-StatusBar-GroupItem, .jp-StatusBar-TextItem").get_by_text("Python 3 (ipykernel) | Idle").wait_for(
-        timeout=60_000
+    page.wait_for_function(
+        "text => document.querySelector('#jp-main-statusbar')?.innerText.includes(text)", arg=_IDLE, timeout=60_000
     )
     page.click(".jp-Notebook .jp-Cell >> nth=0")
     page.click(".lm-MenuBar-itemLabel:text-is('Run')")
@@ -119,7 +120,7 @@ def run_all_cells(page, url: str, *, timeout_s: float) -> None:
     )
 
 
-def settled_picture(locator, *, quiet_s: float = 1.0, timeout_s: float = 30.0) -> str:
+def settled_picture(locator, *, quiet_s: float = 1.0, timeout_s: float = 60.0) -> str:
     """Returns a digest of an image's content once it has not been redrawn for a while.
 
     While a control moves the picture is redrawn several times: comparing earlier would compare a half-way frame.
@@ -129,7 +130,7 @@ def settled_picture(locator, *, quiet_s: float = 1.0, timeout_s: float = 30.0) -
     while time.monotonic() - since < quiet_s:
         assert time.monotonic() < deadline, "the picture did not come to rest"
         now = locator.get_attribute("src")
-        if now != source:
+        if now != source or _IDLE not in locator.page.inner_text("#jp-main-statusbar"):  # the kernel is drawing
             source, since = now, time.monotonic()
         time.sleep(0.05)
     return locator.evaluate(

@@ -73,6 +73,11 @@ def wait_for_round(dashboard, round_num, timeout_s=120):
     )
 
 
+def interrupt_kernel(page):
+    page.click(".lm-MenuBar-itemLabel:text-is('Kernel')")
+    page.click(".lm-Menu-itemLabel:text-is('Interrupt Kernel')")
+
+
 def accuracy_of(dashboard):
     text = dashboard.locator(".fl-global-accuracy").inner_text()
     assert re.fullmatch(r"\d+\.\d %", text), text
@@ -135,6 +140,8 @@ def test_stop_step_and_look_back(live):
     button(live, "Run").click()
     wait_for_round(live, 3)
     assert button(live, "Run").is_disabled()
+    interrupt_kernel(live.page)
+    wait_for_round(live, round_of(live) + 2)  # that ends a cell that is running, not the dashboard's thread
     button(live, "Stop").click()
     wait_for_status(live, "paused")
     stopped = round_of(live)

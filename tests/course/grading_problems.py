@@ -1,4 +1,4 @@
-"""A small course of three exercises, its right answers, and notebooks made of them: nothing here depends on a lesson."""
+"""A small course of three exercises, its right answers and notebooks made of them; no lesson is needed."""
 
 import json
 import pathlib

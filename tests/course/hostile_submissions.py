@@ -1,6 +1,8 @@
 """The attacks: what a hostile learner hands in, and the marks it must get. Every one was written before its defence."""
 
+import itertools
 import json
+import textwrap
 
 from grading_problems import SETUP, WEIGHTED_MEAN, cell, notebook
 
@@ -36,7 +38,7 @@ FUNCTIONS = {
         "memory",
         """
         held = []
-        while True: held.append(bytearray(50_000_000))
+        while True: held.append(np.empty(50_000_000))
         """,
     ),
     "memory_bomb_crowd": (
@@ -129,7 +131,7 @@ FUNCTIONS = {
         """,
     ),
     "patches_builtins": (
-        "failed",
+        "crashed",
         """
         import builtins
         builtins.abs = builtins.max = builtins.sum = lambda *a, **k: 0
@@ -151,7 +153,7 @@ FUNCTIONS = {
         """
         import gc, pathlib, sys
         found = [o for o in gc.get_objects() if type(o).__name__ in ("Case", "Exercise", "CaseResult")]
-        found += [p for p in map(pathlib.Path, sys.path) for p in p.rglob("fedlearn_edu/course/checks/lesson*")]
+        found += [p for p in map(pathlib.Path, sys.path) for p in p.glob("fedlearn_edu/course/*")]
         found += [name for name in sys.modules if name.startswith("fedlearn_edu")]
         return float(len(found)) if found else "nothing"
         """,
@@ -193,7 +195,7 @@ FUNCTIONS = {
         """,
     ),
     "reads_input": ("failed", "return float(input())"),
-    "coroutine": ("failed", "async def later(): return 1\n    return later()"),
+    "coroutine": ("failed", "async def later(): return 1\nreturn later()"),
     "returns_nothing": ("failed", "{right}"),
     "not_a_number": ("failed", "return float('nan')"),
     "poisonous_message": (
@@ -214,7 +216,7 @@ FUNCTIONS = {
         "passed",
         """
         import os, shutil
-        for folder in ("{outside}", "/grader", os.environ["HOME"], "/usr", "/"):
+        for folder in ("{outside}", "/grader", os.environ["HOME"], os.path.dirname(np.__file__) + "/random"):
             shutil.rmtree(folder, ignore_errors=True)
         return {right}
         """,
@@ -342,6 +344,13 @@ CELLS = {
 }
 
 
+def _function(signature: str, name: str, right: str, outside: str, port: int) -> str:
+    body = textwrap.indent(textwrap.dedent(FUNCTIONS[name][1]).strip("\n"), "    ")
+    for word, value in (("{right}", right), ("{outside}", outside), ("{port}", str(port))):
+        body = body.replace(word, value)
+    return f"def {signature}:\n{body}\n"
+
+
 def attacks(*, outside: str, port: int) -> dict[str, tuple[bytes, dict[str, str]]]:
     """Name -> (notebook, status of each exercise).
 
@@ -351,20 +360,20 @@ def attacks(*, outside: str, port: int) -> dict[str, tuple[bytes, dict[str, str]
     """
     passed = dict.fromkeys(("weighted_mean", "model_delta", "largest_client"), "passed")
     made = {}
-    for name, (status, body) in FUNCTIONS.items():
-        lines = [line for line in body.strip("\n").split("\n")]
-        margin = min(len(line) - len(line.lstrip()) for line in lines if line.strip()) if len(lines) > 1 else 0
-        margin = 0 if not lines[0].startswith(" ") else margin
-        body = "\n".join("    " + line[margin:] for line in lines)
-        for word, value in (("{right}", RIGHT), ("{outside}", outside), ("{port}", str(port))):
-            body = body.replace(word, value)
-        source = f"def weighted_mean(values, weights):\n{body}\n"
-        if name == "coroutine":
-            source = f"async def weighted_mean(values, weights):\n    return {RIGHT}\n"
-        made[name] = (notebook(weighted_mean=source), passed | {"weighted_mean": status})
+    with_inputs = {name for name, (_, body) in FUNCTIONS.items() if "values" in body or "weighted_mean" in body}
+    firsts = sorted(with_inputs) + [name for name in FUNCTIONS if name not in with_inputs]
+    # Two attacks a notebook where the inputs do not matter; an honest function always stands between them.
+    half = max(len(with_inputs), (len(firsts) + 1) // 2)
+    for first, second in itertools.zip_longest(firsts[:half], firsts[half:]):
+        sources = {"weighted_mean": _function("weighted_mean(values, weights)", first, RIGHT, outside, port)}
+        statuses = passed | {"weighted_mean": FUNCTIONS[first][0]}
+        if second:
+            right = "max(sizes, key=sizes.get)"
+            sources["largest_client"] = _function("largest_client(sizes)", second, right, outside, port)
+            statuses["largest_client"] = FUNCTIONS[second][0]
+        made[f"{first}-{second}"] = (notebook(**sources), statuses)
     for name, source in CELLS.items():
-        made[name] = (notebook(after=[source]), passed)
-        made[name + "_first"] = (notebook(before=[source]), passed)
+        made[name] = (notebook(before=[source], after=[source]), passed)
     made["stub"] = (
         notebook(weighted_mean="def weighted_mean(values, weights):\n    raise NotImplementedError"),
         passed | {"weighted_mean": "todo"},
@@ -393,7 +402,7 @@ def attacks(*, outside: str, port: int) -> dict[str, tuple[bytes, dict[str, str]
 
 
 def files(name: str) -> bytes:
-    """Notebook files that other tools, other machines or accidents made; the honest answers are in all but the broken."""
+    """Notebook files that other tools or accidents made; the honest answers are in all but the broken."""
     honest = json.loads(notebook())
     match name:
         case "utf16":

@@ -103,7 +103,9 @@ def _rounds_to_reach(seed: int) -> list[Case]:
     dips = np.where(rounds < at, below, above)
     dips[-1] = below[0]
     return [
-        case("rises above it", np.where(rounds < at, below, above), at, "the list starts with round 0: no training yet"),
+        case(
+            "rises above it", np.where(rounds < at, below, above), at, "the list starts with round 0: no training yet"
+        ),
         case("meets it exactly", exactly, at, "to reach is to be at least as good"),
         case("reaches it and falls back", dips, at, "the first round that reaches it counts, whatever comes after"),
         case("never reaches it", below, None, "what do you return when the search has found nothing?"),

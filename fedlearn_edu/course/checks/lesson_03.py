@@ -190,7 +190,9 @@ def _label_mix_from_delta(seed: int) -> list[Case]:
     return [
         case("some of everything", rng.integers(1, 20, k).tolist(), lr, "solve the formula of the delta for the share"),
         case("a single class", single, 1.0, "which entry of the bias went up in training: what sign has its delta?"),
-        case("the same of each", balanced, lr, "a delta of zeros is not a mix of zeros: what did the model start from?"),
+        case(
+            "the same of each", balanced, lr, "a delta of zeros is not a mix of zeros: what did the model start from?"
+        ),
         case("another learning rate", rng.integers(0, 9, k).tolist() + [3], lr / 4, "the rate scales the delta"),
     ]
 

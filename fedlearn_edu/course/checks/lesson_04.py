@@ -86,8 +86,12 @@ def _softmax_gradient(seed: int) -> list[Case]:
     sure = [zero[0], np.where(np.arange(num_classes) == y[0], 1000.0, 0.0)]
     nothing = [np.zeros(w.shape) for w in sure]
     return [
-        case("weights of zero", zero, (x, y), at_zero, "softmax of equal scores gives every class the same probability"),
-        case("any weights", weights, batch, _gradient(weights, *batch), "probabilities minus one-hot labels come first"),
+        case(
+            "weights of zero", zero, (x, y), at_zero, "softmax of equal scores gives every class the same probability"
+        ),
+        case(
+            "any weights", weights, batch, _gradient(weights, *batch), "probabilities minus one-hot labels come first"
+        ),
         case(
             "every example three times",
             weights,
@@ -125,7 +129,9 @@ def _client_update(seed: int) -> list[Case]:
     sizes = (4, 4, 1) if seed == 0 else (5, 5, int(rng.integers(1, 5)))
     return [
         case("one batch", weights, batches(3), lr, "the delta is initial minus trained: after one step, lr x gradient"),
-        case("several batches", weights, batches(*sizes), lr, "each step starts from the weights that the last one left"),
+        case(
+            "several batches", weights, batches(*sizes), lr, "each step starts from the weights that the last one left"
+        ),
         case("start at zero", [0 * w for w in weights], batches(2, 3), lr, "kernel and bias are both trained"),
         case("no batch at all", weights, [], lr, "a client that has nothing changes nothing and counts for nothing"),
     ]
@@ -213,7 +219,9 @@ def _fed_avg_round(seed: int) -> list[Case]:
             _trained(weights, [pooled], lr),
             "with one full batch each, a round is one step on everyone's examples: if clients count by examples",
         ),
-        case("clients that take more steps", weights, uneven, mean, "every client starts from the weights of the server"),
+        case(
+            "clients that take more steps", weights, uneven, mean, "every client starts from the weights of the server"
+        ),
         case("the same client twice", weights, [alone, alone], _trained(weights, alone, lr), "mean, not sum"),
     ]
 

@@ -10,11 +10,12 @@ _MARKS = {"passed": "✓", "failed": "✗", "todo": "○"}
 _COLOURS = {"passed": "#1b7a3d", "failed": "#b3261e", "todo": "#5f6368"}
 # JupyterLab's own variables follow its theme; `inherit` and a half-transparent line serve everywhere else.
 _TEXT = "color: var(--jp-ui-font-color1, inherit)"
-_QUIET = "color: var(--jp-ui-font-color2, inherit); opacity: 0.85"
+_QUIET = "color: var(--jp-ui-font-color2, inherit)"
 _FONT = "font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: 13px; line-height: 1.45"
 _MONO = "font-family: var(--jp-code-font-family, monospace); white-space: pre-wrap; overflow-wrap: anywhere"
 _LINE = "1px solid rgba(128, 128, 128, 0.35)"
-_CELL = "text-align: left; vertical-align: top; padding: 2px 10px 2px 0; border: none; background: none"
+# In a page without a doctype tables inherit neither colour nor size, so each cell says both.
+_CELL = f"{_TEXT}; font-size: 13px; text-align: left; vertical-align: top; padding: 2px 10px 2px 0; border: none"
 
 
 def _points(value: float) -> str:
@@ -72,7 +73,7 @@ def _case_html(case) -> str:
     mark = f'<b style="color: {_COLOURS[status]}; filter: brightness(1.35)">{_MARKS[status]}</b>'
     rows = "".join(
         f'<tr style="background: none"><th scope="row" style="{_CELL}; {_QUIET}; font-weight: 400">{label}</th>'
-        f'<td style="{_CELL}; {_TEXT if label in ("problem", "hint") else _MONO}">{html.escape(text)}</td></tr>'
+        f'<td style="{_CELL}; {_MONO if label in ("input", "got") else ""}">{html.escape(text)}</td></tr>'
         for label, text in _details(case)
     )
     table = (

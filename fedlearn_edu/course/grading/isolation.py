@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from fedlearn_edu.course.checks import data as plain_data
 from fedlearn_edu.errors import RunError
 
-_INSIDE = pathlib.Path(__file__).resolve().parent / "inside"
+_PACKAGE = pathlib.Path(__file__).resolve().parents[2]
+_INSIDE = _PACKAGE / "course" / "grading" / "inside"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 _FIRST_UID = 61_184  # below the end of a container's 65,536 users, above those that people have
@@ -74,6 +75,7 @@ class Isolation:
             "hide": list(self.hide),
             "result": result,
             "python": sys.executable,
+            "path": [sysconfig.get_paths()[kind] for kind in ("purelib", "platlib")] + [str(_PACKAGE.parent)],
             "limits": {
                 "AS": memory_bytes,
                 "NPROC": threads + others,
@@ -118,20 +120,19 @@ def prepare(*, level: str = "auto", private: Sequence[os.PathLike] = ()) -> Iter
     try:
         os.chmod(scratch, 0o711)  # the learner's user may pass through, not look around
         (scratch / "root").mkdir()
-        package = pathlib.Path(__file__).resolve().parents[2]
-        code = _copy_code(package, scratch / "code")
-        read = _readable(package)
-        hide = [package / "course", *(pathlib.Path(path).resolve() for path in private)]
+        code = _copy_code(scratch / "code")
+        read = _readable()
+        hide = [_PACKAGE / "course", *(pathlib.Path(path).resolve() for path in private)]
         wanted = SAFE_LEVELS if level == "auto" else (level,)
         yield _strongest(wanted, scratch, code, read, tuple(str(path) for path in hide))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _copy_code(package: pathlib.Path, code: pathlib.Path) -> pathlib.Path:
+def _copy_code(code: pathlib.Path) -> pathlib.Path:
     """Copies what runs in the guarded processes, under the names it has here; everything around it is empty."""
     for source in [*_INSIDE.glob("*.py"), pathlib.Path(plain_data.__file__).resolve()]:
-        target = code / "fedlearn_edu" / source.relative_to(package)
+        target = code / "fedlearn_edu" / source.relative_to(_PACKAGE)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     for folder in [code, *(path for path in code.rglob("*") if path.is_dir())]:
@@ -141,9 +142,9 @@ def _copy_code(package: pathlib.Path, code: pathlib.Path) -> pathlib.Path:
     return code
 
 
-def _readable(package: pathlib.Path) -> tuple[str, ...]:
+def _readable() -> tuple[str, ...]:
     """Python, its libraries and the system's; a path inside another one of the list is left out."""
-    paths = {*_SYSTEM, *_SYSTEM_FILES, sys.prefix, sys.base_prefix, str(package), *sysconfig.get_paths().values()}
+    paths = {*_SYSTEM, *_SYSTEM_FILES, sys.prefix, sys.base_prefix, str(_PACKAGE), *sysconfig.get_paths().values()}
     paths |= {str(pathlib.Path(sys.executable).resolve().parent.parent), sysconfig.get_config_var("LIBDIR") or "/usr"}
     paths = {path for path in paths if path not in ("/", "/root", "/home", "/tmp") and os.path.lexists(path)}
 
@@ -160,6 +161,7 @@ def _strongest(levels, scratch, code, read, hide) -> Isolation:
     reasons = []
     for level in levels:
         if level.startswith("user") and os.geteuid() != 0:
+            reasons.append(f"{level}: only root can change the user")
             continue
         for seccomp in (True, False):
             if not seccomp and level == "landlock":

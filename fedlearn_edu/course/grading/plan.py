@@ -12,6 +12,8 @@ from fedlearn_edu.course.grading.notebooks import Notebook
 from fedlearn_edu.course.grading.submissions import Handed, Submission
 from fedlearn_edu.errors import UsageError, nearest_names
 
+_UNKNOWN = ""  # the lesson of a notebook that nothing tells of
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -55,10 +57,12 @@ def make_plan(
     tasks, problems = [], []
     for submission in submissions:
         found = answers[submission.student]
-        for lesson in sorted(set(found) - set(assigned)):
+        for lesson in sorted(set(found) - set(assigned) - {_UNKNOWN}):
             problems.append(f"{submission.student}: lesson {lesson} is not graded in this batch")
         for lesson in assigned:
-            cells, status, message = _chosen(submission, found.get(lesson, []), assigned, problems, lesson)
+            cells, status, message = _chosen(
+                submission, found.get(lesson, []), found.get(_UNKNOWN, []), assigned, problems, lesson
+            )
             ids = [id for id, exercise in exercises.items() if exercise.lesson == lesson]
             tasks += [Task(submission.student, id, cells, status, message) for id in ids]
     return tasks, problems
@@ -67,8 +71,9 @@ def make_plan(
 def _by_lesson(submission: Submission, exercises: Mapping[str, Exercise]) -> dict[str, list[Handed]]:
     found = collections.defaultdict(list)
     for file in submission.files:
-        for lesson in _lessons_of(file.path, file.notebook, exercises) if file.notebook else ():
-            found[lesson].append(file)
+        if file.notebook:
+            for lesson in _lessons_of(file.path, file.notebook, exercises) or [_UNKNOWN]:
+                found[lesson].append(file)
     return dict(found)
 
 
@@ -101,10 +106,10 @@ def _assigned(answers: Mapping[str, Mapping], known: Sequence[str]) -> list[str]
     return assigned
 
 
-def _chosen(submission, candidates, assigned, problems, lesson):
+def _chosen(submission, candidates, unknown, assigned, problems, lesson):
     if not candidates and len(assigned) == 1:
         # The only notebook for the only lesson: renamed and stripped, it still is the answer.
-        candidates = [file for file in submission.files if file.notebook]
+        candidates = unknown
     if not candidates:
         broken = [file for file in submission.files if not file.notebook]
         if broken:

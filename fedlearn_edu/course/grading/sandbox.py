@@ -35,7 +35,7 @@ class Outcome:
         frames: What came back, in order; nobody vouches for it.
         ending: "ended", "timeout", "memory", "processes" or "output" (sent too much).
         exit_code: Of the learner's process; 128 + n if signal n ended it.
-        starved: It ran out of time without having had the processor for half of it.
+        starved: It ran out of time while others had the processor; asleep all the time does not count.
         detail: What went wrong before the start.
     """
 
@@ -47,7 +47,7 @@ class Outcome:
     detail: str = ""
 
 
-def run_guarded(job: dict, isolation: Isolation, *, timeout: float, memory_gb: float) -> Outcome:
+def run_guarded(job: dict, isolation: Isolation, *, timeout: float, memory_gb: float, patience: float = 1.0) -> Outcome:
     """Runs a job of `inside/runner.py` behind all walls that `isolation` has, and waits until nothing of it is left.
 
     Args:
@@ -55,6 +55,7 @@ def run_guarded(job: dict, isolation: Isolation, *, timeout: float, memory_gb: f
         isolation: From `isolation.prepare`.
         timeout: Seconds of wall time for the learner's code; loading Python and NumPy does not count.
         memory_gb: GiB, for one process and for all of them together.
+        patience: A process that others keep from the processor gets up to this many times `timeout`.
 
     Returns:
         The outcome. A process that does not behave is an outcome too, never an exception.
@@ -81,7 +82,7 @@ def run_guarded(job: dict, isolation: Isolation, *, timeout: float, memory_gb: f
             )
         os.close(writer)
         writer = None
-        return _Watch(guard, reader, timeout, memory_gb * 2**30).run()
+        return _Watch(guard, reader, timeout, memory_gb * 2**30, patience).run()
     finally:
         os.close(reader)
         if writer is not None:
@@ -93,16 +94,16 @@ def run_guarded(job: dict, isolation: Isolation, *, timeout: float, memory_gb: f
 
 
 class _Watch:
-    def __init__(self, guard: subprocess.Popen, reader: int, timeout: float, memory: float):
+    def __init__(self, guard: subprocess.Popen, reader: int, timeout: float, memory: float, patience: float):
         self._guard, self._reader = guard, reader
-        self._timeout, self._memory = timeout, memory
+        self._timeout, self._memory, self._patience = timeout, memory, patience
         self._received = bytearray()
         self._started = False
-        self._cpu_seconds = 0.0
+        self._cpu_before = self._cpu_seconds = 0.0
 
     def run(self) -> Outcome:
         ending = self._watch()
-        cpu, started = self._cpu_seconds, self._started
+        starved, started = ending == "timeout" and self._starved(), self._started
         _stop(self._guard)
         while ending != "output" and self._read(0.0):  # what was on its way; the writers are gone
             if len(self._received) > MAX_ANSWER:
@@ -119,16 +120,18 @@ class _Watch:
             os.set_blocking(self._guard.stderr.fileno(), False)
             text = (self._guard.stderr.read(4000) or b"").decode("utf-8", "replace").strip()
             detail = text.splitlines()[-1] if text else f"it ended with code {self._guard.returncode}"
-        starved = ending == "timeout" and cpu < 0.5 * self._timeout
         return Outcome(started, frames, ending, self._guard.returncode, starved, detail)
 
     def _watch(self) -> str:
-        deadline, next_look = time.monotonic() + _START_SECONDS, 0.0
+        last = deadline = time.monotonic() + _START_SECONDS
+        next_look = 0.0
         while True:
             now = time.monotonic()
             if now >= deadline:
                 self._look()
-                return "timeout"
+                if not (now < last and self._starved()):
+                    return "timeout"
+                deadline = min(last, now + 0.2 * self._timeout)
             if now >= next_look:
                 problem = self._look()
                 if problem:
@@ -139,12 +142,18 @@ class _Watch:
                     return "ended"
                 time.sleep(0.005)  # the learner closed the pipe; the clock goes on
             if not self._started and b"\n" in self._received:
-                self._started = True
+                self._look()
+                self._started, self._cpu_before = True, self._cpu_seconds
                 deadline = time.monotonic() + self._timeout
+                last = deadline + (self._patience - 1) * self._timeout
             if len(self._received) > MAX_ANSWER:
                 return "output"
             if self._guard.poll() is not None:
                 return "ended"
+
+    def _starved(self) -> bool:
+        share = (self._cpu_seconds - self._cpu_before) / self._timeout
+        return 0.05 < share < 0.8
 
     def _read(self, seconds: float) -> bool:
         """Takes what is there; False at the end of the stream, or when nothing came and nothing was waited for."""

@@ -28,6 +28,7 @@ class Batch:
     isolation: Isolation
     timeout: float
     memory_gb: float
+    patience: float = 1.0
 
 
 _batch: Batch | None = None
@@ -62,7 +63,8 @@ def run_tasks(
             done(index, result)
 
     _run_round(batch, tasks, attempts, list(attempts), jobs, lambda i, m, a: finish(i, m, a, alone=False))
-    _run_round(batch, tasks, attempts, sorted(later), 1, lambda i, m, a: finish(i, m, a, alone=True))
+    again = dataclasses.replace(batch, patience=3.0)
+    _run_round(again, tasks, attempts, sorted(later), 1, lambda i, m, a: finish(i, m, a, alone=True))
 
 
 def _run_round(batch, tasks, attempts, indices, jobs, finish) -> None:
@@ -124,9 +126,10 @@ def _grade_one(exercise_id: str, cells: Sequence[str]) -> tuple[Mark, bool]:
         "cells": list(cells),
         "arguments": [[wire.encode(argument) for argument in case.arguments] for case in cases],
     }
+    limits = {"timeout": batch.timeout, "memory_gb": batch.memory_gb}
     try:
-        outcome = run_guarded(job, batch.isolation, timeout=batch.timeout, memory_gb=batch.memory_gb)
-        result = mark(exercise, cases, outcome, timeout=batch.timeout, memory_gb=batch.memory_gb)
+        outcome = run_guarded(job, batch.isolation, patience=batch.patience, **limits)
+        result = mark(exercise, cases, outcome, **limits)
     except (OSError, MemoryError) as error:  # the machine, not the learner
         return empty_mark(exercise, "ungraded", f"the grader failed: {type(error).__name__}: {error}"), True
     return result, outcome.starved or not outcome.started

@@ -15,8 +15,10 @@ import sys
 
 from fedlearn_edu.course.grading.inside import kernel, rooms
 
+# Python's `site` takes as long as NumPy; the runner calls it when the learner's imports may need it.
 _START = (
-    "import sys; sys.path.insert(0, {code!r}); from fedlearn_edu.course.grading.inside import runner; runner.main()"
+    "import sys; sys.path[:] = [{code!r}, *sys.path, *{path!r}]; "
+    "from fedlearn_edu.course.grading.inside import runner; runner.main()"
 )
 
 
@@ -118,7 +120,8 @@ def _become_learner(config: dict, code: str, home: str) -> None:
     if config["seccomp"]:
         kernel.seccomp(own_network=config["namespaces"])
     environment = config["environment"] | {"HOME": home, "TMPDIR": home, "USER": "learner", "PWD": home}
-    arguments = [config["python"], "-I", "-B", "-c", _START.format(code=code), str(config["result"])]
+    start = _START.format(code=code, path=config["path"])
+    arguments = [config["python"], "-I", "-S", "-B", "-c", start, str(config["result"])]
     os.execve(config["python"], arguments, environment)
 
 

@@ -31,7 +31,7 @@ class Statement:
     changes: set[str]  # names whose object it changes in place: `table[k] = v`, `table.append(v)`
     is_import: bool
     is_star: bool = False
-    modules: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()  # that it imports, also inside functions
 
 
 def read_statements(cells: list[str]) -> tuple[list[Statement], list[str]]:
@@ -90,13 +90,15 @@ def _statement(node: ast.stmt, cell: int, flags: int) -> Statement:
         scope = inner.pop()
         inner += [constant for constant in scope.co_consts if isinstance(constant, types.CodeType)]
         reads |= {i.argval for i in dis.get_instructions(scope) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    modules = ()
-    if isinstance(node, ast.Import):
-        modules = tuple(alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        modules = (node.module,)
+    modules = []
+    for part in ast.walk(node):
+        match part:
+            case ast.Import(names=names):
+                modules += [alias.name for alias in names]
+            case ast.ImportFrom(module=str(module), level=0):
+                modules.append(module)
     is_import = isinstance(node, ast.Import | ast.ImportFrom)
-    return Statement(cell, code, binds, reads, _changes(node), is_import, is_star, modules)
+    return Statement(cell, code, binds, reads, _changes(node), is_import, is_star, tuple(modules))
 
 
 def _changes(node: ast.stmt) -> set[str]:
