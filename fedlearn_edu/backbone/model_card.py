@@ -20,8 +20,8 @@ standardised per dimension. It is meant for classrooms: small, quick on a CPU, u
 ## Data
 Only unlabelled, public images that this package does not use as private data:
 - {num_fashion:,} images drawn (seed {seed}) from Fashion-MNIST's *training* images. None of its labels was read,
-  and none of its 10,000 *test* images, which the package bundles as the clients' private data, was seen in training or
-  used to choose anything. Features made for Fashion's training images suit its test images: a result on the bundled
+  and none of its 10,000 *test* images, which the package bundles as the clients' private data, was seen in training.
+  Features made for Fashion's training images suit its test images: a result on the bundled
   data is therefore better than on a domain the network has never met.
 - {num_emoji:,} scenes drawn at random (seed {seed}) from the emoji of the font Noto Color Emoji.
 
@@ -32,13 +32,13 @@ The teacher itself is not part of this package.
 
 ## Method
 Distillation without labels: from the student's 1280 features a linear layer, thrown away afterwards, predicts the
-teacher's feature vector (inference mode, {teacher_size} x {teacher_size} pixels) under mean squared error. Two stages:
-{epochs} epochs of {num_images:,} images in batches of {batch_size}, targets standardised per dimension, Adam with cosine
-decay from {learning_rate:g}; then {refine_epochs} epochs in batches half as large, targets standardised within clothing and
-within emoji, from {refine_learning_rate:g}. BatchNorm momentum 0.9 (with Keras' 0.999 the moving statistics are still wrong
-at the end). Mean squared error per epoch (1.0 = predicting the mean): {losses}.
-Seed {seed}; on 2 busy CPU cores the last call took {teacher_seconds:.0f} s for images and teacher features and
-{student_seconds:.0f} s for training (what an earlier, interrupted call had finished is not counted). Command:
+teacher's feature vector (inference mode, {teacher_size} x {teacher_size} pixels) under mean squared error.
+Two stages: {epochs} epochs of {num_images:,} images in batches of {batch_size}, targets standardised per dimension,
+Adam with cosine decay from {learning_rate:g}; then {refine_epochs} epochs in batches half as large, targets
+standardised within clothing and within emoji, from {refine_learning_rate:g}. BatchNorm momentum 0.9 (with Keras'
+0.999 the moving statistics are still wrong at the end). Mean squared error per epoch (1.0 = predicting the mean):
+{losses}.
+Seed {seed}; training took {student_seconds:,.0f} s on 2 CPU cores. Command:
 
     python -m fedlearn_edu.backbone.pretrain --fashion-train train-images-idx3-ubyte.gz \\
         --emoji-font NotoColorEmoji.ttf --teacher URL_OR_DIR --output DIR --seed {seed}
@@ -64,14 +64,13 @@ on several threads are added in a varying order.
 """
 
 
-def render_card(recipe, losses: list[float], teacher_note: str, teacher_seconds: float, student_seconds: float) -> str:
+def render_card(recipe, losses: list[float], teacher_note: str, student_seconds: float) -> str:
     """Returns the card of one pre-training run; its figures still have to be measured.
 
     Args:
         recipe: The `Recipe` that was run.
         losses: Mean squared error of each epoch.
         teacher_note: What the teacher is, where it comes from, its licence.
-        teacher_seconds: Time for the teacher's features, drawing the images included.
         student_seconds: Time for training the student.
     """
     return _CARD.format(
@@ -79,7 +78,6 @@ def render_card(recipe, losses: list[float], teacher_note: str, teacher_seconds:
         num_images=recipe.num_fashion + recipe.num_emoji,
         losses=", ".join(f"{loss:.3f}" for loss in losses),
         teacher_note=teacher_note,
-        teacher_seconds=teacher_seconds,
         student_seconds=student_seconds,
         table=f"{_TABLE_START}\nNot measured yet.\n{_TABLE_END}",
     )
