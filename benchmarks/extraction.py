@@ -81,10 +81,11 @@ def one_client(dataset: fl.ImageDataset, num_images: int) -> fl.FederatedDataset
 def main(names, num_images, repeats):
     for name in names:
         try:
-            count = num_images or (4096 if fl.load_backbone(name).image_size <= 64 else 256)
+            image_size = fl.load_backbone(name).image_size
         except fl.RunError as error:
             print(f"{name}: skipped, {error}")
             continue
+        count = num_images or (4096 if image_size <= 64 else 256)
         ratio, cpu_ratio = measure(name, count, repeats)
         print(f"{name}: extraction / bare Keras predict = {ratio:.2f} (medians of {repeats} turns; goal {GOAL})")
         print(f"{name}: in CPU seconds, which a busy machine disturbs less: {cpu_ratio:.2f}")

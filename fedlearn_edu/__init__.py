@@ -29,7 +29,7 @@ _NAMES = {
     "fedlearn_edu.simulation.central": ["train_centrally"],
     "fedlearn_edu.simulation.export": ["export_model"],
     "fedlearn_edu.simulation.runtime": ["start_runtime", "stop_runtime"],
-    "fedlearn_edu.plotting": ["plot_accuracy", "plot_client_heatmap", "plot_images", "plot_label_counts"],
+    "fedlearn_edu.plotting": ["plot_accuracy", "plot_client_heatmap", "plot_images", "plot_label_counts", "plot_run"],
     "fedlearn_edu.widgets.dashboard": ["TrainingDashboard"],
     "fedlearn_edu.widgets.explorer": ["PartitionExplorer"],
     "fedlearn_edu.course.checks.session": ["check", "progress"],

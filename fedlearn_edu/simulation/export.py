@@ -73,6 +73,8 @@ def export_model(
         raise UsageError(f"directory: {directory} holds something that is no exported model; choose another one")
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
     module = _Classifier(backbone, model, model_weights, class_names)
+    log_level = tf.get_logger().level
+    tf.get_logger().setLevel("ERROR")  # "Assets written to ..." of a temporary folder helps nobody
     try:
         tf.saved_model.save(module, str(temporary), signatures=module.classify)
         description = {"backbone": backbone.source, "input": "uint8 RGB images", "class_names": list(class_names)}
@@ -83,5 +85,6 @@ def export_model(
     except OSError as error:
         raise UsageError(f"directory: {directory} cannot be written ({error.strerror})") from None
     finally:
+        tf.get_logger().setLevel(log_level)
         shutil.rmtree(temporary, ignore_errors=True)
     return directory

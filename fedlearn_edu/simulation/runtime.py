@@ -57,7 +57,8 @@ class RuntimeContext(tff.framework.SyncContext):
             RunError: The worker could not be started, or ended again and again during the call.
         """
         starts_before = self._worker.num_starts
-        future = asyncio.run_coroutine_threadsafe(self._async_context.invoke(comp, arg), self._loop)
+        loop = self._loop
+        future = asyncio.run_coroutine_threadsafe(self._async_context.invoke(comp, arg), loop)
         try:
             while True:
                 try:
@@ -65,6 +66,9 @@ class RuntimeContext(tff.framework.SyncContext):
                 except concurrent.futures.TimeoutError:
                     if future.done():
                         raise
+                    if self._loop is not loop:
+                        # Another thread's computation was interrupted and took worker and loop with it: start over.
+                        return self.invoke(comp, arg)
                     if self._worker.num_starts - starts_before > _MAX_STARTS_PER_CALL:
                         raise RunError(
                             f"TFF worker ended {_MAX_STARTS_PER_CALL} times during one computation "

@@ -282,7 +282,7 @@ FUNCTIONS = {
         "passed",
         """
         import socket
-        for family, address in ((socket.AF_INET, ("127.0.0.1", {port})), (socket.AF_UNIX, "\\0fedlearn-test")):
+        for family, address in ((socket.AF_INET, ("127.0.0.1", {port})), (socket.AF_UNIX, "\\0fedlearn-test-{port}")):
             try:
                 with socket.socket(family) as line:
                     line.settimeout(0.2)

@@ -31,7 +31,7 @@ def guarded_processes() -> list[str]:
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
-            if "grading.inside" in line or process.uids().real >= 61_184:
+            if "grading.inside" in line or process.uids().real in range(61_184, 65_184):
                 found.append(f"{process.pid} {line}")
         except psutil.Error:
             continue
@@ -48,7 +48,7 @@ def graded(tmp_path_factory):
     submissions = teacher / "submissions"
     visitors = []
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
-        local.bind("\0fedlearn-test")
+        local.bind(f"\0fedlearn-test-{server.getsockname()[1]}")
         local.listen()
         for line in (server, local):
             threading.Thread(target=lambda line=line: visitors.append(line.accept()), daemon=True).start()

@@ -23,10 +23,11 @@ def _model_delta(seed: int) -> list[Case]:
     num_inputs, num_classes = (3, 2) if seed == 0 else (int(n) for n in rng.integers(2, 6, size=2))
 
     def case(name, shapes, hint, *, moved=True):
-        received = [rng.integers(-5, 6, size=shape).astype(float) for shape in shapes]
-        # The delta is drawn first and the trained weights follow from it: nothing here subtracts as the learner does.
-        delta = [rng.choice([-2.0, -1.0, 0.5, 3.0], size=shape) * moved for shape in shapes]
-        trained = [one + step for one, step in zip(received, [-d for d in delta], strict=True)]
+        received = [np.asarray(rng.integers(-5, 6, size=shape), float) for shape in shapes]
+        # The delta is drawn first, and the trained weights follow from it.
+        values = [-2.0, -1.0, 0.5, 3.0] if moved else [0.0]
+        delta = [np.asarray(rng.choice(values, size=shape)) for shape in shapes]
+        trained = [np.asarray(one - step) for one, step in zip(received, delta, strict=True)]
         expected = _shown(delta, seed, f"a list of {len(shapes)} arrays")
         return Case(name, (received, trained), near(delta), expected, hint)
 

@@ -125,10 +125,13 @@ def _nearest_class_mean(seed: int) -> list[Case]:
 
     def case(name, train, labels, tests, expected, num_classes, hint):
         order = rng.permutation(len(train))
-        train, labels = np.stack(train)[order], np.array(labels)[order]
-        shown = _shown(np.array(expected), seed, f"{len(expected)} labels")
-        arguments = (train, labels, np.stack(tests), num_classes)
-        return Case(name, arguments, equal(np.array(expected)), shown, hint)
+        # Hidden cases rename the classes (never to their old names) and ask in another order.
+        shift = num_classes - 1 if seed else 0
+        asked = rng.permutation(len(tests)) if seed else np.arange(len(tests))
+        train, labels = np.stack(train)[order], (np.array(labels)[order] + shift) % num_classes
+        tests, expected = np.stack(tests)[asked], (np.array(expected)[asked] + shift) % num_classes
+        shown = _shown(expected, seed, f"{len(expected)} labels")
+        return Case(name, (train, labels, tests, num_classes), equal(expected), shown, hint)
 
     x, y = axes[0], axes[1]
     return [
