@@ -7,9 +7,9 @@ import tomllib
 
 import tensorflow as tf
 import tensorflow_federated as tff
-from conftest import REPOSITORY
 from packaging.markers import Marker
 from packaging.utils import canonicalize_name
+from shared import REPOSITORY
 
 REQUIREMENTS = (REPOSITORY / "requirements.txt").read_text()
 

@@ -10,8 +10,8 @@ import time
 import nbformat
 import psutil
 import pytest
-from conftest import REPOSITORY
 from nbclient import NotebookClient
+from shared import REPOSITORY
 
 LESSONS = sorted(REPOSITORY.glob("notebooks/*.ipynb"))
 SOLUTIONS = sorted(REPOSITORY.glob("solutions/*.ipynb"))

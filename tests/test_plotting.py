@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import make_features
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from shared import make_features
 
 import fedlearn_edu as fl
 from fedlearn_edu.data.images import ImageDataset

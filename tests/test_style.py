@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import REPOSITORY
+from shared import REPOSITORY
 
 
 @pytest.mark.parametrize("arguments", [["check", "."], ["format", "--check", "."]], ids=["lint", "format"])

@@ -4,8 +4,8 @@ import re
 import shutil
 
 import pytest
-from conftest import REPOSITORY
 from lab import CHROMIUM_FLAGS, lab_server, run_all_cells, settled_picture
+from shared import REPOSITORY
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PICTURES = REPOSITORY / "test-output"

@@ -11,7 +11,7 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
-from conftest import REPOSITORY
+from shared import REPOSITORY
 
 from fedlearn_edu.course.authoring import build
 from fedlearn_edu.course.checks import registry

@@ -14,6 +14,8 @@ from hostile_submissions import CELLS, FUNCTIONS, READABLE, UNREADABLE, attacks,
 
 from fedlearn_edu.course.grading import grade
 
+pytestmark = pytest.mark.timeout(900)  # two minutes alone; more where other work shares the processor
+
 HALF = "calls = []\ndef weighted_mean(values, weights):\n    calls.append(1)\n    while len(calls) > 3: pass\n"
 HALF += "    return float(np.dot(values, weights) / np.sum(weights))"
 
@@ -32,7 +34,9 @@ def guarded_processes() -> list[str]:
         try:
             line = " ".join(process.cmdline())
             if "grading.inside" in line or process.uids().real in range(61_184, 65_184):
-                found.append(f"{process.pid} {line}")
+                parents = {parent.pid for parent in process.parents()}
+                if os.getpid() in parents or parents <= {0, 1}:  # others may be grading on this machine too
+                    found.append(f"{process.pid} {line}")
         except psutil.Error:
             continue
     return found

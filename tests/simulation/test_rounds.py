@@ -121,7 +121,7 @@ def test_stopping_keeps_the_rounds_done(process, features, tmp_path, capsys):
 SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})
-from conftest import make_features
+from shared import make_features
 import fedlearn_edu as fl
 features = make_features()
 process = fl.build_weighted_fed_avg(fl.linear_head(features), client_lr=0.3)

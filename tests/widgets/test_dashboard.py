@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import make_features
+from shared import make_features
 
 import fedlearn_edu as fl
 from fedlearn_edu.data.images import ImageDataset

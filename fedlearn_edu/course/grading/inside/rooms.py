@@ -25,6 +25,15 @@ def enter(config: dict) -> str:
     root = config["root"]
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID, "size=16m,mode=755,nr_inodes=20000")
+    # Before what is shown: Python may itself lie below /tmp or /home.
+    writable = [root + HOME, root + "/tmp", root + "/dev/shm"]
+    for path in writable:
+        os.makedirs(path, exist_ok=True)
+        size = _SCRATCH_BYTES if path != root + "/dev/shm" else _SCRATCH_BYTES // 4
+        options = f"size={size},nr_inodes=4000,mode=700"
+        kernel.mount("tmpfs", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+        if config["uid"] is not None:
+            os.chown(path, config["uid"], config["uid"])
     for path in config["read"]:
         _show(path, root + path)
     _show(config["code"], root + "/grader")
@@ -35,14 +44,6 @@ def enter(config: dict) -> str:
     os.makedirs(root + "/dev", exist_ok=True)
     for name in _DEVICES:
         _show(f"/dev/{name}", f"{root}/dev/{name}")
-    writable = [root + HOME, root + "/tmp", root + "/dev/shm"]
-    for path in writable:
-        os.makedirs(path, exist_ok=True)
-        size = _SCRATCH_BYTES if path != root + "/dev/shm" else _SCRATCH_BYTES // 4
-        options = f"size={size},nr_inodes=4000,mode=700"
-        kernel.mount("tmpfs", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
-        if config["uid"] is not None:
-            os.chown(path, config["uid"], config["uid"])
     os.makedirs(root + "/proc", exist_ok=True)
     # Some containers do not allow a new /proc; Python and NumPy do without.
     with contextlib.suppress(OSError):

@@ -1,0 +1,26 @@
+"""What several tests share: where the repository is, and a small federated problem that trains in a second."""
+
+import pathlib
+
+import numpy as np
+
+import fedlearn_edu as fl
+
+REPOSITORY = pathlib.Path(__file__).parent.parent
+
+
+def make_features(*, num_clients=6, feature_dim=8, num_classes=3, seed=0) -> fl.FederatedDataset:
+    """Linearly separable-ish features over clients of different sizes (12, 15, 18, ... training examples)."""
+    rng = np.random.default_rng(seed)
+    sizes = [12 + 3 * i for i in range(num_clients)]
+    total = sum(sizes) + 5 * num_clients
+    kernel = rng.normal(size=[feature_dim, num_classes])
+    examples = rng.normal(size=[total, feature_dim]).astype(np.float32)
+    labels = (examples @ kernel + rng.normal(size=[total, num_classes])).argmax(axis=1).astype(np.int32)
+    clients, start = {}, 0
+    for i, size in enumerate(sizes):
+        rows = np.arange(start, start + size + 5)
+        clients[f"client_{i}"] = fl.ClientSplit(train=rows[:size], test=rows[size:])
+        start += size + 5
+    names = tuple(f"class_{i}" for i in range(num_classes))
+    return fl.FederatedDataset("toy", examples, labels, names, clients)
