@@ -87,7 +87,7 @@ def test_duplicate_names_are_told_apart_and_reported(tmp_path):
 def test_hostile_zips(tmp_path):
     link = zipfile.ZipInfo("link.ipynb")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    inner = zipped([("work/nb.ipynb", BOOK), ("../../escaped.ipynb", BOOK)])
+    inner = zipped([("answers/nb.ipynb", BOOK), ("../../escaped.ipynb", BOOK)])
     bomb = zipped([("big.ipynb", b" " * (60 * 2**20))])
     path = tmp_path / "lms.zip"
     deep = zipped([("d.zip", zipped([("e.zip", zipped([("f.ipynb", BOOK)]))]))])
@@ -100,7 +100,7 @@ def test_hostile_zips(tmp_path):
     found, problems = students(path)
     text = "\n".join(problems)
     assert found == {
-        "anna": ["anna.zip/work/nb.ipynb"],
+        "anna": ["anna.zip/answers/nb.ipynb"],
         "bomb": ["bomb.zip/big.ipynb"],
         "eve": ["eve.ipynb"],
     }
