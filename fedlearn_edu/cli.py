@@ -185,6 +185,13 @@ def exercises(action, source, target, nbgrader):
 @click.option("--jobs", type=int, metavar="N", help="Exercises at a time.  [default: processor cores]")
 @click.option("--seed", type=int, metavar="N", help="Of the hidden cases; keep it secret.  [default: random, recorded]")
 @click.option("--lesson", "lessons", multiple=True, metavar="NN", help="Grade this lesson; may be repeated.")
+@click.option(
+    "--isolation",
+    default="auto",
+    show_default=True,
+    metavar="LEVEL",
+    help="Walls around learner code: namespaces, user+landlock, landlock, user or limits; auto = the strongest here.",
+)
 @click.option("--resume", is_flag=True, help="Take over the marks of an earlier run for all that has not changed.")
 def grade(submissions, lessons, **options):
     """Grade a folder (or LMS zip) of notebooks without trusting a line of them.
@@ -196,6 +203,7 @@ def grade(submissions, lessons, **options):
       fedlearn-edu grade submissions/ --output grades.csv --feedback feedback/
       fedlearn-edu grade export.zip --timeout 10 --jobs 4
       fedlearn-edu grade submissions/ --resume
+      fedlearn-edu grade submissions/ --isolation limits   (in a virtual machine that you throw away)
     """
     from fedlearn_edu.course.grading import run_grading
 

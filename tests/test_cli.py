@@ -150,27 +150,17 @@ def test_ctrl_c_keeps_the_rounds_done_and_resume_goes_on(tmp_path):
     assert (tmp_path / "run" / "history.csv").read_text().splitlines()[: len(stopped)] == stopped
 
 
-def test_own_folder_with_natural_clients(photos, tmp_path):
-    code, output = run(
-        "demo", "--dataset", photos, "--partition", "natural", "--rounds", 2, "--output", "run", cwd=tmp_path
-    )
-    assert code == 0, output
-    assert all(name in output for name in ("anna", "ben", "cleo"))
-
-
-@pytest.mark.parametrize("algorithm", ["weighted_fed_avg", "fed_sgd"])
-def test_other_algorithms(photos, tmp_path, algorithm):
-    arguments = ["--dataset", photos, "--partition", "natural", "--algorithm", algorithm, "--rounds", 1]
-    code, output = run("demo", *arguments, "--output", "run", cwd=tmp_path)
-    assert code == 0, output
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["settings"]["algorithm"] == algorithm
-
-
-def test_runs_without_output_are_numbered(photos, tmp_path):
-    for _ in range(2):
-        code, output = run("demo", "--dataset", photos, "--partition", "natural", "--rounds", 1, cwd=tmp_path)
+def test_own_folder_natural_clients_other_algorithms_and_numbered_runs(photos, tmp_path):
+    algorithms = ["weighted_fed_avg", "fed_sgd"]
+    for algorithm in algorithms:
+        arguments = ["--dataset", photos, "--partition", "natural", "--algorithm", algorithm, "--rounds", 1]
+        code, output = run("demo", *arguments, cwd=tmp_path)
         assert code == 0, output
-    assert sorted(p.name for p in (tmp_path / "fedlearn-edu-run").iterdir()) == ["1", "2"]
+        assert all(name in output for name in ("anna", "ben", "cleo"))
+    runs = sorted((tmp_path / "fedlearn-edu-run").iterdir())
+    assert [run.name for run in runs] == ["1", "2"]  # without --output they are numbered
+    summaries = [json.loads((run / "summary.json").read_text()) for run in runs]
+    assert [summary["settings"]["algorithm"] for summary in summaries] == algorithms
 
 
 # --- bad input: one line, exit code, nothing left behind ---------------------------------------------------------

@@ -35,11 +35,12 @@ _IDLE = "Python 3 (ipykernel) | Idle"
 
 
 @contextlib.contextmanager
-def lab_server(notebook: pathlib.Path, home: pathlib.Path):
-    """Serves a copy of `notebook` on a free port; yields the notebook's URL. Ends the server and all it started."""
+def lab_server(notebooks: list[pathlib.Path], home: pathlib.Path):
+    """Serves copies of `notebooks` on a free port; yields their URLs. Ends the server and all it started."""
     root, settings = home / "work", home / "settings"
     root.mkdir(parents=True)
-    shutil.copy(notebook, root)
+    for notebook in notebooks:
+        shutil.copy(notebook, root)
     for name, content in _SETTINGS.items():
         path = settings / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,7 @@ def lab_server(notebook: pathlib.Path, home: pathlib.Path):
     started = []
     try:
         _await_answer(f"http://127.0.0.1:{port}/api?token={token}", server, home / "lab.log")
-        yield f"http://127.0.0.1:{port}/lab/tree/{notebook.name}?token={token}&reset"
+        yield [f"http://127.0.0.1:{port}/lab/tree/{notebook.name}?token={token}&reset" for notebook in notebooks]
         started = psutil.Process(server.pid).children(recursive=True)
     finally:
         server.terminate()

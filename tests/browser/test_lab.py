@@ -1,4 +1,4 @@
-"""The first lesson in JupyterLab, in a real browser: both widgets do what their controls say."""
+"""Lessons 01 and 03 in JupyterLab, in a real browser: the widgets do what their controls say."""
 
 import re
 import shutil
@@ -9,7 +9,9 @@ from shared import REPOSITORY
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PICTURES = REPOSITORY / "test-output"
-LESSON = REPOSITORY / "notebooks" / "01_federate_a_pretrained_model.ipynb"
+NOTEBOOKS = REPOSITORY / "notebooks"
+LESSON_01 = NOTEBOOKS / "01_federate_a_pretrained_model.ipynb"
+LESSON_03 = NOTEBOOKS / "03_clients_are_not_alike.ipynb"
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium browser (Debian: apt-get install chromium)"),
@@ -18,23 +20,48 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def open_lesson(tmp_path_factory):
+    """A function that opens a lesson in a tab of its own and runs all its cells."""
     from playwright.sync_api import sync_playwright
 
     PICTURES.mkdir(exist_ok=True)
-    with lab_server(LESSON, tmp_path_factory.mktemp("lab")) as url, sync_playwright() as playwright:
+    lessons = [LESSON_01, LESSON_03]
+    with lab_server(lessons, tmp_path_factory.mktemp("lab")) as urls, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        try:
+
+        def open_and_run(lesson):
             page = browser.new_page(viewport={"width": 1500, "height": 1000})
-            run_all_cells(page, url, timeout_s=240)
-            yield page
+            run_all_cells(page, urls[lessons.index(lesson)], timeout_s=240)
+            return page
+
+        try:
+            yield open_and_run
         finally:
             browser.close()
 
 
+@pytest.fixture(scope="module")
+def page_01(open_lesson):
+    return open_lesson(LESSON_01)
+
+
+@pytest.fixture(scope="module")
+def page_03(open_lesson):
+    return open_lesson(LESSON_03)
+
+
 @pytest.fixture
-def live(page):
-    """The live dashboard, forgotten and with few clients per round."""
+def live_01(page_01):
+    return ready(page_01)
+
+
+@pytest.fixture
+def live_03(page_03):
+    return ready(page_03)
+
+
+def ready(page):
+    """The page's live dashboard, forgotten."""
     dashboard = page.locator(".fl-dashboard")
     dashboard.scroll_into_view_if_needed()
     reset = button(dashboard, "Reset")
@@ -84,15 +111,17 @@ def accuracy_of(dashboard):
     return float(text.split()[0])
 
 
-def test_lesson_runs_without_an_error(page):
+@pytest.mark.parametrize(("lesson", "num_plots"), [("page_01", 7), ("page_03", 8)])
+def test_lesson_runs_without_an_error(lesson, num_plots, request):
+    page = request.getfixturevalue(lesson)
     errors = page.locator("[data-mime-type='application/vnd.jupyter.error']")
     assert errors.all_inner_texts() == []
-    assert page.locator(".jp-OutputArea-output img[src^='data:image/png']").count() == 7  # the static plots
-    page.screenshot(path=PICTURES / "lesson_end.png")
+    assert page.locator(".jp-OutputArea-output img[src^='data:image/png']").count() == num_plots  # static ones
+    page.screenshot(path=PICTURES / f"{lesson}_end.png")
 
 
-def test_explorer_follows_its_slider_and_comes_back(page):
-    explorer = page.locator(".fl-explorer")
+def test_explorer_follows_its_slider_and_comes_back(page_03):
+    explorer = page_03.locator(".fl-explorer")
     explorer.scroll_into_view_if_needed()
     picture = explorer.locator("img")
     share = explorer.locator(".fl-statistics tr:last-child")
@@ -100,19 +129,19 @@ def test_explorer_follows_its_slider_and_comes_back(page):
     handle = explorer.locator(".noUi-handle:visible").first  # the concentration
     handle.focus()
     for _ in range(20):
-        page.keyboard.press("ArrowRight")
+        page_03.keyboard.press("ArrowRight")
     moved = settled_picture(picture)
     explorer.screenshot(path=PICTURES / "explorer.png")
     assert moved != before
     assert share.inner_text() != share_before
     for _ in range(20):
-        page.keyboard.press("ArrowLeft")
+        page_03.keyboard.press("ArrowLeft")
     assert settled_picture(picture) == before  # the same settings and seed: the same partition
     assert share.inner_text() == share_before
 
 
-def test_explorer_deals_shards(page):
-    explorer = page.locator(".fl-explorer")
+def test_explorer_deals_shards(page_03):
+    explorer = page_03.locator(".fl-explorer")
     before = settled_picture(explorer.locator("img"))
     explorer.locator("select").select_option(label="Shards (few classes each)")
     assert settled_picture(explorer.locator("img")) != before
@@ -120,66 +149,66 @@ def test_explorer_deals_shards(page):
     assert int(classes[-1]) <= 5  # two shards a client, each across at most a border or two
 
 
-def test_run_to_the_end(live):
-    fill(live, "client learning rate", 0.05)
-    fill(live, "rounds", 12)
-    button(live, "Run").click()
-    wait_for_round(live, 1)
-    first = accuracy_of(live)
-    live.screenshot(path=PICTURES / "dashboard_running.png")
-    wait_for_status(live, "finished after 12 rounds")
-    assert live.locator(".fl-round").inner_text() == "12 of 12"
-    assert accuracy_of(live) > first
-    assert live.locator(".fl-worst tr").count() == live.locator(".fl-best tr").count() == 6
-    settled_picture(live.locator("img"))
-    live.screenshot(path=PICTURES / "dashboard_finished.png")
+def test_run_to_the_end(live_01):
+    fill(live_01, "client learning rate", 0.05)
+    fill(live_01, "rounds", 12)
+    button(live_01, "Run").click()
+    wait_for_round(live_01, 1)
+    first = accuracy_of(live_01)
+    live_01.screenshot(path=PICTURES / "dashboard_running.png")
+    wait_for_status(live_01, "finished after 12 rounds")
+    assert live_01.locator(".fl-round").inner_text() == "12 of 12"
+    assert accuracy_of(live_01) > first
+    assert live_01.locator(".fl-worst tr").count() == live_01.locator(".fl-best tr").count() == 6
+    settled_picture(live_01.locator("img"))
+    live_01.screenshot(path=PICTURES / "dashboard_finished.png")
 
 
-def test_stop_step_and_look_back(live):
-    fill(live, "rounds", 2000)
-    button(live, "Run").click()
-    wait_for_round(live, 3)
-    assert button(live, "Run").is_disabled()
-    interrupt_kernel(live.page)
-    wait_for_round(live, round_of(live) + 2)  # that ends a cell that is running, not the dashboard's thread
-    button(live, "Stop").click()
-    wait_for_status(live, "paused")
-    stopped = round_of(live)
+def test_stop_step_and_look_back(live_03):
+    fill(live_03, "rounds", 2000)
+    button(live_03, "Run").click()
+    wait_for_round(live_03, 3)
+    assert button(live_03, "Run").is_disabled()
+    interrupt_kernel(live_03.page)
+    wait_for_round(live_03, round_of(live_03) + 2)  # that ends a cell that is running, not the dashboard's thread
+    button(live_03, "Stop").click()
+    wait_for_status(live_03, "paused")
+    stopped = round_of(live_03)
     assert 3 <= stopped < 2000
-    picture = settled_picture(live.locator("img"))
-    assert round_of(live) == stopped  # nothing went on behind the page's back
-    button(live, "Step").click()
-    wait_for_status(live, f"paused after round {stopped + 1}")
-    assert round_of(live) == stopped + 1
-    assert settled_picture(live.locator("img")) != picture
-    live.locator(".noUi-handle:visible").last.focus()  # the round to look at
-    live.page.keyboard.press("ArrowLeft")
-    live.page.wait_for_function(
+    picture = settled_picture(live_03.locator("img"))
+    assert round_of(live_03) == stopped  # nothing went on behind the page's back
+    button(live_03, "Step").click()
+    wait_for_status(live_03, f"paused after round {stopped + 1}")
+    assert round_of(live_03) == stopped + 1
+    assert settled_picture(live_03.locator("img")) != picture
+    live_03.locator(".noUi-handle:visible").last.focus()  # the round to look at
+    live_03.page.keyboard.press("ArrowLeft")
+    live_03.page.wait_for_function(
         "([node, num]) => parseInt(node.querySelector('.fl-round').innerText) === num",
-        arg=[live.element_handle(), stopped],
+        arg=[live_03.element_handle(), stopped],
     )
-    assert settled_picture(live.locator("img")) == picture  # as it was then
+    assert settled_picture(live_03.locator("img")) == picture  # as it was then
 
 
-def test_bad_setting_is_shown_in_one_line(live):
-    fill(live, "clients per round", 999)
-    button(live, "Run").click()
-    error = live.locator(".fl-error div div")
+def test_bad_setting_is_shown_in_one_line(live_03):
+    fill(live_03, "clients per round", 999)
+    button(live_03, "Run").click()
+    error = live_03.locator(".fl-error div div")
     error.wait_for(timeout=60_000)
     assert error.inner_text().startswith("clients_per_round: expected at most the number of clients")
-    live.screenshot(path=PICTURES / "dashboard_error.png")
-    assert button(live, "Run").is_enabled()
+    live_03.screenshot(path=PICTURES / "dashboard_error.png")
+    assert button(live_03, "Run").is_enabled()
 
 
-def test_finished_history_goes_back_in_time(page):
-    view = page.locator(".jp-OutputArea-output:has(.fl-numbers)").first
+def test_finished_history_goes_back_in_time(page_01):
+    view = page_01.locator(".jp-OutputArea-output:has(.fl-numbers)").first
     view.scroll_into_view_if_needed()
     total = view.locator(".fl-round").inner_text()
     assert total == "20 of 20"
     before = settled_picture(view.locator("img"))
     view.locator(".noUi-handle").last.focus()
     for _ in range(5):
-        page.keyboard.press("ArrowLeft")
+        page_01.keyboard.press("ArrowLeft")
     view.locator(".fl-round:text-is('15 of 20')").wait_for(timeout=20_000)
     assert settled_picture(view.locator("img")) != before
     view.screenshot(path=PICTURES / "history.png")

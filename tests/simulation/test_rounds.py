@@ -150,8 +150,7 @@ def run_script(tmp_path, name, *, kill_after_round=None):
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     whole = run_script(tmp_path, "whole")
-    run_script(tmp_path, "killed", kill_after_round=3)
-    run_script(tmp_path, "killed", kill_after_round=7)
+    run_script(tmp_path, "killed", kill_after_round=5)
     resumed = run_script(tmp_path, "killed")
     for name in ("history.csv", "weights.npz"):
         assert (resumed / "result" / name).read_bytes() == (whole / "result" / name).read_bytes()

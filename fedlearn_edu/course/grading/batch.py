@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -119,7 +120,9 @@ def grade(
     state = State(report.beside(output, "_state.json"), resume=resume)
     seed = seed or state.seed or secrets.randbelow(2**63 - 1) + 1
     state.seed = seed
-    cases = {id: _hidden_cases(exercises[id], seed) for id in dict.fromkeys(task.exercise_id for task in tasks)}
+    graded = dict.fromkeys(task.exercise_id for task in tasks)
+    make_cases = {id: functools.partial(_hidden_cases, exercises[id], seed) for id in graded}
+    inputs = {id: _digest(make()) for id, make in make_cases.items()}  # also a first trial of all checks
     marks: list[Mark | None] = [None] * len(tasks)
     keys, open_tasks, num_resumed = {}, [], 0
     for index, task in enumerate(tasks):
@@ -127,10 +130,8 @@ def grade(
             marks[index] = empty_mark(exercises[task.exercise_id], task.status, task.message)
             continue
         exercise = exercises[task.exercise_id]
-        inputs = _digest(cases[exercise.id])
-        keys[index] = key_of(
-            _VERSION, task.student, task.cells, exercise.id, exercise.points, inputs, seed, timeout, memory_gb
-        )
+        content = (task.student, task.cells, exercise.id, exercise.points, inputs[exercise.id])
+        keys[index] = key_of(_VERSION, *content, seed, timeout, memory_gb)
         marks[index] = state.get(keys[index])
         num_resumed += marks[index] is not None
         if marks[index] is None:
@@ -138,7 +139,7 @@ def grade(
 
     private = [submissions, output.parent] + ([feedback] if feedback else [])
     with prepare(level=isolation, private=private) as walls:
-        batch = Batch(exercises, cases, walls, timeout, memory_gb)
+        batch = Batch(exercises, make_cases, walls, timeout, memory_gb)
         with tqdm(total=len(tasks), initial=len(tasks) - len(open_tasks), unit="exercise", disable=not progress) as bar:
 
             def done(position: int, result: Mark) -> None:

@@ -21,10 +21,20 @@ _MAX_ATTEMPTS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """What all tasks share. The workers get it by `fork`: cases hold functions, which cannot be sent."""
+    """What all tasks share. The workers get it by `fork`: cases hold functions, which cannot be sent.
+
+    Attributes:
+        exercises: By id.
+        make_cases: By id, makes the hidden cases anew for each student: a case may remember what came back for the
+            one before it.
+        isolation: The walls.
+        timeout: Seconds that an exercise has.
+        memory_gb: GiB that it has.
+        patience: See `run_guarded`.
+    """
 
     exercises: Mapping[str, Exercise]
-    cases: Mapping[str, Sequence[Case]]
+    make_cases: Mapping[str, Callable[[], Sequence[Case]]]
     isolation: Isolation
     timeout: float
     memory_gb: float
@@ -120,7 +130,7 @@ def _end_with(parent: int) -> None:
 def _grade_one(exercise_id: str, cells: Sequence[str]) -> tuple[Mark, bool]:
     """Runs in a worker: one guarded process, then the comparison. Returns the mark and whether to try again."""
     batch = _batch
-    exercise, cases = batch.exercises[exercise_id], batch.cases[exercise_id]
+    exercise, cases = batch.exercises[exercise_id], batch.make_cases[exercise_id]()
     job = {
         "function": exercise.function_name,
         "cells": list(cells),
