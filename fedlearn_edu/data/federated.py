@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -153,3 +153,16 @@ class FederatedDataset:
     def with_examples(self, examples: np.ndarray) -> FederatedDataset:
         """Returns the same clients over other examples, e.g. feature vectors in place of images."""
         return dataclasses.replace(self, examples=examples)
+
+    def select_clients(self, client_ids: Iterable[str]) -> FederatedDataset:
+        """Returns the same examples with these clients only, in this order.
+
+        Raises:
+            UsageError: A client is unknown or named twice.
+        """
+        client_ids = list(client_ids)
+        unknown = [client_id for client_id in client_ids if client_id not in self.clients]
+        if unknown or len(set(client_ids)) < len(client_ids):
+            problem = f"no client is called {unknown[0]!r}" if unknown else "one is named twice"
+            raise UsageError(f"client_ids: expected different ids of these {self.num_clients} clients, but {problem}")
+        return dataclasses.replace(self, clients={client_id: self.clients[client_id] for client_id in client_ids})

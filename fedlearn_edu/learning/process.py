@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow_federated as tff
 
@@ -13,13 +13,39 @@ from fedlearn_edu.errors import UsageError
 _LARGEST_LEARNING_RATE = 100.0
 
 
+class PrivacyAccountant(Protocol):
+    """What `run_rounds` asks of a private process: how to draw cohorts, whether the run fits, what is spent.
+
+    The accountants themselves live in `fedlearn_edu.privacy.accounting`.
+
+    Attributes:
+        sampling: How cohorts must be drawn for epsilon to hold: `"poisson"`, `"fixed_size"`, `"cyclic"` or `"all"`
+            (nothing is assumed about them); see `fedlearn_edu.simulation.cohorts`.
+        delta: The probability with which the guarantee may fail, above 0 and below 1.
+    """
+
+    sampling: str
+    delta: float
+
+    def check_run(self, *, num_clients: int, clients_per_round: int) -> None:
+        """Raises `UsageError` if a run of this shape is not the one that is accounted for."""
+
+    def epsilon(self, num_rounds: int) -> float:
+        """Returns what is spent after `num_rounds` rounds (0 after none); `math.inf` without a guarantee."""
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the setting and its assumptions, fit for JSON; kept in `History.settings["privacy"]`."""
+
+
 class FederatedProcess(tff.learning.templates.LearningProcess):
-    """A `tff.learning.templates.LearningProcess`, usable wherever TFF takes one, with three more facts.
+    """A `tff.learning.templates.LearningProcess`, usable wherever TFF takes one, with four more facts.
 
     Attributes:
         model: The `tff.learning.models.FunctionalModel` that is trained; evaluation and export need it.
         algorithm: Name of the algorithm, e.g. `"unweighted_fed_avg"`.
         hyperparameters: What the builder was called with; a checkpoint of one setting refuses another.
+        privacy: Accounts for epsilon if the process is differentially private, else None; `run_rounds` draws cohorts
+            as it demands and records what is spent.
     """
 
     def __init__(
@@ -29,6 +55,7 @@ class FederatedProcess(tff.learning.templates.LearningProcess):
         model: tff.learning.models.FunctionalModel,
         algorithm: str,
         hyperparameters: Mapping[str, Any],
+        privacy: PrivacyAccountant | None = None,
     ):
         super().__init__(
             process.initialize,
@@ -41,6 +68,7 @@ class FederatedProcess(tff.learning.templates.LearningProcess):
         self.model = model
         self.algorithm = algorithm
         self.hyperparameters = dict(hyperparameters)
+        self.privacy = privacy
 
 
 def check_learning_rate(name: str, value: float) -> float:

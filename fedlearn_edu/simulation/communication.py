@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_federated as tff
 
 
@@ -15,13 +17,17 @@ class MessageSizes:
     Attributes:
         broadcast_bytes: Server to one client.
         upload_bytes: One client to the server, before any aggregation on the way.
+        secure_bits: Of these, the bits of values that are summed securely; 0 for ordinary processes.
     """
 
     broadcast_bytes: int
     upload_bytes: int
+    secure_bits: int = 0
 
 
-def measure_message_sizes(process: tff.learning.templates.LearningProcess) -> MessageSizes:
+def measure_message_sizes(
+    process: tff.learning.templates.LearningProcess, *, clients_per_round: int = 1
+) -> MessageSizes:
     """Returns the size of the two messages of a round, without running one.
 
     TFF splits `process.next` into what the server prepares, what a client computes, and what the server does with
@@ -30,8 +36,14 @@ def measure_message_sizes(process: tff.learning.templates.LearningProcess) -> Me
     of each type is serialised as TFF sends it to a worker and its bytes are counted. All tensors are dense and of
     known shape, so the size does not depend on their values.
 
+    What is summed securely is not counted as TFF's local runtime holds it (int32 or int64) but in the bits that a
+    protocol has to carry: those of the value, and ceil(log2(clients_per_round)) more, so that the sum of the
+    cohort fits as well. (A modular sum wraps around by design and needs no more.) The keys and shares with which a
+    real protocol hides the values come on top and are not counted.
+
     Args:
         process: Any learning process that works on client datasets.
+        clients_per_round: Clients whose values are added up; matters for secure sums only.
 
     Returns:
         The sizes in bytes. Transport framing and encryption are not included.
@@ -40,9 +52,27 @@ def measure_message_sizes(process: tff.learning.templates.LearningProcess) -> Me
         `tff.backends.mapreduce.get_map_reduce_form_for_computation`.
     """
     form = tff.backends.mapreduce.get_map_reduce_form_for_computation(process.next)
-    return MessageSizes(
-        broadcast_bytes=serialized_bytes(form.prepare.type_signature.result),
-        upload_bytes=serialized_bytes(form.work.type_signature.result),
+    broadcast_bytes = serialized_bytes(form.prepare.type_signature.result)
+    if not form.securely_aggregates_tensors:
+        return MessageSizes(broadcast_bytes, serialized_bytes(form.work.type_signature.result))
+    plain, bitwidth_sums, max_input_sums, modular_sums = form.work.type_signature.result
+    room = math.ceil(math.log2(clients_per_round))
+    secure_bits = sum(
+        [
+            _total_bits(bitwidth_sums, form.secure_sum_bitwidth(), lambda bits: bits + room),
+            _total_bits(max_input_sums, form.secure_sum_max_input(), lambda most: int(most).bit_length() + room),
+            _total_bits(modular_sums, form.secure_modular_sum_modulus(), lambda m: (int(m) - 1).bit_length()),
+        ]
+    )
+    return MessageSizes(broadcast_bytes, serialized_bytes(plain) + math.ceil(secure_bits / 8), secure_bits)
+
+
+def _total_bits(type_spec: tff.Type, parameters, bits_of) -> int:
+    """Sums up the bits of all numbers in `type_spec`, whose tensors have the matching `parameters`."""
+    shapes = [tensor.shape for tensor in tff.structure.flatten(type_spec)]
+    return sum(
+        math.prod(shape) * int(bits_of(parameter))
+        for shape, parameter in zip(shapes, tf.nest.flatten(parameters), strict=True)
     )
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from fedlearn_edu.errors import UsageError
 
 GLOBAL = "global"
+PRIVACY_METRICS = ["clip_norm", "noise_stddev"]  # that an aggregator may report, beside epsilon
 _COLUMNS = ["round_num", "client_id", "metric", "value"]
 
 
@@ -27,7 +28,8 @@ class History:
             `round_num` is 0 before training; `client_id` is `"global"` for the whole. Metrics: `accuracy` and
             `loss` on test examples (global and per client); `train_accuracy` and `train_loss` of the cohort during
             local training, `broadcast_bytes_total` and `upload_bytes_total` of the round (global);
-            `in_cohort` = 1 for a client that trained in the round.
+            `in_cohort` = 1 for a client that trained in the round. Private runs also: `epsilon` spent so far and, if
+            the process reports them, `clip_norm` and `noise_stddev` of the round (global).
         status: `"running"`, `"stopped"` (by the user, everything so far is valid) or `"finished"`.
         model_weights: Trainable weights of the global model after the last round, float32 arrays.
         central_accuracy: Accuracy of the same head trained on pooled features, if someone has set it (see
@@ -53,8 +55,8 @@ class History:
 
     @property
     def global_accuracy(self) -> float:
-        """Accuracy of the global model over all clients' test examples after the last round (0 to 1)."""
-        return float(self.global_metrics()["accuracy"].iloc[-1])
+        """Accuracy of the global model over all clients' test examples at the last evaluation (0 to 1)."""
+        return float(self.global_metrics()["accuracy"].dropna().iloc[-1])
 
     def to_frame(self) -> pd.DataFrame:
         """Returns everything as a tidy table with the columns round_num, client_id, metric, value."""
@@ -83,6 +85,33 @@ class History:
         table = pd.DataFrame({"accuracy": accuracy.iloc[:, -1], "gain": accuracy.iloc[:, -1] - accuracy.iloc[:, 0]})
         table["rounds_trained"] = cohorts.count(axis=1).reindex(table.index, fill_value=0).astype(int)
         return table.sort_values(["accuracy", "rounds_trained"], kind="stable")
+
+    def privacy_ledger(self) -> pd.DataFrame:
+        """Returns what a private run has spent, one row per round (index `round_num`, from 0 with epsilon 0).
+
+        Returns:
+            The columns `epsilon` (spent up to and including the round), `delta`, `cohort_size`, and what the process
+            reports of `clip_norm` and `noise_stddev` (missing in round 0). `settings["privacy"]` says under which
+            assumptions epsilon holds. The cohort's size is for the learner's eyes: whoever publishes it as well
+            gives away more than epsilon says.
+
+        Raises:
+            UsageError: The run had no privacy accountant.
+        """
+        if "privacy" not in self.settings:
+            raise UsageError(
+                "history: expected a run of a private process (build_dp_fed_avg, ...), got one without an accountant: "
+                "nothing bounds what it gives away"
+            )
+        metrics = self.global_metrics()
+        ledger = metrics[["epsilon"]].copy()
+        ledger["delta"] = self.settings["privacy"]["delta"]
+        in_cohort = self.client_metric("in_cohort").count()
+        ledger["cohort_size"] = in_cohort.reindex(ledger.index, fill_value=0).astype(int)
+        for name in PRIVACY_METRICS:
+            if name in metrics:
+                ledger[name] = metrics[name]
+        return ledger
 
     def truncate(self, num_rounds: int) -> None:
         """Forgets every round after `num_rounds`."""

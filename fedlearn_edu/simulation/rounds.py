@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow_federated as tff
@@ -16,9 +16,10 @@ from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.process import FederatedProcess
 from fedlearn_edu.simulation.checkpoint import Checkpoints
 from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.cohorts import build_cohort_fn
 from fedlearn_edu.simulation.communication import measure_message_sizes
 from fedlearn_edu.simulation.evaluation import FederatedEvaluation
-from fedlearn_edu.simulation.history import GLOBAL, History
+from fedlearn_edu.simulation.history import GLOBAL, PRIVACY_METRICS, History
 from fedlearn_edu.simulation.runtime import start_runtime
 
 
@@ -31,6 +32,7 @@ def run_rounds(
     num_epochs: int = 1,
     batch_size: int = 20,
     seed: int = 0,
+    evaluate_every: int = 1,
     checkpoint_dir: str | os.PathLike | None = None,
     resume: bool = False,
     progress: bool = True,
@@ -54,6 +56,7 @@ def run_rounds(
         num_epochs=num_epochs,
         batch_size=batch_size,
         seed=seed,
+        evaluate_every=evaluate_every,
         checkpoint_dir=checkpoint_dir,
         resume=resume,
     )
@@ -80,6 +83,7 @@ def iter_rounds(
     num_epochs: int = 1,
     batch_size: int = 20,
     seed: int = 0,
+    evaluate_every: int = 1,
     checkpoint_dir: str | os.PathLike | None = None,
     resume: bool = False,
 ) -> Iterator[History]:
@@ -90,14 +94,22 @@ def iter_rounds(
     worker gets client ids and reads the features from files. All randomness depends on `seed` and the round number
     only, so a resumed run continues bit for bit as the uninterrupted one.
 
+    A private process (one with `.privacy`) decides how cohorts are drawn, since its epsilon holds for no other way;
+    with Poisson sampling their size varies. The epsilon spent so far is recorded in every round. An empty cohort
+    counts: the process adds its noise and moves, since a round left out would tell that nobody came; there are
+    only no training metrics. What evaluation reports here is exact and outside of any guarantee.
+
     Args:
         process: From a `build_*` function.
         features: Extracted features, from `extract_features`.
         num_rounds: Rounds in all, at least 1. On resuming, rounds already done count.
-        clients_per_round: Size of the cohort, from 1 to the number of clients.
+        clients_per_round: Size of the cohort (with Poisson sampling the expected size), from 1 to the number of
+            clients. A private process takes only the one it was built for.
         num_epochs: Local passes over a client's examples per round, at least 1.
         batch_size: Examples per local step, at least 1. (`build_fed_sgd` sums over all of them anyway.)
         seed: Of cohorts and local shuffles.
+        evaluate_every: Measure accuracy and loss before training, after every so many rounds, and after the last. With
+            many clients evaluation takes longer than training a cohort.
         checkpoint_dir: Folder for a checkpoint after every round; None keeps none.
         resume: Go on from the newest checkpoint in `checkpoint_dir`, if there is one. Without it, a folder that
             already holds rounds is refused.
@@ -106,10 +118,18 @@ def iter_rounds(
         The same `History` object each time, one round longer.
 
     Raises:
-        UsageError: An argument is out of its range, or `checkpoint_dir` belongs to another run.
+        UsageError: An argument is out of its range, the run is not the one that a private process accounts for, or
+            `checkpoint_dir` belongs to another run.
         RunError: The worker or the disk failed; the checkpoints written so far stay valid.
     """
-    _check(features, num_rounds, clients_per_round, num_epochs, batch_size, resume, checkpoint_dir)
+    counts = {
+        "num_rounds": num_rounds,
+        "clients_per_round": clients_per_round,
+        "num_epochs": num_epochs,
+        "batch_size": batch_size,
+        "evaluate_every": evaluate_every,
+    }
+    _check(features, counts, resume, checkpoint_dir)
     settings = {
         "algorithm": process.algorithm,
         **process.hyperparameters,
@@ -117,9 +137,13 @@ def iter_rounds(
         "num_epochs": num_epochs,
         "batch_size": batch_size,
         "seed": seed,
+        "evaluate_every": evaluate_every,
         "dataset": features.name,
         "data_fingerprint": features.fingerprint(),
     }
+    if process.privacy is not None:
+        process.privacy.check_run(num_clients=features.num_clients, clients_per_round=clients_per_round)
+        settings["privacy"] = process.privacy.describe()
     checkpoints = Checkpoints(checkpoint_dir, settings) if checkpoint_dir else None
     if checkpoints and checkpoints.exist and not resume:
         raise UsageError(
@@ -137,16 +161,24 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         files.train_computation(num_epochs=settings["num_epochs"], batch_size=settings["batch_size"]), process
     )
     evaluation = FederatedEvaluation(process, files.test_computation())
-    sample_cohort = tff.simulation.build_uniform_sampling_fn(features.client_ids, random_seed=settings["seed"])
-    sizes = measure_message_sizes(process)
+    draw_cohort = build_cohort_fn(
+        features.client_ids,
+        clients_per_round=settings["clients_per_round"],
+        seed=settings["seed"],
+        sampling=process.privacy.sampling if process.privacy else "fixed_size",
+    )
+    sizes = measure_message_sizes(process, clients_per_round=settings["clients_per_round"])
 
     def finish_round(round_num, cohort=(), **train_metrics):
         weights = process.get_model_weights(state)
-        overall, per_client = evaluation(weights, features.client_ids)
+        due = round_num % settings["evaluate_every"] == 0 or round_num == num_rounds
+        overall, per_client = evaluation(weights, features.client_ids) if due else (None, {})
         measured = History(settings)  # joined in one step, so that an interrupt never leaves half a round
         if overall is not None:
             measured.add(round_num, GLOBAL, accuracy=overall.accuracy, loss=overall.loss)
         measured.add(round_num, GLOBAL, **train_metrics)
+        if process.privacy is not None:
+            measured.add(round_num, GLOBAL, epsilon=process.privacy.epsilon(round_num))
         for client_id in cohort:
             measured.add(round_num, client_id, in_cohort=1)
         for client_id, metrics in per_client.items():
@@ -168,35 +200,48 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         finish_round(0)
     yield history
     for round_num in range(history.num_rounds + 1, num_rounds + 1):
-        cohort = sorted(sample_cohort(round_num, settings["clients_per_round"]))
+        cohort = draw_cohort(round_num)
         shuffle_seed = int(np.random.default_rng([settings["seed"], round_num]).integers(2**31))
         output = training.next(state, [{"client_id": c, "shuffle_seed": shuffle_seed} for c in cohort])
         state = output.state
-        train = output.metrics["client_work"]["train"]
+        train = {}
+        if cohort:  # over nobody, TFF reports an accuracy of 0
+            measured = output.metrics["client_work"]["train"]
+            train = {"train_accuracy": float(measured["accuracy"]), "train_loss": float(measured["loss"])}
         finish_round(
             round_num,
             cohort,
-            train_accuracy=float(train["accuracy"]),
-            train_loss=float(train["loss"]),
+            **train,
             broadcast_bytes_total=sizes.broadcast_bytes * len(cohort),
             upload_bytes_total=sizes.upload_bytes * len(cohort),
+            **_privacy_metrics(process, output),
         )
         yield history
 
 
-def _check(features, num_rounds, clients_per_round, num_epochs, batch_size, resume, checkpoint_dir):
-    for name, value in [
-        ("num_rounds", num_rounds),
-        ("clients_per_round", clients_per_round),
-        ("num_epochs", num_epochs),
-        ("batch_size", batch_size),
-    ]:
+def _privacy_metrics(process, output) -> dict[str, float]:
+    """Finds what a private process' aggregator reports about its noise, however deep aggregators are nested."""
+
+    def find(metrics):
+        for name, value in metrics.items():
+            if isinstance(value, Mapping):
+                yield from find(value)
+            elif name in PRIVACY_METRICS:
+                yield name, float(value)
+
+    if process.privacy is None:
+        return {}
+    return dict(find({"aggregator": output.metrics.get("aggregator", ())}))
+
+
+def _check(features, counts, resume, checkpoint_dir):
+    for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise UsageError(f"{name}: expected a whole number of at least 1, got {value!r}")
-    if clients_per_round > features.num_clients:
+    if counts["clients_per_round"] > features.num_clients:
         raise UsageError(
             f"clients_per_round: expected at most the number of clients ({features.num_clients}), "
-            f"got {clients_per_round}"
+            f"got {counts['clients_per_round']}"
         )
     if resume and not checkpoint_dir:
         raise UsageError("resume: expected a checkpoint_dir to resume from, got none")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import re
 import threading
 
+import grpc
 import tensorflow_federated as tff
 
 from fedlearn_edu.errors import RunError
+from fedlearn_edu.learning.aggregators.secure_mean import REFUSED
 from fedlearn_edu.simulation.compiler import compile_for_worker
 from fedlearn_edu.simulation.worker import Worker
 
@@ -54,7 +57,8 @@ class RuntimeContext(tff.framework.SyncContext):
         """Runs a computation and returns its result (TFF calls this).
 
         Raises:
-            RunError: The worker could not be started, or ended again and again during the call.
+            RunError: The worker could not be started, or ended again and again during the call, or a client's value
+                did not fit into a secure sum.
         """
         starts_before = self._worker.num_starts
         loop = self._loop
@@ -77,6 +81,12 @@ class RuntimeContext(tff.framework.SyncContext):
         except (KeyboardInterrupt, RunError):
             self._abandon(future)
             raise
+        except grpc.RpcError as error:
+            # What an assertion of ours says stands in the middle of TensorFlow's text, each part in brackets.
+            refusal = re.search(rf"\[({REFUSED}.*)\]", str(error))
+            if refusal is None:
+                raise
+            raise RunError(refusal[1].replace("] [", " ")) from None
 
     def _abandon(self, future) -> None:
         future.cancel()  # no retry ...

@@ -67,3 +67,15 @@ def test_other_examples_keep_the_clients():
 def test_clients_that_cannot_be(clients, message):
     with pytest.raises(UsageError, match=message):
         build(clients)
+
+
+def test_some_clients_keep_the_examples():
+    clients = build({"x": split([2, 5], [4]), "y": split([0], [3]), "z": split([1])})
+    chosen = clients.select_clients(["z", "x"])
+    assert chosen.client_ids == ["z", "x"]
+    assert chosen.examples is clients.examples
+    assert chosen.train("x")[1].tolist() == clients.train("x")[1].tolist()
+    with pytest.raises(UsageError, match=r"client_ids: .* but no client is called 'w'"):
+        clients.select_clients(["x", "w"])
+    with pytest.raises(UsageError, match=r"client_ids: .* but one is named twice"):
+        clients.select_clients(["x", "x"])

@@ -7,7 +7,7 @@ import tensorflow_federated as tff
 
 import fedlearn_edu as fl
 from fedlearn_edu.simulation import runtime
-from fedlearn_edu.simulation.compiler import merge_client_work
+from fedlearn_edu.simulation.compiler import merge_client_work, simulate_secure_sums
 
 
 def three_rounds(process, features, context):
@@ -55,8 +55,14 @@ def test_what_is_no_round_is_left_alone(features):
     assert merge_client_work(total) is total
 
 
-def test_secure_sums_are_left_alone(features):
-    """They are the one thing that must not be replaced by a plain sum."""
-    secure = tff.learning.secure_aggregator(weighted=False)
-    process = fl.build_unweighted_fed_avg(fl.linear_head(features), model_aggregator=secure)
+def test_secure_sums_are_simulated_on_purpose_and_not_by_merging(features):
+    process = fl.build_secure_fed_avg(fl.linear_head(features), value_bound=8.0)
     assert merge_client_work(process.next) is process.next
+    simulated = simulate_secure_sums(process.next)
+    assert merge_client_work(simulated) is not simulated
+
+
+def test_computations_without_secure_sums_are_not_touched(features):
+    process = fl.build_unweighted_fed_avg(fl.linear_head(features))
+    assert simulate_secure_sums(process.next) is process.next
+    assert simulate_secure_sums(process.initialize) is process.initialize

@@ -2,16 +2,18 @@
 
 import dataclasses
 import math
+import types
 
 import numpy as np
 import pytest
+import tensorflow_federated as tff
 
 import fedlearn_edu as fl
 from fedlearn_edu.learning.process import FederatedProcess
 from fedlearn_edu.simulation import rounds as rounds_module
 from fedlearn_edu.simulation.cohorts import build_cohort_fn
 
-ARGS = {"num_rounds": 5, "clients_per_round": 2, "batch_size": 5, "seed": 2, "progress": False}
+ARGS = {"num_rounds": 5, "clients_per_round": 2, "batch_size": 5, "seed": 1, "progress": False}
 
 
 @dataclasses.dataclass
@@ -93,14 +95,14 @@ def test_resumed_is_uninterrupted(ordinary, features, history, tmp_path):
     assert resumed.privacy_ledger().equals(history.privacy_ledger())
     for a, b in zip(resumed.model_weights, history.model_weights, strict=True):
         np.testing.assert_array_equal(a, b)
-    with pytest.raises(fl.UsageError, match="another run .privacy was .*'per_round': 0.5.*, is now"):
+    with pytest.raises(fl.UsageError, match=r"another run .privacy was .*'per_round': 0.5.*, is now"):
         fl.run_rounds(private(ordinary, per_round=0.4), features, **ARGS, checkpoint_dir=tmp_path, resume=True)
 
 
 def test_another_run_than_the_one_accounted_for_is_refused(ordinary, features):
-    with pytest.raises(fl.UsageError, match="^clients_per_round: expected 2 of 6, got 3 of 6"):
+    with pytest.raises(fl.UsageError, match=r"^clients_per_round: expected 2 of 6, got 3 of 6"):
         fl.run_rounds(private(ordinary), features, **{**ARGS, "clients_per_round": 3})
-    with pytest.raises(fl.UsageError, match="^sampling: expected \"fixed_size\", .* got 'lottery'"):
+    with pytest.raises(fl.UsageError, match=r"^sampling: expected \"fixed_size\", .* got 'lottery'"):
         fl.run_rounds(private(ordinary, sampling="lottery"), features, **ARGS)
 
 
@@ -109,38 +111,49 @@ def test_the_real_accountant_refuses_another_run():
 
     accountant = GaussianAccountant(1.0, 50, 10, 1e-3)
     accountant.check_run(num_clients=50, clients_per_round=10)
-    with pytest.raises(fl.UsageError, match="^clients_per_round: expected 10, .* got 5; build the process with"):
+    with pytest.raises(fl.UsageError, match=r"^clients_per_round: expected 10, .* got 5; build the process with"):
         accountant.check_run(num_clients=50, clients_per_round=5)
-    with pytest.raises(fl.UsageError, match="^features: expected 50 clients, .* got 40; build the process with"):
+    with pytest.raises(fl.UsageError, match=r"^features: expected 50 clients, .* got 40; build the process with"):
         accountant.check_run(num_clients=40, clients_per_round=10)
 
 
-def test_fixed_size_cohorts_are_those_of_an_ordinary_run(ordinary, features):
-    """And an ordinary run has no ledger: neither a row nor a setting of it."""
-    plain = fl.run_rounds(ordinary, features, **{**ARGS, "num_rounds": 2})
-    fixed = fl.run_rounds(private(ordinary, sampling="fixed_size"), features, **{**ARGS, "num_rounds": 2})
-    assert [row for row in fixed.rows if row[2] != "epsilon"] == plain.rows
+def test_an_ordinary_run_has_no_ledger_and_cohorts_of_fixed_size(ordinary, features):
+    plain = fl.run_rounds(ordinary, features, **{**ARGS, "num_rounds": 3})
     assert "privacy" not in plain.settings
-    with pytest.raises(fl.UsageError, match="^history: expected a run of a private process"):
+    assert set(plain.global_metrics()) == {
+        "accuracy",
+        "loss",
+        "train_accuracy",
+        "train_loss",
+        "broadcast_bytes_total",
+        "upload_bytes_total",
+    }
+    cohorts = plain.client_metric("in_cohort")
+    sample = tff.simulation.build_uniform_sampling_fn(features.client_ids, random_seed=ARGS["seed"])
+    for sampling in ("fixed_size", "all"):
+        draw = build_cohort_fn(features.client_ids, clients_per_round=2, seed=ARGS["seed"], sampling=sampling)
+        for t in (1, 2, 3):
+            assert draw(t) == cohorts[t].dropna().index.tolist() == sorted(sample(t, 2))
+    with pytest.raises(fl.UsageError, match=r"^history: expected a run of a private process"):
         plain.privacy_ledger()
 
 
-def test_without_a_guarantee_epsilon_is_infinite_and_survives_a_file(ordinary, features, tmp_path):
-    history = fl.run_rounds(private(ordinary, per_round=math.inf), features, **{**ARGS, "num_rounds": 1})
+def test_without_a_guarantee_epsilon_is_infinite_and_survives_a_file(tmp_path):
+    history = fl.History({"privacy": {"delta": 0.01}})
+    history.add(0, "global", accuracy=0.1, epsilon=0.0)
+    history.add(1, "global", accuracy=0.2, epsilon=math.inf, clip_norm=0.5)
     history.save(tmp_path)
+    assert fl.History.load(tmp_path).privacy_ledger()["clip_norm"][1] == 0.5
     assert fl.History.load(tmp_path).privacy_ledger()["epsilon"].tolist() == [0, math.inf]
 
 
 def test_what_the_aggregator_reports_is_found():
-    class Output:
-        metrics = {"aggregator": {"mean": {"noise_stddev": np.float32(0.5)}, "clip_norm": 2, "other": np.zeros(3)}}
-
-    class Process:
-        privacy = FakeAccountant()
-
-    assert rounds_module._privacy_metrics(Process, Output) == {"noise_stddev": 0.5, "clip_norm": 2.0}
-    Process.privacy = None
-    assert rounds_module._privacy_metrics(Process, Output) == {}
+    nested = {"mean": {"noise_stddev": np.float32(0.5)}, "clip_norm": 2, "other": np.zeros(3)}
+    output = types.SimpleNamespace(metrics={"aggregator": nested})
+    process = types.SimpleNamespace(privacy=FakeAccountant())
+    assert rounds_module._privacy_metrics(process, output) == {"noise_stddev": 0.5, "clip_norm": 2.0}
+    process.privacy = None
+    assert rounds_module._privacy_metrics(process, output) == {}
 
 
 def test_poisson_draws():

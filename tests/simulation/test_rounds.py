@@ -40,6 +40,17 @@ def test_records_every_client_in_every_round(history, features):
     assert history.global_accuracy > history.global_metrics()["accuracy"][0]
 
 
+def test_evaluating_now_and_then_changes_nothing_else(history, process, features):
+    seldom = fl.run_rounds(process, features, **ARGS, evaluate_every=3)
+    accuracy = history.global_metrics()["accuracy"]
+    assert seldom.global_metrics()["accuracy"].dropna().to_dict() == accuracy[[0, 3, 4]].to_dict()
+    assert list(seldom.client_metric("accuracy").columns) == [0, 3, 4]
+    assert seldom.global_accuracy == history.global_accuracy
+    assert seldom.global_metrics()["train_loss"].equals(history.global_metrics()["train_loss"])
+    with pytest.raises(fl.UsageError, match="evaluate_every: expected a whole number of at least 1, got 0"):
+        fl.run_rounds(process, features, **ARGS, evaluate_every=0)
+
+
 def test_accuracy_is_that_of_the_exported_weights(history, features):
     """Global = pooled test examples, client = its own, both recomputed in NumPy from the final weights."""
     kernel, bias = history.model_weights

@@ -1,0 +1,1 @@
+"""One TFF aggregation factory a file."""

@@ -1,0 +1,65 @@
+"""Checks of what aggregators and private processes are called with: one clear line each."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fedlearn_edu.errors import UsageError
+
+
+def check_positive(name: str, value: float, *, example: str = "1.0") -> float:
+    """Returns `value` as a float if it is a finite number above 0.
+
+    Example:
+        >>> check_positive("clip_norm", 2)
+        2.0
+
+    Raises:
+        UsageError: It is not a number, not finite, or not above 0.
+    """
+    if not _is_number(value) or not math.isfinite(value) or value <= 0:
+        raise UsageError(f"{name}: expected a finite number above 0 (try {example}), got {value!r}")
+    return float(value)
+
+
+def check_fraction(name: str, value: float) -> float:
+    """Returns `value` as a float if it lies strictly between 0 and 1.
+
+    Example:
+        >>> check_fraction("target_unclipped_quantile", 0.5)
+        0.5
+
+    Raises:
+        UsageError: It is not a number, or not above 0 and below 1.
+    """
+    if not _is_number(value) or not 0 < value < 1:
+        raise UsageError(f"{name}: expected a number above 0 and below 1, got {value!r}")
+    return float(value)
+
+
+def check_count(name: str, value: int, *, least: int = 1, most: int | None = None) -> int:
+    """Returns `value` as an int if it is a whole number in its range.
+
+    Example:
+        >>> check_count("population", 100)
+        100
+
+    Raises:
+        UsageError: It is not a whole number, below `least` or above `most`.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise UsageError(f"{name}: expected a whole number {wanted}, got {value!r}")
+    return int(value)
+
+
+def check_seed(value: int) -> int:
+    """Returns `value` as an int if it can seed TensorFlow's stateless random numbers (0 to 2**31 - 1)."""
+    return check_count("seed", value, least=0, most=2**31 - 1)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
