@@ -4,11 +4,11 @@
     python benchmarks/privacy_utility.py explorer    # the runs that PrivacyExplorer shows, shipped with the package
     python benchmarks/privacy_utility.py attacks     # docs/privacy_attacks.csv: attacks before and after
 
-The 10,000 bundled images go to 500 clients of 20 (Dirichlet, concentration 1). For each seed 250 of them, drawn anew, are
-the population. The attacker trains a reference head without any noise on 125 others, and guesses for the 250 and for the
-last 125, whom neither head has seen, whether they took part. Central DP-FedAvg with Poisson sampling, delta = 250 **
--1.1. "Without pre-training" means the pixels themselves. Clip norm and learning rate were chosen once per kind of
-features, by accuracy, with other seeds; that choice is not paid for in epsilon (as in most of the literature).
+The 10,000 bundled images go to 500 clients of 20 (Dirichlet, concentration 1). For each seed 250 of them, drawn anew,
+are the population. The attacker trains a reference head without any noise on 125 others, and guesses for the 250 and
+for the last 125, whom neither head has seen, whether they took part. Central DP-FedAvg with Poisson sampling, delta =
+250 ** -1.1. "Without pre-training" means the pixels themselves. Clip norm and learning rate were chosen once per kind
+of features, by accuracy, with other seeds; that choice is not paid for in epsilon (as in most of the literature).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Federation:
         self.model = fl.linear_head(self.features)
 
     def split(self, seed: int):
-        """Returns the population, the attacker's own clients, and the ids of all clients whose membership is guessed."""
+        """Returns the population, the attacker's own clients, and all whose membership is guessed."""
         ids = np.random.default_rng([seed, POPULATION]).permutation(self.features.client_ids)
         population, own, others = np.split(ids, [POPULATION, POPULATION + NUM_OWN])
         select = self.features.select_clients

@@ -52,19 +52,17 @@ _NAMES = {
         "score_inversion",
         "small_network",
     ],
-    "fedlearn_edu.privacy.attacks.client_membership": ["client_membership"],
-    "fedlearn_edu.privacy.precomputed": ["explorer_runs"],
-    "fedlearn_edu.plotting.privacy_utility": ["plot_frontier", "plot_tradeoff"],
-    "fedlearn_edu.widgets.privacy_explorer": ["PrivacyExplorer"],
     "fedlearn_edu.privacy.attacks.membership": [
         "likelihood_ratio_membership",
         "loss_threshold_membership",
         "score_membership",
     ],
+    "fedlearn_edu.privacy.attacks.client_membership": ["client_membership"],
     "fedlearn_edu.privacy.attacks.shadow_heads": ["train_shadow_heads"],
     "fedlearn_edu.privacy.accountants": ["GaussianAccountant", "LocalAccountant", "TreeAccountant"],
     "fedlearn_edu.privacy.accounting": ["default_delta", "epsilon", "epsilon_table", "noise_multiplier_for"],
     "fedlearn_edu.privacy.guarantee": ["describe_guarantee", "guarantee_label", "largest_attack_accuracy"],
+    "fedlearn_edu.privacy.precomputed": ["explorer_runs"],
     "fedlearn_edu.privacy.processes.central_dp": ["build_dp_fed_avg"],
     "fedlearn_edu.privacy.processes.distributed_dp": ["build_distributed_dp_fed_avg"],
     "fedlearn_edu.privacy.processes.dp_ftrl": ["build_dp_ftrl"],
@@ -83,12 +81,16 @@ _NAMES = {
     ],
     "fedlearn_edu.plotting.secure_aggregation": ["plot_ring_values", "plot_secure_cost", "plot_server_view"],
     "fedlearn_edu.plotting.privacy": ["plot_attack_bound", "plot_epsilon", "plot_private_runs", "plot_releases"],
+    "fedlearn_edu.plotting.privacy_utility": ["plot_frontier", "plot_tradeoff"],
     "fedlearn_edu.plotting.attacks": ["plot_image_rows", "plot_label_attack", "plot_membership"],
     "fedlearn_edu.plotting": ["plot_accuracy", "plot_client_heatmap", "plot_images", "plot_label_counts", "plot_run"],
     "fedlearn_edu.widgets.dashboard": ["TrainingDashboard"],
     "fedlearn_edu.widgets.explorer": ["PartitionExplorer"],
+    "fedlearn_edu.widgets.privacy_explorer": ["PrivacyExplorer"],
     "fedlearn_edu.course.checks.session": ["check", "progress"],
 }
+# Loading a name from here means that TFF is about to be used.
+_USES_TFF = ("fedlearn_edu.learning", "fedlearn_edu.simulation", "fedlearn_edu.privacy.processes")
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_MODULE_OF)
@@ -97,8 +99,8 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name: str):
     if name in _MODULE_OF:
         module = _MODULE_OF[name]
-        if module.startswith(("fedlearn_edu.learning", "fedlearn_edu.simulation")):
-            # TFF is about to be used: our runtime, not TFF's own, should run what it computes.
+        if module.startswith(_USES_TFF) and name != "History":
+            # Our runtime, not TFF's own, should run what it computes.
             importlib.import_module("fedlearn_edu.simulation.runtime").start_runtime()
         value = getattr(importlib.import_module(module), name)
         globals()[name] = value

@@ -36,7 +36,7 @@ class PrivacyExplorer(widgets.VBox):
         self._runs = explorer_runs()
         self.noise_multiplier = self._slider("noise_multiplier", "noise multiplier", 1.0)
         self.clip_norm = self._slider("clip_norm", "clip norm", 0.1)
-        self.clients_per_round = self._slider("clients_per_round", "clients per round", 100)
+        self.clients_per_round = self._slider("clients_per_round", "clients per round", 25)
         self.num_rounds = self._slider("round_num", "rounds", 40)
         self.larger = widgets.SelectionSlider(
             options=[(f"x {factor:,}", factor) for factor in _PAPER],

@@ -3,6 +3,7 @@
 import re
 import shutil
 
+import nbformat
 import pytest
 from lab import CHROMIUM_FLAGS, lab_server, run_all_cells, settled_picture
 from shared import REPOSITORY
@@ -12,6 +13,7 @@ PICTURES = REPOSITORY / "test-output"
 NOTEBOOKS = REPOSITORY / "notebooks"
 LESSON_01 = NOTEBOOKS / "01_federate_a_pretrained_model.ipynb"
 LESSON_03 = NOTEBOOKS / "03_clients_are_not_alike.ipynb"
+PRIVACY = "privacy_explorer.ipynb"
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium browser (Debian: apt-get install chromium)"),
@@ -21,17 +23,21 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def open_lesson(tmp_path_factory):
-    """A function that opens a lesson in a tab of its own and runs all its cells."""
+    """A function that opens a notebook, by file name, in a tab of its own and runs all its cells."""
     from playwright.sync_api import sync_playwright
 
     PICTURES.mkdir(exist_ok=True)
-    lessons = [LESSON_01, LESSON_03]
+    privacy = tmp_path_factory.mktemp("privacy") / PRIVACY
+    cell = nbformat.v4.new_code_cell("import fedlearn_edu as fl\n\nfl.PrivacyExplorer()")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), privacy)
+    lessons = [LESSON_01, LESSON_03, privacy]
     with lab_server(lessons, tmp_path_factory.mktemp("lab")) as urls, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
 
-        def open_and_run(lesson):
+        def open_and_run(name):
             page = browser.new_page(viewport={"width": 1500, "height": 1000})
-            run_all_cells(page, urls[lessons.index(lesson)], timeout_s=240)
+            run_all_cells(page, urls[[path.name for path in lessons].index(name)], timeout_s=240)
             return page
 
         try:
@@ -42,12 +48,12 @@ def open_lesson(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page_01(open_lesson):
-    return open_lesson(LESSON_01)
+    return open_lesson(LESSON_01.name)
 
 
 @pytest.fixture(scope="module")
 def page_03(open_lesson):
-    return open_lesson(LESSON_03)
+    return open_lesson(LESSON_03.name)
 
 
 @pytest.fixture
@@ -212,3 +218,22 @@ def test_finished_history_goes_back_in_time(page_01):
     view.locator(".fl-round:text-is('15 of 20')").wait_for(timeout=20_000)
     assert settled_picture(view.locator("img")) != before
     view.screenshot(path=PICTURES / "history.png")
+
+
+def test_privacy_explorer_shows_another_run(open_lesson):
+    page = open_lesson(PRIVACY)
+    explorer = page.locator(".fl-privacy-explorer")
+    picture, numbers = explorer.locator("img"), explorer.locator(".fl-privacy-numbers")
+    before, text = settled_picture(picture), numbers.inner_text()
+    slider = explorer.locator(".noUi-handle:visible").first  # the noise multiplier
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert settled_picture(picture) != before
+    assert numbers.inner_text() != text
+    page.keyboard.press("ArrowLeft")
+    assert settled_picture(picture) == before
+    assert numbers.inner_text() == text
+    explorer.locator(".noUi-handle:visible").last.focus()  # the population on paper
+    page.keyboard.press("ArrowRight")
+    explorer.locator("td:has-text('(a calculation)')").wait_for(timeout=20_000)
+    explorer.screenshot(path=PICTURES / "privacy_explorer.png")

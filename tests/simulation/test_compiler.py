@@ -27,13 +27,12 @@ def three_rounds(process, features, context):
 @pytest.mark.parametrize(
     "build",
     [
-        fl.build_unweighted_fed_avg,
         fl.build_weighted_fed_avg,
         fl.build_fed_sgd,
         lambda model: fl.build_unweighted_fed_avg(model, server_optimizer=tff.learning.optimizers.build_adam(0.01)),
         lambda model: fl.build_weighted_fed_avg(model, model_aggregator=tff.learning.robust_aggregator()),
     ],
-    ids=["unweighted", "weighted", "sgd", "adam", "robust"],
+    ids=["weighted", "sgd", "adam", "robust"],
 )
 def test_merged_equals_native_bit_for_bit(features, build, monkeypatch):
     process = build(fl.linear_head(features))

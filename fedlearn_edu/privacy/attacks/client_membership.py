@@ -29,7 +29,8 @@ def client_membership(
 
     Args:
         model_weights: Of the attacked head, `[kernel, bias]`.
-        reference_weights: Of the attacker's head, of the same shapes.
+        reference_weights: Of the attacker's head, of the same shapes, trained on clients that are not in `features`. A
+            reference that has seen the non-members makes every model look as if it leaked.
         features: The clients in question, members and others.
         member_ids: Who took part in training the attacked model; both kinds must occur. The attacker does not know
             it, the score does.
