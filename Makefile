@@ -16,7 +16,8 @@ lock:
 	uv run --no-sync python tools/lock.py
 
 benchmarks:
-	for script in benchmarks/*.py; do uv run python $$script; done
+	for script in numpy_floor extraction naive_vs_cached; do uv run python benchmarks/$$script.py; done
+	for table in frontier attacks explorer; do uv run python benchmarks/privacy_utility.py $$table; done
 
 pictures:
 	uv run python docs/make_pictures.py

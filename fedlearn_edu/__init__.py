@@ -90,7 +90,7 @@ _NAMES = {
     "fedlearn_edu.course.checks.session": ["check", "progress"],
 }
 # Loading a name from here means that TFF is about to be used.
-_USES_TFF = ("fedlearn_edu.learning", "fedlearn_edu.simulation", "fedlearn_edu.privacy.processes")
+_USES_TFF = ("fedlearn_edu.learning", "fedlearn_edu.simulation")  # private processes see to it themselves
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_MODULE_OF)

@@ -88,14 +88,9 @@ def build_dp_fed_avg(
         server_lr=server_lr,
         privacy=accountant,
         hyperparameters={
-            "noise_multiplier": float(noise_multiplier),
-            "population": population,
-            "expected_clients_per_round": clients_per_round,
             "clip_norm": float(clip_norm),
             "adaptive_clipping": bool(adaptive_clipping),
             "target_unclipped_quantile": float(target_unclipped_quantile),
-            "delta": delta,
-            "sampling": sampling,
             "noise_seed": int(seed),
         },
     )

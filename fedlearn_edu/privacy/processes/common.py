@@ -21,7 +21,10 @@ def private_fed_avg(
     privacy: PrivacyAccountant | None,
     hyperparameters: dict[str, Any],
 ) -> FederatedProcess:
-    """Returns unweighted federated averaging with an aggregator of ours, under its own name and with its accountant."""
+    """Returns unweighted federated averaging with an aggregator of ours, under its own name and with its accountant.
+
+    `hyperparameters` holds what the accountant does not describe; a run's settings have both.
+    """
     start_runtime()  # these builders may be the first thing that needs TFF
     process = build_unweighted_fed_avg(
         model, client_lr=client_lr, server_lr=server_lr, model_aggregator=model_aggregator

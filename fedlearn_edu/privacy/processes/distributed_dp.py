@@ -93,13 +93,8 @@ def build_distributed_dp_fed_avg(
             l1_sensitivity=fixed_point.l1_sensitivity, l2_sensitivity=fixed_point.l2_sensitivity
         ),
         hyperparameters={
-            "noise_multiplier": float(noise_multiplier),
-            "population": population,
-            "expected_clients_per_round": clients_per_round,
             "clip_norm": float(clip_norm),
             "bits": bits,
-            "delta": delta,
-            "sampling": sampling,
             "noise_seed": int(seed),
         },
     )

@@ -81,12 +81,8 @@ def build_dp_ftrl(
         server_lr=server_lr,
         privacy=accountant,
         hyperparameters={
-            "noise_multiplier": float(noise_multiplier),
-            "population": population,
-            "expected_clients_per_round": clients_per_round,
             "clip_norm": float(clip_norm),
             "restart_every": restart_every,
-            "delta": delta,
             "noise_seed": int(seed),
         },
     )

@@ -71,12 +71,7 @@ def build_local_dp_fed_avg(
         server_lr=server_lr,
         privacy=accountant,
         hyperparameters={
-            "noise_multiplier": float(noise_multiplier),
-            "population": population,
-            "expected_clients_per_round": clients_per_round,
             "clip_norm": float(clip_norm),
-            "delta": delta,
-            "sampling": sampling,
             "noise_seed": int(seed),
         },
     )
