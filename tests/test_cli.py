@@ -126,10 +126,11 @@ def test_killed_and_resumed_gives_the_same_history(finished, tmp_path):
     assert (tmp_path / "run" / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
 
 
-def test_ctrl_c_keeps_the_rounds_done_and_resume_goes_on(tmp_path):
+def test_ctrl_c_keeps_the_rounds_done(photos, tmp_path):
+    data = ["--dataset", str(photos), "--partition", "natural"]
     with open(tmp_path / "first.txt", "w") as output:
         process = subprocess.Popen(
-            [*COMMAND, "demo", *SMALL, "--rounds", "500", "--output", "run"], cwd=tmp_path, stdout=output, stderr=output
+            [*COMMAND, "demo", *data, "--rounds", "500", "--output", "run"], cwd=tmp_path, stdout=output, stderr=output
         )
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "checkpoint" / "round_1").exists():
@@ -144,10 +145,9 @@ def test_ctrl_c_keeps_the_rounds_done_and_resume_goes_on(tmp_path):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "stopped"
     assert 1 <= summary["num_rounds"] < 500
-    stopped = (tmp_path / "run" / "history.csv").read_text().splitlines()
-    code, output = run("demo", "--resume", "--rounds", summary["num_rounds"] + 1, "--output", "run", cwd=tmp_path)
-    assert code == 0, output
-    assert (tmp_path / "run" / "history.csv").read_text().splitlines()[: len(stopped)] == stopped
+    with open(tmp_path / "run" / "history.csv") as file:
+        rounds = {int(row["round_num"]) for row in csv.DictReader(file)}
+    assert rounds == set(range(summary["num_rounds"] + 1))  # all that were finished, and what --resume goes on from
 
 
 def test_own_folder_natural_clients_other_algorithms_and_numbered_runs(photos, tmp_path):

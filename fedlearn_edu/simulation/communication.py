@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.simulation.compiler import map_reduce_form
+
 
 @dataclasses.dataclass(frozen=True)
 class MessageSizes:
@@ -42,7 +44,7 @@ def measure_message_sizes(
     real protocol hides the values come on top and are not counted.
 
     Args:
-        process: Any learning process that works on client datasets.
+        process: Any learning process, on client datasets or on what they are made from.
         clients_per_round: Clients whose values are added up; matters for secure sums only.
 
     Returns:
@@ -51,7 +53,7 @@ def measure_message_sizes(
     References:
         `tff.backends.mapreduce.get_map_reduce_form_for_computation`.
     """
-    form = tff.backends.mapreduce.get_map_reduce_form_for_computation(process.next)
+    form = map_reduce_form(process.next)
     broadcast_bytes = serialized_bytes(form.prepare.type_signature.result)
     if not form.securely_aggregates_tensors:
         return MessageSizes(broadcast_bytes, serialized_bytes(form.work.type_signature.result))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow_federated as tff
 
 
@@ -33,6 +35,15 @@ def simulate_secure_sums(computation):
     return tff.backends.test.replace_secure_intrinsics_with_bodies(computation)
 
 
+@functools.lru_cache(maxsize=4)
+def map_reduce_form(computation) -> tff.backends.mapreduce.MapReduceForm:
+    """Returns what TFF splits a round into: server before, client, aggregation, server after.
+
+    Kept for the last few rounds, since it takes seconds, and both the compiler and the measuring of messages ask.
+    """
+    return tff.backends.mapreduce.get_map_reduce_form_for_computation(computation)
+
+
 def merge_client_work(computation):
     """Rewrites a round so that a client's part is one TensorFlow graph and its results are aggregated together.
 
@@ -50,7 +61,7 @@ def merge_client_work(computation):
     signature = computation.type_signature
     if not _is_round(signature):
         return computation
-    form = tff.backends.mapreduce.get_map_reduce_form_for_computation(computation)
+    form = map_reduce_form(computation)
     _, *secure_results = form.work.type_signature.result
     if any(len(result) for result in secure_results):
         return computation

@@ -167,7 +167,7 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         seed=settings["seed"],
         sampling=process.privacy.sampling if process.privacy else "fixed_size",
     )
-    sizes = measure_message_sizes(process, clients_per_round=settings["clients_per_round"])
+    sizes = measure_message_sizes(training, clients_per_round=settings["clients_per_round"])
 
     def finish_round(round_num, cohort=(), **train_metrics):
         weights = process.get_model_weights(state)

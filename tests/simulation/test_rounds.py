@@ -159,12 +159,13 @@ def run_script(tmp_path, name, *, kill_after_round=None):
     return directory
 
 
-def test_killed_and_resumed_equals_uninterrupted(tmp_path):
-    whole = run_script(tmp_path, "whole")
+def test_killed_and_resumed_equals_uninterrupted(features, tmp_path):
+    weighted = fl.build_weighted_fed_avg(fl.linear_head(features), client_lr=0.3)
+    fl.run_rounds(weighted, features, **{**ARGS, "num_rounds": 12}).save(tmp_path / "whole")
     run_script(tmp_path, "killed", kill_after_round=5)
     resumed = run_script(tmp_path, "killed")
     for name in ("history.csv", "weights.npz"):
-        assert (resumed / "result" / name).read_bytes() == (whole / "result" / name).read_bytes()
+        assert (resumed / "result" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_a_kill_between_history_and_state_drops_the_round(process, features, tmp_path):
