@@ -17,7 +17,15 @@ silence_import_noise()
 _NAMES = {
     "fedlearn_edu.errors": ["FedlearnError", "RunError", "UsageError"],
     "fedlearn_edu.data.datasets": ["ImageDataset", "dataset_names", "load_dataset"],
-    "fedlearn_edu.data.partition": ["Dirichlet", "IID", "Natural", "Quantity", "Shards", "partition"],
+    "fedlearn_edu.data.partition": [
+        "Dirichlet",
+        "IID",
+        "Natural",
+        "NaturalDirichlet",
+        "Quantity",
+        "Shards",
+        "partition",
+    ],
     "fedlearn_edu.data.federated": ["ClientSplit", "FederatedDataset"],
     "fedlearn_edu.backbone.hub": ["Backbone", "load_backbone"],
     "fedlearn_edu.backbone.features": ["extract_features"],

@@ -66,15 +66,15 @@ def load_dataset(
 ) -> ImageDataset:
     """Loads a data set by name, or a folder of the user's own.
 
-    `"fashion"` is part of the package and needs no network; `dataset_names` lists the others, which are downloaded
-    at first use. A folder holds `DIR/<class>/<image>` or `DIR/<client>/<class>/<image>` (see `load_folder`). A
-    known name goes before a folder of the same name; write `"./fashion"` for the folder.
+    `"fashion"` and `"emoji"` are part of the package and need no network; `dataset_names` lists the others, which are
+    downloaded at first use. A folder holds `DIR/<class>/<image>` or `DIR/<client>/<class>/<image>` (see
+    `load_folder`). A known name goes before a folder of the same name; write `"./fashion"` for the folder.
 
     Args:
         name_or_dir: A known name or an existing folder.
         image_size: Height and width of every image in pixels, 8 to 1024. None keeps the own size of sets whose
-            images all have one (`fashion`: 28) and brings photographs to 224. All images are kept in memory,
-            `num_images * image_size**2 * 3` bytes: `fashion` takes 24 MB at 28 pixels and 1.5 GB at 224.
+            images all have one (`fashion`: 28, `emoji`: 64) and brings photographs to 224. All images are kept in
+            memory, `num_images * image_size**2 * 3` bytes: `fashion` takes 24 MB at 28 pixels and 1.5 GB at 224.
         cache_dir: Where downloads are kept; None for this user's cache folder.
         max_clients: How many natural clients to load, drawn by `seed`; None for all. Only for downloaded sets
             that have natural clients.
@@ -143,9 +143,29 @@ def _load_fashion(options: _Options) -> ImageDataset:
 
 
 def _read_asset(filename: str) -> np.ndarray:
-    asset = importlib.resources.files("fedlearn_edu.data") / "assets" / filename
-    with asset.open("rb") as packed, lzma.open(packed) as file:
+    with _asset(filename).open("rb") as packed, lzma.open(packed) as file:
         return np.load(file)
+
+
+def _asset(filename: str):
+    return importlib.resources.files("fedlearn_edu.data") / "assets" / filename
+
+
+def _load_emoji(options: _Options) -> ImageDataset:
+    indices, palettes = (_read_asset(f"emoji_{part}.npy.xz") for part in ("indices", "palettes"))
+    with importlib.resources.as_file(_asset("emoji.csv.xz")) as path:
+        table = pd.read_csv(path)
+    groups = list(dict.fromkeys(table["group"]))  # the first vendor has them all, in Unicode's order
+    colours = np.take_along_axis(palettes, indices.reshape(len(indices), -1, 1), axis=1)
+    return ImageDataset(
+        "emoji",
+        colours.reshape(*indices.shape, 3),
+        table["group"].map(groups.index).to_numpy(np.int32),
+        tuple(groups),
+        natural_client_ids=table["vendor"].to_numpy("U"),
+        report=table,
+        is_test=table["is_test"].to_numpy(bool),
+    )
 
 
 def _medmnist(
@@ -173,6 +193,16 @@ _ENTRIES = {
         origin="Xiao et al. 2017, arXiv:1708.07747",
         source="bundled",
         load=_load_fashion,
+    ),
+    "emoji": _Entry(
+        description="emoji in Unicode's nine groups as four vendors draw them, colour, 64 x 64",
+        num_images=6_482,
+        num_classes=9,
+        num_clients=4,
+        licence="Apache 2.0, CC BY 4.0, MIT (by vendor)",
+        origin="Noto, Twemoji, Fluent, EmojiOne",
+        source="bundled",
+        load=_load_emoji,
     ),
     "emnist": _Entry(
         description="handwritten digits by writer, grey, 28 x 28",

@@ -33,6 +33,8 @@ class ImageDataset:
         class_names: One name per label.
         natural_client_ids: The owner of each image, str, shape `[num_images]`, or None when it is not known.
         report: What was met while reading, one row per client or class folder; may be empty.
+        is_test: bool, shape `[num_images]`: the test examples of a data set that comes with a split of its own, which
+            `partition` then keeps; None if it has none.
 
     Raises:
         UsageError: The arrays do not fit together.
@@ -44,6 +46,7 @@ class ImageDataset:
     class_names: tuple[str, ...]
     natural_client_ids: np.ndarray | None = None
     report: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
+    is_test: np.ndarray | None = None
 
     def __post_init__(self):
         if self.images.ndim != 4 or self.images.shape[3] != 3 or self.images.dtype != np.uint8:
@@ -68,6 +71,11 @@ class ImageDataset:
             raise UsageError(
                 f"natural_client_ids: expected one owner per image ({num_images}), "
                 f"got shape {list(self.natural_client_ids.shape)}"
+            )
+        if self.is_test is not None and (self.is_test.shape != (num_images,) or self.is_test.dtype != bool):
+            raise UsageError(
+                f"is_test: expected one bool per image ({num_images}), "
+                f"got {self.is_test.dtype} {list(self.is_test.shape)}"
             )
 
     @property

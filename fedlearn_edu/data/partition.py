@@ -13,6 +13,7 @@ from fedlearn_edu.data.schemes import (
     SCHEMES,
     Dirichlet,
     Natural,
+    NaturalDirichlet,
     Quantity,
     Scheme,
     Shards,
@@ -27,6 +28,7 @@ __all__ = [
     "IID",
     "Dirichlet",
     "Natural",
+    "NaturalDirichlet",
     "Quantity",
     "Shards",
     "format_scheme",
@@ -37,7 +39,7 @@ __all__ = [
 
 def partition(
     dataset: ImageDataset,
-    scheme: Scheme | Natural,
+    scheme: Scheme | Natural | NaturalDirichlet,
     *,
     num_clients: int | None = None,
     seed: int = 0,
@@ -52,11 +54,13 @@ def partition(
 
     Args:
         dataset: What is dealt out.
-        scheme: `IID()`, `Dirichlet(...)`, `Shards(...)`, `Quantity(...)` or `Natural()`.
+        scheme: `IID()`, `Dirichlet(...)`, `Shards(...)`, `Quantity(...)`, `Natural()` or
+            `NaturalDirichlet(...)`.
         num_clients: >= 1. For `Natural` optional: so many owners are drawn by `seed`, None takes all.
         seed: >= 0; the same seed gives the same clients.
         test_fraction: Part of each client's examples that it evaluates on, 0.01 to 0.99; a client of at least
-            two examples has at least one of each kind, a client of one only trains.
+            two examples has at least one of each kind, a client of one only trains. A data set with a split of its own
+            (`emoji`: no emoji on both sides) keeps it, and this is not used.
         min_size: The fewest examples, training and test together, that a client may hold, >= 1.
 
     Returns:
@@ -83,24 +87,49 @@ def partition(
     rng = np.random.default_rng(seed)
     if isinstance(scheme, Natural):
         held = _natural(dataset, num_clients, min_size, rng)
+    elif isinstance(scheme, NaturalDirichlet):
+        held = _dealt_by_owner(dataset, scheme, num_clients, min_size, rng)
     else:
         held = _dealt(dataset, scheme, num_clients, min_size, rng)
-    clients = {client_id: _split(rows, test_fraction, rng) for client_id, rows in held.items()}
+    if dataset.is_test is None:
+        clients = {client_id: _split(rows, test_fraction, rng) for client_id, rows in held.items()}
+    else:
+        clients = {client_id: _own_split(rows, dataset.is_test, rng) for client_id, rows in held.items()}
     return _federated(dataset, clients)
 
 
 def _dealt(dataset, scheme, num_clients, min_size, rng) -> dict[str, np.ndarray]:
-    num_examples = len(dataset.labels)
     if num_clients is None:
         raise UsageError(f"num_clients: expected a number of clients for {scheme}, got None")
-    if num_clients * min_size > num_examples:
+    held = _deal(dataset.labels, scheme, num_clients, min_size, rng, name=repr(dataset.name))
+    return {_client_id("client", number, num_clients): rows for number, rows in enumerate(held)}
+
+
+def _deal(labels, scheme, num_clients, min_size, rng, *, name) -> list[np.ndarray]:
+    if num_clients * min_size > len(labels):
         raise UsageError(
             f"num_clients: {num_clients} clients of at least {min_size} examples (min_size) need "
-            f"{num_clients * min_size}, {dataset.name!r} has {num_examples}; use at most {num_examples // min_size}"
+            f"{num_clients * min_size}, {name} has {len(labels)}; use at most {len(labels) // min_size}"
         )
-    held = _fill_up(scheme.deal(dataset.labels, num_clients, rng), min_size, rng)
-    width = max(2, len(str(num_clients - 1)))  # so that they sort as their numbers do
-    return {f"client_{number:0{width}}": rows for number, rows in enumerate(held)}
+    return _fill_up(scheme.deal(labels, num_clients, rng), min_size, rng)
+
+
+def _client_id(prefix: str, number: int, num_clients: int) -> str:
+    return f"{prefix}_{number:0{max(2, len(str(num_clients - 1)))}}"  # so that they sort as their numbers do
+
+
+def _dealt_by_owner(dataset, scheme, num_clients, min_size, rng) -> dict[str, np.ndarray]:
+    owners = _natural(dataset, None, min_size, rng)
+    if num_clients is None or num_clients < len(owners):
+        raise UsageError(
+            f"num_clients: expected at least {len(owners)} (one for each owner in {dataset.name!r}), got {num_clients}"
+        )
+    held = {}
+    within, shares = Dirichlet(scheme.concentration), np.array_split(np.arange(num_clients), len(owners))
+    for (owner, rows), share in zip(owners.items(), shares, strict=True):
+        dealt = _deal(dataset.labels[rows], within, len(share), min_size, rng, name=f"the owner {owner!r}")
+        held |= {_client_id(owner, number, len(share)): rows[part] for number, part in enumerate(dealt)}
+    return held
 
 
 def _natural(dataset, num_clients, min_size, rng) -> dict[str, np.ndarray]:
@@ -160,6 +189,11 @@ def _split(rows: np.ndarray, test_fraction: float, rng: np.random.Generator) -> 
     rows = rng.permutation(rows)
     num_test = min(max(1, round(test_fraction * len(rows))), len(rows) - 1)
     return ClientSplit(train=rows[num_test:], test=rows[:num_test])
+
+
+def _own_split(rows: np.ndarray, is_test: np.ndarray, rng: np.random.Generator) -> ClientSplit:
+    rows = rng.permutation(rows)
+    return ClientSplit(train=rows[~is_test[rows]], test=rows[is_test[rows]])
 
 
 def _federated(dataset: ImageDataset, clients: dict[str, ClientSplit]) -> FederatedDataset:

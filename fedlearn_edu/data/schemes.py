@@ -155,10 +155,30 @@ class Natural:
     name: ClassVar[str] = "natural"
 
 
-SCHEMES = {scheme.name: scheme for scheme in (IID, Dirichlet, Shards, Quantity, Natural)}
+@dataclasses.dataclass(frozen=True)
+class NaturalDirichlet:
+    """Two skews at once: each owner's examples are dealt out to clients of its own with a Dirichlet label skew.
+
+    No client holds examples of two owners. Of `num_clients` clients each owner gets an equal number, the first ones
+    one more where it does not come out even.
+
+    Args:
+        concentration: As of `Dirichlet`.
+
+    Text form: `natural_dirichlet:0.3`.
+    """
+
+    concentration: float = 0.3
+    name: ClassVar[str] = "natural_dirichlet"
+
+    def __post_init__(self):
+        check_number("concentration", self.concentration, low=1e-6, high=1e6)
 
 
-def parse_scheme(text: str) -> Scheme | Natural:
+SCHEMES = {scheme.name: scheme for scheme in (IID, Dirichlet, Shards, Quantity, Natural, NaturalDirichlet)}
+
+
+def parse_scheme(text: str) -> Scheme | Natural | NaturalDirichlet:
     """Reads a scheme from text, as on the command line.
 
     Args:
@@ -190,7 +210,7 @@ def parse_scheme(text: str) -> Scheme | Natural:
         raise UsageError(f"partition: expected {expected} after '{name}:', got {number!r}") from error
 
 
-def format_scheme(scheme: Scheme | Natural) -> str:
+def format_scheme(scheme: Scheme | Natural | NaturalDirichlet) -> str:
     """Returns the text that `parse_scheme` reads back.
 
     Example:

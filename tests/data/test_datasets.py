@@ -38,6 +38,34 @@ def test_fashion_labels_belong_to_their_images():
     assert set(sorted(mean, key=mean.get)[-2:]) == {"Pullover", "Coat"}
 
 
+def test_emoji_is_complete_and_no_emoji_is_on_both_sides():
+    emoji = load_dataset("emoji")
+    assert emoji.images.shape == (6_482, 64, 64, 3)
+    assert emoji.num_classes == 9
+    assert np.bincount(emoji.labels).min() > 200
+    owners, counts = np.unique(emoji.natural_client_ids, return_counts=True)
+    assert dict(zip(owners, counts, strict=True)) == {"noto": 1906, "twemoji": 1906, "fluent": 1594, "emojione": 1076}
+    table = emoji.report
+    assert (table.groupby("emoji")["is_test"].nunique() == 1).all()
+    assert (table.groupby("emoji")["group"].nunique() == 1).all()
+    assert not table.duplicated(["vendor", "emoji"]).any()
+    shares = table.groupby("group")["is_test"].mean()
+    assert shares.between(0.18, 0.22).all()
+
+
+def test_emoji_pictures_belong_to_their_names():
+    emoji = load_dataset("emoji")
+    names = emoji.report["name"]
+    centre = emoji.images[:, 24:40, 24:40].mean(axis=(1, 2))
+    red, green, blue = centre[(names == "large red circle").to_numpy()].T
+    assert len(red) >= 3
+    assert (red > 180).all()
+    assert (np.maximum(green, blue) < 100).all()
+    red, green, blue = centre[(names == "large blue circle").to_numpy()].T
+    assert len(red) >= 3
+    assert (blue > red + 50).all()
+
+
 def test_image_size_resizes_a_set_of_one_size(monkeypatch):
     small = load_dataset("fashion", image_size=14)
     assert small.images.shape == (10_000, 14, 14, 3)
@@ -59,6 +87,9 @@ def test_the_registry_tells_what_is_loaded():
     ]
     fashion = load_dataset("fashion")
     assert names.loc["fashion", ["num_images", "num_classes"]].tolist() == [len(fashion.images), fashion.num_classes]
+    emoji, owners = load_dataset("emoji"), names.loc["emoji", "num_clients"]
+    assert names.loc["emoji", ["num_images", "num_classes"]].tolist() == [len(emoji.images), emoji.num_classes]
+    assert owners == len(set(emoji.natural_client_ids))
     assert {"emnist", "cifar100", "flowers", "medmnist:pathmnist"} <= set(names.index)
     assert names.notna().all(axis=None)
     assert (names.description.str.len() > 10).all()

@@ -1,3 +1,4 @@
+import dataclasses
 import warnings
 
 import numpy as np
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from small_data import make_dataset
 
 import fedlearn_edu.data.partition as room
-from fedlearn_edu.data.partition import IID, Dirichlet, Natural, Quantity, Shards, partition
+from fedlearn_edu.data.partition import IID, Dirichlet, Natural, NaturalDirichlet, Quantity, Shards, partition
 from fedlearn_edu.errors import UsageError
 
 SCHEMES = st.one_of(
@@ -27,6 +28,56 @@ def problems(draw):
     per_client = max(min_size, scheme.shards_per_client if isinstance(scheme, Shards) else 1)
     num_clients = draw(st.integers(1, len(labels) // per_client))
     return labels, scheme, {"num_clients": num_clients, "min_size": min_size, "seed": draw(st.integers(0, 2**32))}
+
+
+def make_owned(num_owners=3, size=40, **extra):
+    labels = np.tile(np.arange(4), num_owners * size // 4)
+    owners = np.repeat([f"owner{n}" for n in range(num_owners)], size)
+    return dataclasses.replace(make_dataset(labels.tolist()), natural_client_ids=owners, **extra)
+
+
+@given(num_clients=st.integers(3, 20), concentration=st.sampled_from([0.01, 0.3, 100.0]), seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_natural_dirichlet_never_mixes_owners_and_keeps_every_example(num_clients, concentration, seed):
+    dataset = make_owned()
+    scheme = NaturalDirichlet(concentration)
+    clients = partition(dataset, scheme, num_clients=num_clients, seed=seed, min_size=3)
+    assert clients.num_clients == num_clients
+    for client_id, split in clients.clients.items():
+        assert set(dataset.natural_client_ids[split.all]) == {client_id.rpartition("_")[0]}
+    assert sorted(np.concatenate([split.all for split in clients.clients.values()])) == list(range(120))
+
+
+def test_natural_dirichlet_skews_labels_within_an_owner():
+    def top_share(concentration):
+        clients = partition(make_owned(size=400), NaturalDirichlet(concentration), num_clients=15, seed=0)
+        return clients.summary()["top_class_share"].mean()
+
+    assert top_share(100.0) < 0.4 < 0.6 < top_share(0.05)
+
+
+def test_natural_dirichlet_needs_owners_and_a_client_for_each():
+    with pytest.raises(UsageError, match=r"num_clients: expected at least 3 \(one for each owner .*, got 2"):
+        partition(make_owned(), NaturalDirichlet(), num_clients=2)
+    with pytest.raises(UsageError, match=r"owner 'owner0' has 40; use at most 8"):
+        partition(make_owned(), NaturalDirichlet(), num_clients=30)
+    with pytest.raises(UsageError, match="needs a data set that knows its owners"):
+        partition(make_dataset([0, 1] * 10), NaturalDirichlet(), num_clients=2)
+
+
+@pytest.mark.parametrize("scheme", [IID(), Dirichlet(0.3), Natural(), NaturalDirichlet(0.3)])
+def test_a_split_of_its_own_is_kept(scheme):
+    is_test = np.arange(120) % 5 == 0
+    clients = partition(make_owned(is_test=is_test), scheme, num_clients=3, seed=1, test_fraction=0.9)
+    for split in clients.clients.values():
+        assert not is_test[split.train].any()
+        assert is_test[split.test].all()
+    assert sum(len(split.test) for split in clients.clients.values()) == is_test.sum()
+
+
+def test_a_split_that_does_not_fit_is_refused():
+    with pytest.raises(UsageError, match=r"is_test: expected one bool per image \(120\), got bool \[3\]"):
+        make_owned(is_test=np.zeros(3, bool))
 
 
 def rows_of(clients):
