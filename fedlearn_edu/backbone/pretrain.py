@@ -159,7 +159,7 @@ def distil(
         stages.append((recipe.refine_epochs, recipe.batch_size // 2, recipe.refine_learning_rate, within))
     losses = []
     for number, (epochs, batch_size, learning_rate, targets) in enumerate(stages):
-        losses += _train_stage(
+        losses += train_stage(
             (student, projection),
             images,
             targets,
@@ -172,7 +172,7 @@ def distil(
     return student, losses
 
 
-def _train_stage(networks, images, targets, *, epochs, batch_size, learning_rate, seed, checkpoint_dir) -> list[float]:
+def train_stage(networks, images, targets, *, epochs, batch_size, learning_rate, seed, checkpoint_dir) -> list[float]:
     """Trains student and projection for some epochs, or goes on where a checkpoint left them; returns the errors."""
     student, projection = networks
     variables = student.trainable_variables + projection.trainable_variables
