@@ -15,7 +15,7 @@ silence_import_noise()
 
 # Where each public name lives, room by room.
 _NAMES = {
-    "fedlearn_edu.errors": ["FedlearnError", "RunError", "UsageError"],
+    "fedlearn_edu.errors": ["BatchNormWarning", "FedlearnError", "RunError", "UsageError"],
     "fedlearn_edu.data.datasets": ["ImageDataset", "dataset_names", "load_dataset"],
     "fedlearn_edu.data.partition": [
         "Dirichlet",
@@ -29,7 +29,8 @@ _NAMES = {
     "fedlearn_edu.data.federated": ["ClientSplit", "FederatedDataset"],
     "fedlearn_edu.backbone.hub": ["Backbone", "load_backbone"],
     "fedlearn_edu.backbone.features": ["extract_features"],
-    "fedlearn_edu.learning.models": ["linear_head", "mlp_head"],
+    "fedlearn_edu.backbone.split": ["SplitBackbone", "depth_table", "split_backbone"],
+    "fedlearn_edu.learning.models": ["fine_tuned_backbone", "linear_head", "mlp_head"],
     "fedlearn_edu.learning.algorithms.fed_avg": ["build_unweighted_fed_avg", "build_weighted_fed_avg"],
     "fedlearn_edu.learning.algorithms.fed_sgd": ["build_fed_sgd"],
     "fedlearn_edu.simulation.rounds": ["iter_rounds", "run_rounds"],

@@ -22,6 +22,10 @@ class RunError(FedlearnError, RuntimeError):
     """The arguments are fine but the run cannot go on (command line: exit code 1)."""
 
 
+class BatchNormWarning(UserWarning):
+    """Clients would train through batch normalisation that uses each batch's own statistics."""
+
+
 def nearest_names(name: str, known: Iterable[str]) -> str:
     """Returns `known` as text, the names nearest to `name` first.
 

@@ -115,18 +115,9 @@ class Backbone:
         Raises:
             UsageError: `images` is no uint8 array of that shape, or `batch_size` is below 1.
         """
-        images = check_images(images)
-        batch_size = default_batch_size(self.image_size) if batch_size is None else batch_size
-        if batch_size < 1:
-            raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
-        features = np.empty([len(images), self.feature_dim], np.float32)
-        if len(images):
-            forward = self.forward_fn(*images.shape[1:3])
-            for start in range(0, len(images), batch_size):
-                batch = images[start : start + batch_size]
-                features[start : start + len(batch)] = forward(batch)
-                on_batch(len(batch))
-        return features
+        return run_in_batches(
+            self.forward_fn, images, self.feature_dim, self.image_size, batch_size=batch_size, on_batch=on_batch
+        )
 
     def forward_fn(self, height: int, width: int):
         """Returns the traced function uint8 `[batch, height, width, 3]` -> features, for any batch size."""
@@ -194,6 +185,22 @@ def load_backbone(name: str | os.PathLike = "bundled", *, image_size: int | None
         layer=layer,
         model_card=card.read_text(encoding="utf-8") if card.is_file() else None,
     )
+
+
+def run_in_batches(forward_fn, images, dim, image_size, *, batch_size, on_batch) -> np.ndarray:
+    """Returns float32 `[num_images, dim]`, what `forward_fn(height, width)` makes of the images, batch by batch."""
+    images = check_images(images)
+    batch_size = default_batch_size(image_size) if batch_size is None else batch_size
+    if batch_size < 1:
+        raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
+    rows = np.empty([len(images), dim], np.float32)
+    if len(images):
+        forward = forward_fn(*images.shape[1:3])
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            rows[start : start + len(batch)] = forward(batch)
+            on_batch(len(batch))
+    return rows
 
 
 def default_batch_size(image_size: int) -> int:

@@ -111,9 +111,9 @@ Only unlabelled, public images that this package does not use as private data:
   its 10,000 *test* images, which the package bundles as the clients' private data, was seen in training. Features made
   for Fashion's training images suit its test images: a result on the bundled data is therefore better than on a domain
   the network has never met.
-- {num_icons:,} pictures drawn at random (seed {seed}) from the icons of these sets. None of them is one of the vendors of
-  the bundled data set `emoji`; pictures that nearly equal one of its pictures were left out. Some sets do hold
-  emoji in another hand, so the same caution applies.
+- {num_icons:,} pictures drawn at random (seed {seed}) from the icons of these sets. None of them is one of the vendors
+  of the bundled data set `emoji`; pictures that nearly equal one of its pictures were left out. Some sets do hold emoji
+  in another hand, so the same caution applies.
 
 | package | version | licence | icons used | left out as private |
 |---|---|---|---|---|

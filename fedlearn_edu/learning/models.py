@@ -1,15 +1,17 @@
-"""Heads that train on frozen features, as TFF functional models."""
+"""Heads on frozen features, and backbones fine-tuned with a head, as TFF functional models."""
 
 from __future__ import annotations
 
 import collections
+import warnings
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.backbone.split import SplitBackbone
 from fedlearn_edu.data.federated import FederatedDataset
-from fedlearn_edu.errors import UsageError
+from fedlearn_edu.errors import BatchNormWarning, UsageError
 
 
 def linear_head(features: FederatedDataset) -> tff.learning.models.FunctionalModel:
@@ -37,7 +39,8 @@ def linear_head(features: FederatedDataset) -> tff.learning.models.FunctionalMod
         np.zeros([features.num_classes], np.float32),
     )
 
-    def logits(weights, x):
+    def logits(weights, x, training):
+        del training
         kernel, bias = weights
         return tf.matmul(x, kernel) + bias
 
@@ -83,21 +86,72 @@ def mlp_head(
         np.zeros([features.num_classes], np.float32),
     )
 
-    def logits(weights, x):
+    def logits(weights, x, training):
+        del training
         hidden_kernel, hidden_bias, kernel, bias = weights
         return tf.matmul(tf.nn.relu(tf.matmul(x, hidden_kernel) + hidden_bias), kernel) + bias
 
     return _classifier(weights, logits, features)
 
 
+def fine_tuned_backbone(
+    features: FederatedDataset, split: SplitBackbone, *, batch_norm_statistics: str = "frozen"
+) -> tff.learning.models.FunctionalModel:
+    """The part of a backbone behind the cut, and a linear head on its features, trained together.
+
+    The head starts at zero as in `linear_head`, the backbone at its pre-trained values. With depth `"head"` it is
+    `linear_head`.
+
+    Args:
+        features: `extract_features(clients, split)`.
+        split: From `split_backbone`.
+        batch_norm_statistics: `"frozen"`: batch normalisation uses the mean and variance stored in the module, in
+            training as in evaluation. `"live"`: in training those of the batch, in evaluation the stored ones, which
+            nobody updates; it is here so that the harm can be measured, and warns.
+
+    Returns:
+        A `tff.learning.models.FunctionalModel` as `linear_head` returns, with trainable weights
+        `(*split.initial_values, kernel, bias)`; nothing else is broadcast or uploaded.
+
+    Raises:
+        UsageError: `features` were extracted with another backbone or cut, or `batch_norm_statistics` is unknown.
+
+    References:
+        Hsieh et al., "The Non-IID Data Quagmire of Decentralized Machine Learning", ICML 2020, arXiv:1910.00189.
+    """
+    if batch_norm_statistics not in ("frozen", "live"):
+        raise UsageError(f"batch_norm_statistics: expected 'frozen' or 'live', got {batch_norm_statistics!r}")
+    if features.feature_dim != split.feature_dim:
+        raise UsageError(
+            f"features: expected extract_features(clients, split) with {split.feature_dim} numbers an example, "
+            f"got {features.feature_dim}"
+        )
+    live = batch_norm_statistics == "live"
+    if live:
+        warnings.warn(
+            "batch_norm_statistics='live': clients train with the statistics of their own batches, and are evaluated "
+            "with stored ones that nobody updates; use 'frozen'",
+            BatchNormWarning,
+            stacklevel=2,
+        )
+    dim = split.backbone.feature_dim
+    kernel = np.zeros([dim, features.num_classes], np.float32)
+    bias = np.zeros([features.num_classes], np.float32)
+
+    def logits(weights, x, training):
+        *values, kernel, bias = weights
+        return tf.matmul(split.forward(values, x, live_batch_norm=live and training), kernel) + bias
+
+    return _classifier((*split.initial_values, kernel, bias), logits, features)
+
+
 def _classifier(initial_weights, logits_fn, features: FederatedDataset):
-    """Wraps a function of (weights, x) into a TFF functional model with the loss and metrics of a classifier."""
+    """Wraps `logits_fn(weights, x, training)` into a TFF functional model with a classifier's loss and metrics."""
 
     @tf.function
     def predict_on_batch(model_weights, x, training):
-        del training  # no layer here behaves differently in training
         trainable, _ = model_weights
-        return logits_fn(trainable, x)
+        return logits_fn(trainable, x, training)
 
     # Loss and metrics compute what Keras' SparseCategoricalCrossentropy(from_logits=True) and SparseCategoricalAccuracy
     # do (a test compares them), in fewer operations: at this size those of Keras cost as much as the training.

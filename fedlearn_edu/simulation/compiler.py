@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 
+import tensorflow as tf
 import tensorflow_federated as tff
+from tensorflow.core.protobuf import rewriter_config_pb2
 
 
 def compile_for_worker(computation: tff.framework.ConcreteComputation):
@@ -41,7 +43,14 @@ def map_reduce_form(computation) -> tff.backends.mapreduce.MapReduceForm:
 
     Kept for the last few rounds, since it takes seconds, and both the compiler and the measuring of messages ask.
     """
-    return tff.backends.mapreduce.get_map_reduce_form_for_computation(computation)
+    config = tf.compat.v1.ConfigProto()
+    rewrites = config.graph_options.rewrite_options  # as by TFF's default, but for the last line
+    rewrites.constant_folding = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
+    rewrites.arithmetic_optimization = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
+    rewrites.loop_optimization = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
+    # Recomputing activations to save memory gives two nodes of a fine-tuned backbone one name, and TensorFlow aborts.
+    rewrites.memory_optimization = rewriter_config_pb2.RewriterConfig.NO_MEM_OPT
+    return tff.backends.mapreduce.get_map_reduce_form_for_computation(computation, grappler_config=config)
 
 
 def merge_client_work(computation):
