@@ -150,11 +150,11 @@ def test_ctrl_c_keeps_the_rounds_done(photos, tmp_path):
     assert rounds == set(range(summary["num_rounds"] + 1))  # all that were finished, and what --resume goes on from
 
 
-def test_own_folder_natural_clients_other_algorithms_and_numbered_runs(photos, tmp_path):
+def test_own_folder_natural_clients_other_algorithms_and_numbered_runs(invoke, photos, tmp_path):
     algorithms = ["weighted_fed_avg", "fed_sgd"]
     for algorithm in algorithms:
         arguments = ["--dataset", photos, "--partition", "natural", "--algorithm", algorithm, "--rounds", 1]
-        code, output = run("demo", *arguments, cwd=tmp_path)
+        code, output = invoke("demo", *arguments)
         assert code == 0, output
         assert all(name in output for name in ("anna", "ben", "cleo"))
     runs = sorted((tmp_path / "fedlearn-edu-run").iterdir())
