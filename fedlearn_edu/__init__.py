@@ -29,6 +29,7 @@ _NAMES = {
     "fedlearn_edu.data.federated": ["ClientSplit", "FederatedDataset"],
     "fedlearn_edu.backbone.hub": ["Backbone", "load_backbone"],
     "fedlearn_edu.backbone.features": ["extract_features"],
+    "fedlearn_edu.backbone.publish": ["publish"],
     "fedlearn_edu.backbone.split": ["SplitBackbone", "depth_table", "split_backbone"],
     "fedlearn_edu.learning.models": ["fine_tuned_backbone", "linear_head", "mlp_head"],
     "fedlearn_edu.learning.algorithms.fed_avg": ["build_unweighted_fed_avg", "build_weighted_fed_avg"],

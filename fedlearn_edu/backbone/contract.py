@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from fedlearn_edu.backbone.hub import DEFAULT_IMAGE_SIZE, import_hub
+from fedlearn_edu.backbone.hub import DEFAULT_IMAGE_SIZE, FROM_KERAS, KERAS_SUFFIXES, import_hub
 from fedlearn_edu.errors import UsageError
 
 _EXPECTED = "expected a TF2 image feature vector (float32 [batch, height, width, 3] -> float32 [batch, dim])"
@@ -118,5 +118,8 @@ def _one_line(error: BaseException) -> str:
 
 
 def _holds_hint(folder: pathlib.Path) -> str:
+    keras = [file.name for file in sorted(folder.iterdir()) if file.suffix in KERAS_SUFFIXES]
+    if keras:
+        return f" (but the Keras file {keras[0]!r}: {FROM_KERAS})"
     nested = [f.parent.name for f in folder.glob("*/saved_model.pb")]
     return f" (but one in its subfolder {nested[0]!r})" if nested else ""

@@ -24,6 +24,8 @@ DEFAULT_IMAGE_SIZE = 224
 MAX_IMAGE_SIZE = 2048
 # Part of the feature cache's key: raise it whenever `Backbone.preprocess` changes its output.
 PREPROCESSING_VERSION = 1
+KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
+FROM_KERAS = "load it with tf.keras.models.load_model and write a folder with fedlearn_edu.publish"
 _URL_SCHEMES = ("http://", "https://")
 
 
@@ -231,6 +233,8 @@ def _source_of(name: str) -> str:
     folder = pathlib.Path(name).expanduser()
     if folder.is_dir():
         return str(folder)
+    if folder.suffix in KERAS_SUFFIXES and folder.is_file():
+        raise UsageError(f"backbone: expected a folder with a SavedModel, got the Keras file {name!r}; {FROM_KERAS}")
     if len(folder.parts) == 1 and not name.startswith("."):
         raise UsageError(
             f"backbone: expected a known name, a URL or a folder, got {name!r}; {nearest_names(name, backbone_names())}"

@@ -12,7 +12,7 @@ import tensorflow as tf
 from fedlearn_edu.errors import UsageError
 
 
-def publish(model: tf.keras.Model, directory: str | os.PathLike, *, card: str) -> None:
+def publish(model: tf.keras.Model, directory: str | os.PathLike, *, card: str = "Not described.\n") -> None:
     """Writes a model as a reusable TF-Hub module: what `hub.KerasLayer` and `load_backbone` read.
 
     The module has `__call__(inputs, training=False)`, `variables`, `trainable_variables`,
@@ -22,7 +22,13 @@ def publish(model: tf.keras.Model, directory: str | os.PathLike, *, card: str) -
     Args:
         model: Maps float32 images `[batch, size, size, 3]` in [0, 1] to features `[batch, feature_dim]`.
         directory: Folder to create.
-        card: Text of its `MODEL_CARD.md`.
+        card: Text of its `MODEL_CARD.md`: data, method, licence, limits.
+
+    Example:
+        ```python
+        fl.publish(tf.keras.models.load_model("my_network.keras"), "my_backbone")
+        fl.load_backbone("my_backbone")
+        ```
 
     Raises:
         UsageError: `directory` exists, or the model is of another shape or has regularization losses.
@@ -33,6 +39,8 @@ def publish(model: tf.keras.Model, directory: str | os.PathLike, *, card: str) -
     directory = pathlib.Path(directory)
     if directory.exists():
         raise UsageError(f"directory: expected a folder that does not exist yet, got {str(directory)!r}")
+    if not directory.parent.is_dir():
+        raise UsageError(f"directory: expected its parent folder to exist, got {str(directory)!r}")
     if len(model.input_shape) != 4 or model.input_shape[3] != 3 or len(model.output_shape) != 2:
         raise UsageError(
             f"model: expected images [batch, size, size, 3] -> features [batch, dim], "

@@ -120,6 +120,15 @@ def test_a_saved_model_that_cannot_be_called_is_refused(tmp_path):
         fl.load_backbone(tmp_path / "module")
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_a_keras_file_is_refused_with_the_way_out(tmp_path, suffix):
+    file = tmp_path / f"network{suffix}"
+    file.write_bytes(b"weights")
+    for backbone in (file, tmp_path):
+        with pytest.raises(fl.UsageError, match=r"Keras file .*write a folder with fedlearn_edu.publish"):
+            fl.load_backbone(backbone)
+
+
 def test_folders_without_a_readable_saved_model_are_refused(tmp_path, tiny_folder):
     with pytest.raises(fl.UsageError, match=r"with a saved_model.pb in .*, found none$"):
         fl.load_backbone(tmp_path)

@@ -198,6 +198,8 @@ def test_publishing_is_all_or_nothing(tmp_path, monkeypatch):
     with pytest.raises(TypeError):
         publish.publish(model, tmp_path / "module", card=None)
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(fl.UsageError, match="parent folder"):
+        publish.publish(model, tmp_path / "nowhere" / "module")
     publish.publish(model, tmp_path / "module", card="A card.")
     assert fl.load_backbone(tmp_path / "module").model_card == "A card."
     flat = tf.keras.Sequential([tf.keras.Input([8]), tf.keras.layers.Dense(2)])
