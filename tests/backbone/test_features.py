@@ -42,7 +42,8 @@ def test_cached_equals_end_to_end_through_the_hub_layer(bundled, images, tmp_pat
     assert computed == [20]
     np.testing.assert_array_equal(computed_now.examples, from_disk.examples)
     end_to_end = bundled.layer(bundled.preprocess(images)).numpy()
-    assert np.abs(from_disk.examples - end_to_end).max() <= 1e-5
+    # Batches of another size sum in another order: float32 keeps about 1e-6 of the largest feature, here several units.
+    assert np.abs(from_disk.examples - end_to_end).max() <= 1e-5 * max(1.0, np.abs(end_to_end).max())
     assert from_disk.examples.dtype == np.float32
     assert from_disk.clients == clients.clients
     np.testing.assert_array_equal(from_disk.labels, clients.labels)
