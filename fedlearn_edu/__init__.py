@@ -31,6 +31,7 @@ _NAMES = {
     "fedlearn_edu.backbone.features": ["extract_features"],
     "fedlearn_edu.backbone.publish": ["publish"],
     "fedlearn_edu.backbone.split": ["SplitBackbone", "depth_table", "split_backbone"],
+    "fedlearn_edu.learning.batch_norm": ["from_keras_model", "live_batch_norm_layers"],
     "fedlearn_edu.learning.models": ["fine_tuned_backbone", "linear_head", "mlp_head"],
     "fedlearn_edu.learning.algorithms.fed_avg": ["build_unweighted_fed_avg", "build_weighted_fed_avg"],
     "fedlearn_edu.learning.algorithms.fed_sgd": ["build_fed_sgd"],
