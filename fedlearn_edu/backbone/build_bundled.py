@@ -24,13 +24,14 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from fedlearn_edu.backbone import pretrain
 from fedlearn_edu.backbone.compress import compress
 from fedlearn_edu.backbone.icon_scenes import draw_icon_scenes, read_icons
+from fedlearn_edu.backbone.idx_images import read_idx_images
 from fedlearn_edu.backbone.model_card import render_bundled_card
-from fedlearn_edu.backbone.public_images import read_idx_images
 from fedlearn_edu.backbone.publish import publish
+from fedlearn_edu.backbone.student import build_student, to_student_size
 from fedlearn_edu.backbone.teacher import load_teacher, standardise, teacher_features
+from fedlearn_edu.backbone.training import fit
 from fedlearn_edu.errors import FedlearnError, UsageError
 
 
@@ -75,12 +76,12 @@ def build(recipe: BundledRecipe, *, fashion_train: str, icons: str, teacher: str
     ]
     features = teacher_features(groups, load_teacher(teacher, image_size=recipe.teacher_size))
     targets = np.concatenate([standardise(group) for group in features])
-    images = pretrain.to_student_size(groups, recipe.image_size)
+    images = to_student_size(groups, recipe.image_size)
     del groups, features
 
     started = time.monotonic()
     tf.keras.utils.set_random_seed(recipe.seed)
-    student = pretrain.build_student(recipe)
+    student = build_student(image_size=recipe.image_size, alpha=recipe.alpha)
     key = hashlib.sha256(repr((recipe, fashion_train, sources, teacher)).encode()).hexdigest()[:12]
     checkpoint_dir = directory.with_name(f"{directory.name}.checkpoint-{key}")
     if not checkpoint_dir.exists():
@@ -89,7 +90,7 @@ def build(recipe: BundledRecipe, *, fashion_train: str, icons: str, teacher: str
     # The compressed student's features are the teacher's, nearly: no projection is the place to start from.
     projection = tf.keras.layers.Dense(targets.shape[1], kernel_initializer="identity", name="projection")
     projection.build(student.output_shape)
-    errors = pretrain.train_stage(
+    curve = fit(
         (student, projection),
         images,
         targets,
@@ -99,6 +100,7 @@ def build(recipe: BundledRecipe, *, fashion_train: str, icons: str, teacher: str
         seed=recipe.seed,
         checkpoint_dir=checkpoint_dir,
     )
+    errors = curve["loss"].tolist()
     seconds = time.monotonic() - started
     student.save_weights(directory.with_name(directory.name + ".weights.h5"))
     publish(student, directory, card=render_bundled_card(recipe, sources, errors, teacher_note, seconds))

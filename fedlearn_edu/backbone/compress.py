@@ -26,7 +26,7 @@ def compress(teacher: tf.keras.Model, student: tf.keras.Model, images: np.ndarra
 
     Args:
         teacher: A Keras model that holds a MobileNetV2 of the same image size, at least as wide.
-        student: A model from `pretrain.build_student`; its weights are replaced.
+        student: A model from `build_student`; its weights are replaced.
         images: uint8 images that are typical of what the student shall see; some hundreds do.
         ridge: Added to the normal equations, as a share of their mean diagonal entry.
 

@@ -6,13 +6,21 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Mapping
 
 import tensorflow as tf
 
 from fedlearn_edu.errors import UsageError
 
 
-def publish(model: tf.keras.Model, directory: str | os.PathLike, *, card: str = "Not described.\n") -> None:
+def publish(
+    model: tf.keras.Model,
+    directory: str | os.PathLike,
+    *,
+    card: str = "Not described.\n",
+    files: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+) -> None:
     """Writes a model as a reusable TF-Hub module: what `hub.KerasLayer` and `load_backbone` read.
 
     The module has `__call__(inputs, training=False)`, `variables`, `trainable_variables`,
@@ -23,6 +31,8 @@ def publish(model: tf.keras.Model, directory: str | os.PathLike, *, card: str = 
         model: Maps float32 images `[batch, size, size, 3]` in [0, 1] to features `[batch, feature_dim]`.
         directory: Folder to create.
         card: Text of its `MODEL_CARD.md`: data, method, licence, limits.
+        files: Texts to put beside it, by file name.
+        overwrite: Replace the published backbone that is there, once the new one is complete.
 
     Example:
         ```python
@@ -31,16 +41,14 @@ def publish(model: tf.keras.Model, directory: str | os.PathLike, *, card: str = 
         ```
 
     Raises:
-        UsageError: `directory` exists, or the model is of another shape or has regularization losses.
+        UsageError: `directory` exists (or, to overwrite, is no backbone), or the model is of another shape or has
+            regularization losses.
 
     References:
         TF2 SavedModels for image feature vectors, "Common SavedModel APIs for Image Tasks", tensorflow.org/hub.
     """
     directory = pathlib.Path(directory)
-    if directory.exists():
-        raise UsageError(f"directory: expected a folder that does not exist yet, got {str(directory)!r}")
-    if not directory.parent.is_dir():
-        raise UsageError(f"directory: expected its parent folder to exist, got {str(directory)!r}")
+    check_output(directory, overwrite=overwrite, argument="directory")
     if len(model.input_shape) != 4 or model.input_shape[3] != 3 or len(model.output_shape) != 2:
         raise UsageError(
             f"model: expected images [batch, size, size, 3] -> features [batch, dim], "
@@ -54,12 +62,49 @@ def publish(model: tf.keras.Model, directory: str | os.PathLike, *, card: str = 
         module, signature = _hub_module(model)
         options = tf.saved_model.SaveOptions(save_debug_info=False, experimental_custom_gradients=False)
         tf.saved_model.save(module, str(scratch), signatures={"serving_default": signature}, options=options)
-        (scratch / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+        for name, text in {"MODEL_CARD.md": card, **(files or {})}.items():
+            (scratch / name).write_text(text, encoding="utf-8")
         scratch.chmod(0o755)
-        os.rename(scratch, directory)
+        if directory.exists():
+            _swap(scratch, directory)
+        else:
+            os.rename(scratch, directory)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+
+
+def check_output(directory: pathlib.Path, *, overwrite: bool, argument: str = "output") -> None:
+    """Refuses a folder that cannot be written to or must not be replaced; called before hours of work, too.
+
+    Raises:
+        UsageError: See above.
+    """
+    if directory.exists():
+        if not overwrite:
+            raise UsageError(
+                f"{argument}: expected a folder that does not exist yet, got {str(directory)!r}; overwrite replaces it"
+            )
+        if not (directory / "saved_model.pb").is_file():
+            raise UsageError(
+                f"{argument}: only a published backbone is overwritten, and {str(directory)!r} has no saved_model.pb"
+            )
+    if not directory.parent.is_dir():
+        raise UsageError(f"{argument}: expected its parent folder to exist, got {str(directory)!r}")
+    if not os.access(directory.parent, os.W_OK):
+        raise UsageError(f"{argument}: no permission to write in {str(directory.parent)!r}")
+
+
+def _swap(new: pathlib.Path, old: pathlib.Path) -> None:
+    """Puts a folder in another's place; if that fails, the old one is back where it was."""
+    aside = new.with_name(new.name + ".old")
+    os.rename(old, aside)
+    try:
+        os.rename(new, old)
+    except BaseException:
+        os.rename(aside, old)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _hub_module(model: tf.keras.Model):

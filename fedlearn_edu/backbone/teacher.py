@@ -12,7 +12,7 @@ from fedlearn_edu.backbone.hub import Backbone, load_backbone
 from fedlearn_edu.errors import UsageError
 
 
-def load_teacher(source: str, *, image_size: int) -> Backbone:
+def load_teacher(source: str, *, image_size: int | None = None) -> Backbone:
     """Loads a teacher at `image_size`; a MobileNetV2 module of another fixed size is rebuilt at that one.
 
     A SavedModel fixes its input size, the weights of a convolutional network do not: they are copied into the same
@@ -21,19 +21,19 @@ def load_teacher(source: str, *, image_size: int) -> Backbone:
 
     Args:
         source: Name, URL or folder of a TF-Hub image feature vector.
-        image_size: Height and width in pixels, at least 32.
+        image_size: Height and width in pixels, at least 32; None for its own.
 
     Raises:
         UsageError: The teacher has another fixed size and is no MobileNetV2 of width 1.0.
     """
     teacher = load_backbone(source)
-    if teacher.image_size == image_size:
+    if image_size in (None, teacher.image_size):
         return teacher
     variables = getattr(teacher.layer.resolved_object, "variables", [])
     rebuilt = _mobilenet_v2(image_size)
     if [tuple(v.shape) for v in variables] != [tuple(w.shape) for w in rebuilt.weights]:
         raise UsageError(
-            f"teacher-size: {source!r} takes {teacher.image_size} pixels; only a MobileNetV2 of width 1.0 can be "
+            f"teacher_size: {source!r} takes {teacher.image_size} pixels; only a MobileNetV2 of width 1.0 can be "
             f"rebuilt at {image_size}"
         )
     weights = [v.numpy() for v in variables]
@@ -42,7 +42,7 @@ def load_teacher(source: str, *, image_size: int) -> Backbone:
     original.set_weights(weights)
     image = tf.random.stateless_uniform([1, teacher.image_size, teacher.image_size, 3], seed=[0, 0])
     if not np.allclose(original(image, training=False), teacher.layer(image), atol=1e-3):
-        raise UsageError(f"teacher-size: {source!r} has MobileNetV2's variables but computes something else")
+        raise UsageError(f"teacher_size: {source!r} has MobileNetV2's variables but computes something else")
     rebuilt.set_weights(weights)
     rebuilt.trainable = False
     return dataclasses.replace(teacher, image_size=image_size, layer=rebuilt)
@@ -56,7 +56,7 @@ def _mobilenet_v2(image_size: int) -> tf.keras.Model:
     return tf.keras.Model(images, network(tf.keras.layers.Rescaling(2.0, offset=-1.0)(images)))
 
 
-def teacher_features(groups: list[np.ndarray], teacher: Backbone) -> list[np.ndarray]:
+def teacher_features(groups: list[np.ndarray], teacher: Backbone, *, progress: bool = True) -> list[np.ndarray]:
     """Returns the teacher's features of each group of images.
 
     They go through the feature cache: a run that is interrupted does not start from nothing.
@@ -64,7 +64,7 @@ def teacher_features(groups: list[np.ndarray], teacher: Backbone) -> list[np.nda
     Shapes:
         uint8 groups `[num_images, height, width, 3]` -> float32 `[num_images, teacher_dim]` each.
     """
-    return [cached_features(images, teacher) for images in groups]
+    return [cached_features(images, teacher, progress=progress) for images in groups]
 
 
 def standardise(features: np.ndarray) -> np.ndarray:

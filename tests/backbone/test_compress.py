@@ -6,13 +6,14 @@ import tensorflow as tf
 from PIL import Image
 
 import fedlearn_edu as fl
-from fedlearn_edu.backbone import icon_scenes, pretrain
+from fedlearn_edu.backbone import icon_scenes
 from fedlearn_edu.backbone.compress import compress
+from fedlearn_edu.backbone.student import build_student
 
 
 def network(alpha, seed):
     tf.keras.utils.set_random_seed(seed)
-    model = pretrain.build_student(pretrain.Recipe(image_size=32, alpha=alpha))
+    model = build_student(image_size=32, alpha=alpha)
     # Statistics and affine parts that are not the initial ones, as after training.
     for layer in next(layer for layer in model.layers if isinstance(layer, tf.keras.Model)).layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
