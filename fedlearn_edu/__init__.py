@@ -34,12 +34,52 @@ _NAMES = {
     "fedlearn_edu.backbone.split": ["SplitBackbone", "depth_table", "split_backbone"],
     "fedlearn_edu.learning.batch_norm": ["from_keras_model", "live_batch_norm_layers"],
     "fedlearn_edu.learning.models": ["fine_tuned_backbone", "linear_head", "mlp_head"],
+    "fedlearn_edu.learning.aggregators.coordinate_median": ["coordinate_median"],
+    "fedlearn_edu.learning.aggregators.finite_only": ["finite_only"],
+    "fedlearn_edu.learning.aggregators.geometric_median": ["geometric_median"],
+    "fedlearn_edu.learning.aggregators.krum": ["krum", "multi_krum"],
+    "fedlearn_edu.learning.aggregators.norm_bounding": ["norm_bounding", "zeroing"],
+    "fedlearn_edu.learning.aggregators.trimmed_mean": ["trimmed_mean"],
+    "fedlearn_edu.learning.attackers.attacked_fed_avg": ["build_attacked_fed_avg"],
+    "fedlearn_edu.learning.attackers.data_attacks": [
+        "FeatureDirection",
+        "PixelPatch",
+        "add_backdoor",
+        "backdoor_success",
+        "flip_labels",
+        "with_trigger",
+    ],
+    "fedlearn_edu.learning.attackers.update_attacks": [
+        "ConstantUpdate",
+        "GaussianUpdate",
+        "InnerProduct",
+        "ScaledUpdate",
+        "SignFlip",
+    ],
     "fedlearn_edu.learning.algorithms.fed_avg": ["build_unweighted_fed_avg", "build_weighted_fed_avg"],
+    "fedlearn_edu.learning.algorithms.fed_nova": ["build_fed_nova"],
+    "fedlearn_edu.learning.algorithms.fed_opt": ["build_fed_adagrad", "build_fed_adam", "build_fed_yogi"],
+    "fedlearn_edu.learning.algorithms.fed_prox": ["build_fed_prox"],
     "fedlearn_edu.learning.algorithms.fed_sgd": ["build_fed_sgd"],
+    "fedlearn_edu.learning.algorithms.scaffold": ["build_scaffold"],
+    "fedlearn_edu.learning.algorithms.fed_dyn": ["build_fed_dyn"],
+    "fedlearn_edu.learning.algorithms.mime_lite": ["build_mime_lite"],
+    "fedlearn_edu.learning.algorithms.q_ffl": ["build_q_fed_avg"],
+    "fedlearn_edu.learning.algorithms.ditto": ["build_ditto"],
+    "fedlearn_edu.learning.algorithms.fed_bn": ["build_fed_bn"],
+    "fedlearn_edu.learning.algorithms.fed_per": ["build_fed_per"],
+    "fedlearn_edu.learning.algorithms.fed_rep": ["build_fed_rep"],
+    "fedlearn_edu.learning.one_shot.cof": ["one_shot_cof"],
+    "fedlearn_edu.learning.one_shot.ncm": ["one_shot_ncm"],
+    "fedlearn_edu.learning.one_shot.ridge": ["one_shot_ridge"],
     "fedlearn_edu.simulation.rounds": ["iter_rounds", "run_rounds"],
     "fedlearn_edu.simulation.history": ["History"],
+    "fedlearn_edu.simulation.one_shot": ["OneShotResult", "run_one_shot"],
     "fedlearn_edu.simulation.central": ["train_centrally"],
     "fedlearn_edu.simulation.export": ["export_model"],
+    "fedlearn_edu.simulation.fairness": ["before_and_after", "fairness_table"],
+    "fedlearn_edu.simulation.personalisation": ["fine_tune_locally"],
+    "fedlearn_edu.simulation.precomputed": ["pretraining_runs", "runs_at_round"],
     "fedlearn_edu.simulation.runtime": ["start_runtime", "stop_runtime"],
     "fedlearn_edu.privacy.attacks.client_delta": ["client_delta"],
     "fedlearn_edu.privacy.attacks.result": ["AttackResult", "results_table"],
@@ -91,19 +131,26 @@ _NAMES = {
         "shamir_secret",
         "shamir_shares",
     ],
-    "fedlearn_edu.plotting.pretraining": ["plot_pretraining_curve", "plot_pretraining_matters"],
+    "fedlearn_edu.plotting.pretraining": [
+        "plot_pretraining_curve",
+        "plot_pretraining_matters",
+        "plot_pretraining_runs",
+    ],
     "fedlearn_edu.plotting.secure_aggregation": ["plot_ring_values", "plot_secure_cost", "plot_server_view"],
     "fedlearn_edu.plotting.privacy": ["plot_attack_bound", "plot_epsilon", "plot_private_runs", "plot_releases"],
     "fedlearn_edu.plotting.privacy_utility": ["plot_frontier", "plot_tradeoff"],
+    "fedlearn_edu.plotting.personalisation": ["plot_personalisation"],
     "fedlearn_edu.plotting.attacks": ["plot_image_rows", "plot_label_attack", "plot_membership"],
     "fedlearn_edu.plotting": ["plot_accuracy", "plot_client_heatmap", "plot_images", "plot_label_counts", "plot_run"],
     "fedlearn_edu.widgets.dashboard": ["TrainingDashboard"],
     "fedlearn_edu.widgets.explorer": ["PartitionExplorer"],
+    "fedlearn_edu.widgets.pretraining_explorer": ["PretrainingExplorer"],
     "fedlearn_edu.widgets.privacy_explorer": ["PrivacyExplorer"],
     "fedlearn_edu.course.checks.session": ["check", "progress"],
 }
 # Loading a name from here means that TFF is about to be used.
 _USES_TFF = ("fedlearn_edu.learning", "fedlearn_edu.simulation")  # private processes see to it themselves
+_WITHOUT_TFF = ("History", "before_and_after", "fairness_table", "pretraining_runs", "runs_at_round")
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_MODULE_OF)
@@ -112,7 +159,7 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name: str):
     if name in _MODULE_OF:
         module = _MODULE_OF[name]
-        if module.startswith(_USES_TFF) and name != "History":
+        if module.startswith(_USES_TFF) and name not in _WITHOUT_TFF:
             # Our runtime, not TFF's own, should run what it computes.
             importlib.import_module("fedlearn_edu.simulation.runtime").start_runtime()
         value = getattr(importlib.import_module(module), name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import shutil
 import signal
 import sys
 import warnings
@@ -14,7 +13,8 @@ from click.core import ParameterSource
 
 import fedlearn_edu
 from fedlearn_edu.demo import DemoOptions, run_demo
-from fedlearn_edu.errors import FedlearnError, UsageError
+from fedlearn_edu.errors import FedlearnError
+from fedlearn_edu.lessons import find_lessons
 
 ALGORITHMS = ("unweighted_fed_avg", "weighted_fed_avg", "fed_sgd")
 _DEFAULTS = DemoOptions()
@@ -146,7 +146,7 @@ def demo(context, **options):
 @click.option("--augment/--no-augment", default=True, show_default=True, help="Mirror and shift (supervised only).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of images, weights, order, augmentation.")
 @click.option("--overwrite", is_flag=True, help="Replace a published backbone, once the new one is complete.")
-def pretrain(datasets, output, **options):
+def pretrain(datasets, **options):
     """Pre-train a MobileNetV2 on public images and publish it for clients.
 
     Supervised on the images' classes, or distilled from a teacher without any label. Interrupted, the same command
@@ -165,23 +165,10 @@ def pretrain(datasets, output, **options):
       fedlearn-edu pretrain --dataset photos/ --output wide --alpha 1.0 --image-size 96 --epochs 40
       fedlearn-edu pretrain --dataset scans/ --output student --method distil --teacher mobilenet_v2
     """
-    import fedlearn_edu as fl
+    from fedlearn_edu.pretraining import run_pretraining
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        result = fl.pretrain(list(datasets), output=output, **options)
-    except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on after the last whole epoch", err=True)
-        sys.exit(130)
-    fl.plot_pretraining_curve(result.curve).savefig(result.directory / "curve.png", dpi=110)
-    last = result.curve.iloc[-1]
-    measured = (
-        f"held-out accuracy {last['held_out_accuracy']:.1%} on {len(result.class_names)} classes"
-        if result.class_names
-        else f"held-out mean squared error {last['held_out_loss']:.3f} (1.0 = predicting the mean)"
-    )
-    click.echo(f"published {result.directory}: {result.num_images:,} images, {measured}")
-    click.echo(f"next: fedlearn-edu demo --backbone {result.directory}")
+    sys.exit(run_pretraining(list(datasets), **options))
 
 
 @cli.command()
@@ -275,35 +262,6 @@ def grade(submissions, lessons, **options):
     from fedlearn_edu.course.grading import run_grading
 
     sys.exit(run_grading(submissions, lessons=lessons or None, **options))
-
-
-def find_lessons(directory: pathlib.Path | None) -> pathlib.Path:
-    """Returns the first lesson in `directory`, copying the lessons that are not there yet.
-
-    Without a directory, a checkout's own `notebooks/` is used as it is.
-    """
-    package = pathlib.Path(fedlearn_edu.__file__).parent
-    checkout = package.parent / "notebooks"
-    source = checkout if checkout.is_dir() else package / "notebooks"
-    if directory is None and source == checkout:
-        return first_lesson(checkout)
-    directory = directory or pathlib.Path("fedlearn-edu-lessons")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for notebook in sorted(source.glob("*.ipynb")):
-            if not (directory / notebook.name).exists():
-                shutil.copyfile(notebook, directory / notebook.name)
-    except OSError as error:
-        raise UsageError(f"--directory: {directory} cannot be written ({error.strerror})") from None
-    return first_lesson(directory)
-
-
-def first_lesson(directory: pathlib.Path) -> pathlib.Path:
-    """Returns the first lesson in a folder."""
-    lessons = sorted(directory.glob("[0-9][0-9]_*.ipynb"))
-    if not lessons:
-        raise UsageError(f"--directory: no lesson found in {directory}")
-    return lessons[0]
 
 
 def main() -> None:

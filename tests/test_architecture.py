@@ -9,7 +9,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "fedlearn_edu"
 # A module may import from its own room and from those before it.
 ROOMS = ["data", "backbone", "learning", "simulation", "privacy", "plotting", "widgets", "course"]
 # Above all rooms: what a user starts. Below them: what any room may use.
-TOP = {"__init__", "cli", "demo", "doctor"}
+TOP = {"__init__", "cli", "demo", "doctor", "lessons", "pretraining"}
 BASE = {"errors", "quiet"}
 ONLY_IN = {
     "tensorflow_hub": {"backbone"},

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from fedlearn_edu import cli
+from fedlearn_edu import cli, lessons
 
 COMMAND = [sys.executable, "-m", "fedlearn_edu.cli"]
 SMALL = ["--num-clients", "8", "--clients-per-round", "3", "--seed", "3"]
@@ -299,7 +299,7 @@ def test_unexpected_errors_are_one_line_too(invoke, monkeypatch):
 # --- help and lab ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["doctor"], ["lab"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["pretrain"], ["doctor"], ["lab"]])
 def test_help(command):
     result = CliRunner().invoke(cli.cli, [*command, "--help"])
     assert result.exit_code == 0
@@ -318,6 +318,6 @@ def test_lab_opens_the_first_lesson(monkeypatch):
 
 
 def test_lab_copies_lessons_once(tmp_path):
-    lesson = cli.find_lessons(tmp_path / "mine")
+    lesson = lessons.find_lessons(tmp_path / "mine")
     lesson.write_text("edited")
-    assert cli.find_lessons(tmp_path / "mine").read_text() == "edited"
+    assert lessons.find_lessons(tmp_path / "mine").read_text() == "edited"

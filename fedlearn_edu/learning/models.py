@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,14 +15,17 @@ from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.errors import BatchNormWarning, UsageError
 
 
-def linear_head(features: FederatedDataset) -> tff.learning.models.FunctionalModel:
+def linear_head(
+    features: FederatedDataset, *, initial_weights: Sequence[np.ndarray] | None = None
+) -> tff.learning.models.FunctionalModel:
     """One dense layer from features to class scores: softmax regression, a linear probe.
 
     It starts at zero, so that round 0 predicts every class alike and no seed is needed; the problem is convex,
-    so the start decides nothing.
+    so the start decides nothing but how many rounds it takes.
 
     Args:
         features: What it will be trained on; only `feature_dim` and `num_classes` are read.
+        initial_weights: `(kernel, bias)` to start at instead, e.g. those of a head computed in one round.
 
     Returns:
         A `tff.learning.models.FunctionalModel` with trainable weights `(kernel, bias)`, cross-entropy
@@ -32,12 +36,20 @@ def linear_head(features: FederatedDataset) -> tff.learning.models.FunctionalMod
         `(float32 [batch, feature_dim], int32 [batch])`; logits `[batch, num_classes]`.
 
     Raises:
-        UsageError: `features` still holds images.
+        UsageError: `features` still holds images, or `initial_weights` have other shapes or are not finite.
     """
     weights = (
         np.zeros([features.feature_dim, features.num_classes], np.float32),
         np.zeros([features.num_classes], np.float32),
     )
+    if initial_weights is not None:
+        given = tuple(np.asarray(w, np.float32) for w in initial_weights)
+        shapes = [w.shape for w in given]
+        if shapes != [w.shape for w in weights] or not all(np.isfinite(w).all() for w in given):
+            raise UsageError(
+                f"initial_weights: expected finite (kernel, bias) of shapes {[w.shape for w in weights]}, got {shapes}"
+            )
+        weights = given
 
     def logits(weights, x, training):
         del training

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow_federated as tff
 
@@ -69,6 +69,82 @@ class FederatedProcess(tff.learning.templates.LearningProcess):
         self.algorithm = algorithm
         self.hyperparameters = dict(hyperparameters)
         self.privacy = privacy
+
+
+class StatefulOutput(NamedTuple):
+    """What a round of a `StatefulFederatedProcess` returns."""
+
+    state: Any
+    metrics: Any
+    client_states: Any
+
+
+class StatefulFederatedProcess(tff.templates.IterativeProcess):
+    """A learning process whose clients each keep a value of their own from round to round.
+
+    It has everything a `FederatedProcess` has, but its round takes and returns one thing more, so that it cannot be a
+    `tff.learning.templates.LearningProcess`. `next` has the type `(<state@SERVER, {<data=<x, y>*, client_state=S>}
+    @CLIENTS> -> <state=state@SERVER, metrics=M@SERVER, client_states={S}@CLIENTS>)`. Whoever calls it keeps the
+    clients' states and hands each its own again; `run_rounds` does so by client id. A client's state never travels.
+
+    Args:
+        initialize: `( -> state@SERVER)`.
+        next_fn: A round, of the type above; it returns a `StatefulOutput`. `S` is any structure of numbers and arrays.
+        get_model_weights: `(state -> model weights)`.
+        set_model_weights: `(<state, model weights> -> state)`.
+        initial_client_state: What a client holds before it first trains: a structure of NumPy arrays and numbers like
+            `S`, the same for all, or a function from the client id to one.
+        personal_weights: If clients train models of their own: TensorFlow code `(model weights, client state) ->
+            tff.learning.models.ModelWeights`, the model that a client uses itself. `run_rounds` evaluates it.
+        model, algorithm, hyperparameters, privacy: As for `FederatedProcess`.
+
+    Raises:
+        UsageError: `next_fn` has another type.
+    """
+
+    def __init__(
+        self,
+        initialize: tff.Computation,
+        next_fn: tff.Computation,
+        get_model_weights: tff.Computation,
+        set_model_weights: tff.Computation,
+        *,
+        initial_client_state: Any | Callable[[str], Any],
+        model: tff.learning.models.FunctionalModel,
+        algorithm: str,
+        hyperparameters: Mapping[str, Any],
+        personal_weights: Callable[[Any, Any], tff.learning.models.ModelWeights] | None = None,
+        privacy: PrivacyAccountant | None = None,
+    ):
+        super().__init__(initialize, next_fn)
+        self.client_state_type = _client_state_type(next_fn.type_signature)
+        self.get_model_weights = get_model_weights
+        self.set_model_weights = set_model_weights
+        self.initial_client_state = (
+            initial_client_state if callable(initial_client_state) else lambda client_id: initial_client_state
+        )
+        self.personal_weights = personal_weights
+        self.model = model
+        self.algorithm = algorithm
+        self.hyperparameters = dict(hyperparameters)
+        self.privacy = privacy
+
+
+def _client_state_type(signature: tff.FunctionType) -> tff.Type:
+    """Returns `S` of a stateful round's type."""
+    try:
+        taken = signature.parameter[1].member.client_state
+        returned = signature.result.client_states
+        fits = returned.placement is tff.CLIENTS and taken.is_assignable_from(returned.member)
+    except (AttributeError, IndexError, TypeError):
+        fits = False
+    if not fits:
+        raise UsageError(
+            "next_fn: expected (<state@SERVER, {<data=D, client_state=S>}@CLIENTS> -> <state=state@SERVER, "
+            "metrics=M@SERVER, client_states={S}@CLIENTS>), "
+            f"got {signature.compact_representation()}; return a StatefulOutput"
+        )
+    return taken
 
 
 def check_learning_rate(name: str, value: float) -> float:

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: TFF's program state manager for the server state, one file for the history."""
+"""Checkpoints of a run: TFF's program state manager for the server state, files for history and clients' states."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.simulation.client_state_files import ClientStateFiles
+from fedlearn_edu.simulation.client_states import ClientStates
 from fedlearn_edu.simulation.history import History, replace_file
 
 _STATE_PREFIX = "round_"
@@ -22,8 +24,8 @@ _KEPT_STATES = 2
 class Checkpoints:
     """Saves a run after every round so that it can go on exactly where it was, whatever ended it.
 
-    The history of round t is written first, the server state of round t second, each in one atomic step. A run that
-    is killed in between has a history that is one round ahead of its state, and loading drops that round.
+    Of round t, the clients' states are written first, then the history, and the server state last, each in one atomic
+    step. A run that is killed in between has files that are one round ahead of its state, and loading drops that round.
 
     Args:
         directory: Folder of one run's checkpoints; created if missing.
@@ -39,6 +41,7 @@ class Checkpoints:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._check_settings()
+            self._client_states = ClientStateFiles(self._directory)
             for leftover in self._directory.glob(f"{_STATE_PREFIX}*_temp*"):
                 shutil.rmtree(leftover)
             self._states = tff.program.FileProgramStateManager(
@@ -76,31 +79,36 @@ class Checkpoints:
     def clear(self) -> None:
         """Removes all saved rounds."""
         _run(self._states.remove_all())
+        self._client_states.clear()
 
-    def save(self, state, history: History) -> None:
-        """Saves the server state and the history after `history.num_rounds` rounds.
+    def save(self, state, history: History, client_states: ClientStates) -> None:
+        """Saves the server state, the history and what clients keep after `history.num_rounds` rounds.
 
         Raises:
             RunError: The disk is full or the folder has become unwritable; what was saved before stays valid.
         """
         leaves = tf.nest.flatten(state)
         try:
+            self._client_states.save(history.num_rounds, client_states)
             history.save(self._directory)
             _run(self._states.save(leaves, history.num_rounds))
+            self._client_states.remove_replaced()
         except (OSError, tf.errors.OpError) as error:
             raise RunError(
                 f"checkpoint of round {history.num_rounds} cannot be written to {self._directory}: "
                 f"{getattr(error, 'strerror', None) or getattr(error, 'message', error)}; free some space, then resume"
             ) from None
 
-    def load(self, structure) -> tuple[object, History]:
-        """Returns the newest server state and the history up to that round.
+    def load(self, structure, client_states: ClientStates) -> tuple[object, History]:
+        """Returns the newest server state and the history up to that round, and restores what clients kept.
 
         Args:
             structure: A server state of the same process, e.g. `process.initialize()`, that gives the structure.
+            client_states: Of the same process; filled.
         """
         round_num = _run(self._states.get_versions())[-1]
         leaves = _run(self._states.load(round_num, tf.nest.flatten(structure)))
+        self._client_states.load(round_num, client_states)
         history = History.load(self._directory)
         history.truncate(round_num)
         history.status = "running"

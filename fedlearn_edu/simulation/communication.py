@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.simulation.compiler import map_reduce_form
+from fedlearn_edu.simulation.round_form import split_round
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ def measure_message_sizes(
     real protocol hides the values come on top and are not counted.
 
     Args:
-        process: Any learning process, on client datasets or on what they are made from.
+        process: Any learning process, stateful or not, on client datasets or on what they are made from.
         clients_per_round: Clients whose values are added up; matters for secure sums only.
 
     Returns:
@@ -53,11 +53,13 @@ def measure_message_sizes(
     References:
         `tff.backends.mapreduce.get_map_reduce_form_for_computation`.
     """
-    form = map_reduce_form(process.next)
+    split = split_round(process.next)
+    form = split.form
     broadcast_bytes = serialized_bytes(form.prepare.type_signature.result)
     if not form.securely_aggregates_tensors:
-        return MessageSizes(broadcast_bytes, serialized_bytes(form.work.type_signature.result))
-    plain, bitwidth_sums, max_input_sums, modular_sums = form.work.type_signature.result
+        _, *nothing = form.work.type_signature.result
+        return MessageSizes(broadcast_bytes, serialized_bytes(tff.StructType([(None, split.upload_type), *nothing])))
+    _, bitwidth_sums, max_input_sums, modular_sums = form.work.type_signature.result
     room = math.ceil(math.log2(clients_per_round))
     secure_bits = sum(
         [
@@ -66,7 +68,7 @@ def measure_message_sizes(
             _total_bits(modular_sums, form.secure_modular_sum_modulus(), lambda m: (int(m) - 1).bit_length()),
         ]
     )
-    return MessageSizes(broadcast_bytes, serialized_bytes(plain) + math.ceil(secure_bits / 8), secure_bits)
+    return MessageSizes(broadcast_bytes, serialized_bytes(split.upload_type) + math.ceil(secure_bits / 8), secure_bits)
 
 
 def _total_bits(type_spec: tff.Type, parameters, bits_of) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-
-import tensorflow as tf
 import tensorflow_federated as tff
-from tensorflow.core.protobuf import rewriter_config_pb2
+
+from fedlearn_edu.simulation.round_form import is_round, split_round
 
 
 def compile_for_worker(computation: tff.framework.ConcreteComputation):
@@ -37,22 +35,6 @@ def simulate_secure_sums(computation):
     return tff.backends.test.replace_secure_intrinsics_with_bodies(computation)
 
 
-@functools.lru_cache(maxsize=4)
-def map_reduce_form(computation) -> tff.backends.mapreduce.MapReduceForm:
-    """Returns what TFF splits a round into: server before, client, aggregation, server after.
-
-    Kept for the last few rounds, since it takes seconds, and both the compiler and the measuring of messages ask.
-    """
-    config = tf.compat.v1.ConfigProto()
-    rewrites = config.graph_options.rewrite_options  # as by TFF's default, but for the last line
-    rewrites.constant_folding = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
-    rewrites.arithmetic_optimization = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
-    rewrites.loop_optimization = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
-    # Recomputing activations to save memory gives two nodes of a fine-tuned backbone one name, and TensorFlow aborts.
-    rewrites.memory_optimization = rewriter_config_pb2.RewriterConfig.NO_MEM_OPT
-    return tff.backends.mapreduce.get_map_reduce_form_for_computation(computation, grappler_config=config)
-
-
 def merge_client_work(computation):
     """Rewrites a round so that a client's part is one TensorFlow graph and its results are aggregated together.
 
@@ -64,13 +46,14 @@ def merge_client_work(computation):
         computation: Any computation.
 
     Returns:
-        The rewritten one if it is a round, `(<S@SERVER, C@CLIENTS> -> <S@SERVER, M@SERVER>)`, without secure sums;
-        everything else as it came.
+        The rewritten one if it is a round, `(<S@SERVER, C@CLIENTS> -> <S@SERVER, M@SERVER>)`, maybe with the states
+        that clients keep as a third result, and without secure sums; everything else as it came.
     """
     signature = computation.type_signature
-    if not _is_round(signature):
+    if not is_round(signature):
         return computation
-    form = map_reduce_form(computation)
+    split = split_round(computation)
+    form = split.form
     _, *secure_results = form.work.type_signature.result
     if any(len(result) for result in secure_results):
         return computation
@@ -85,21 +68,8 @@ def merge_client_work(computation):
         new_state, metrics = tff.federated_map(
             form.update, tff.federated_zip((state, (total, nothing, nothing, nothing)))
         )
-        return new_state, metrics
+        if split.kept is None:
+            return new_state, metrics
+        return new_state, metrics[0], client_result[split.kept][0]
 
     return merged
-
-
-def _is_round(signature) -> bool:
-    """Whether a type is that of an iterative process' `next` on client data."""
-
-    def placements(struct):
-        if not (isinstance(struct, tff.StructType) and len(struct) == 2):
-            return None
-        return [part.placement if isinstance(part, tff.FederatedType) else None for part in struct]
-
-    return (
-        placements(signature.parameter) == [tff.SERVER, tff.CLIENTS]
-        and placements(signature.result) == [tff.SERVER, tff.SERVER]
-        and signature.result[0].is_assignable_from(signature.parameter[0])
-    )

@@ -1,13 +1,16 @@
-"""Accuracy and loss of the global model, on every client and over all of them."""
+"""Accuracy and loss of the global model, and of personal ones, on every client and over all of them."""
 
 from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.process import FederatedProcess
+from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
+
+_CLIENTS_PER_CALL = 200  # their states travel to the worker in one message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +20,10 @@ class Metrics:
     accuracy: float
     loss: float
     num_examples: int
+
+    def named(self, prefix: str = "") -> dict[str, float]:
+        """Returns accuracy and loss by the names that a history gives them."""
+        return {f"{prefix}accuracy": self.accuracy, f"{prefix}loss": self.loss}
 
 
 class FederatedEvaluation:
@@ -38,12 +45,7 @@ class FederatedEvaluation:
 
         @tff.tensorflow.computation(weights_type, test_computation.type_signature.result)
         def local_sums(weights, examples):
-            x, y = examples
-            output = model.predict_on_batch((weights.trainable, weights.non_trainable), x, training=False)
-            batch = tff.learning.models.BatchOutput(
-                loss=model.loss(output, y), predictions=output, num_examples=tf.size(y)
-            )
-            return model.update_metrics_state(model.initialize_metrics_state(), labels=y, batch_output=batch)
+            return _local_sums(model, weights, examples)
 
         @tff.federated_computation(
             tff.FederatedType(weights_type, tff.SERVER),
@@ -66,15 +68,70 @@ class FederatedEvaluation:
             `(global, per_client)`. The global accuracy is that of the pooled test examples (a client with twice
             the examples counts twice); None if no client has a test example.
         """
-        sums = {}
-        for client_id, state in zip(client_ids, self._evaluate(weights, client_ids), strict=True):
-            if int(state["num_examples"]):
-                correct, loss_sum = float(state["accuracy"][0]), float(state["loss"][0])
-                sums[client_id] = (correct, loss_sum, int(state["num_examples"]))
-        if not sums:
-            return None, {}
-        total = tuple(sum(column) for column in zip(*sums.values(), strict=True))
-        return _metrics(*total), {client_id: _metrics(*s) for client_id, s in sums.items()}
+        return _metrics_of(zip(client_ids, self._evaluate(weights, client_ids), strict=True))
+
+
+class PersonalEvaluation:
+    """Evaluates each client with its personal model: what the process makes of the global model and its state.
+
+    Args:
+        process: A stateful process with `personal_weights`.
+        test_computation: `(client_id -> <x, y>)`, from `ClientFiles.test_computation()`.
+        client_states: Clients that have never trained are evaluated with their initial state.
+    """
+
+    def __init__(self, process: StatefulFederatedProcess, test_computation: tff.Computation, client_states):
+        weights_type = process.get_model_weights.type_signature.result
+
+        @tff.tensorflow.computation(weights_type, process.client_state_type, test_computation.type_signature.result)
+        def local_sums(weights, client_state, examples):
+            own = tf.function(process.personal_weights)(weights, client_state)
+            return _local_sums(process.model, own, examples)
+
+        client_type = tff.to_type({"data": np.str_, "client_state": process.client_state_type})
+
+        @tff.federated_computation(
+            tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(client_type, tff.CLIENTS)
+        )
+        def evaluate(weights, clients):
+            test_data = tff.federated_map(test_computation, clients.data)
+            return tff.federated_map(local_sums, (tff.federated_broadcast(weights), clients.client_state, test_data))
+
+        self._evaluate = evaluate
+        self._client_states = client_states
+
+    def __call__(self, weights, client_ids: list[str]) -> tuple[Metrics | None, dict[str, Metrics]]:
+        """Returns the metrics over all clients' test examples, each predicted by its client's model, and per client.
+
+        Args:
+            weights: `tff.learning.models.ModelWeights` of the global model.
+            client_ids: Whom to ask.
+        """
+        sums = []
+        for start in range(0, len(client_ids), _CLIENTS_PER_CALL):
+            some = client_ids[start : start + _CLIENTS_PER_CALL]
+            sums += self._evaluate(weights, self._client_states.hand_out(some, some))
+        return _metrics_of(zip(client_ids, sums, strict=True))
+
+
+def _local_sums(model, weights, examples):
+    """What a client counts on its test examples, in TensorFlow: the sums of the model's metrics."""
+    x, y = examples
+    output = model.predict_on_batch((weights.trainable, weights.non_trainable), x, training=False)
+    batch = tff.learning.models.BatchOutput(loss=model.loss(output, y), predictions=output, num_examples=tf.size(y))
+    return model.update_metrics_state(model.initialize_metrics_state(), labels=y, batch_output=batch)
+
+
+def _metrics_of(sums_of_clients) -> tuple[Metrics | None, dict[str, Metrics]]:
+    sums = {}
+    for client_id, state in sums_of_clients:
+        if int(state["num_examples"]):
+            correct, loss_sum = float(state["accuracy"][0]), float(state["loss"][0])
+            sums[client_id] = (correct, loss_sum, int(state["num_examples"]))
+    if not sums:
+        return None, {}
+    total = tuple(sum(column) for column in zip(*sums.values(), strict=True))
+    return _metrics(*total), {client_id: _metrics(*s) for client_id, s in sums.items()}
 
 
 def _metrics(correct: float, loss_sum: float, num_examples: int) -> Metrics:

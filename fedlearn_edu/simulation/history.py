@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,15 @@ class History:
             `round_num` is 0 before training; `client_id` is `"global"` for the whole. Metrics: `accuracy` and
             `loss` on test examples (global and per client); `train_accuracy` and `train_loss` of the cohort during
             local training, `broadcast_bytes_total` and `upload_bytes_total` of the round (global);
-            `in_cohort` = 1 for a client that trained in the round. Private runs also: `epsilon` spent so far and, if
-            the process reports them, `clip_norm` and `noise_stddev` of the round (global).
+            `in_cohort` = 1 for a client that trained in the round; `excluded` = 1 for one whose update was not finite
+            and was left out; `selected` = 1 for one that a selecting aggregator took (see `multi_krum`). With
+            personal models also `personal_accuracy` and `personal_loss`, each client predicting by its own (per client,
+            and global over all test examples). Private runs also: `epsilon` spent so far and, if the process reports
+            them, `clip_norm` and `noise_stddev` of the round (global).
         status: `"running"`, `"stopped"` (by the user, everything so far is valid) or `"finished"`.
         model_weights: Trainable weights of the global model after the last round, float32 arrays.
+        client_states: What each client that has trained keeps for itself, by client id; empty unless the process is
+            stateful. It is part of a checkpoint, but not of what `save` writes.
         central_accuracy: Accuracy of the same head trained on pooled features, if someone has set it (see
             `train_centrally`); plots draw it as the ceiling.
         seconds: Wall time of the rounds run in this process; not part of `rows`, since it never repeats.
@@ -41,6 +47,7 @@ class History:
     rows: list[tuple[int, str, str, float]] = dataclasses.field(default_factory=list)
     status: str = "running"
     model_weights: list[np.ndarray] = dataclasses.field(default_factory=list)
+    client_states: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     central_accuracy: float | None = None
     seconds: float = 0.0
 
@@ -72,7 +79,8 @@ class History:
         """Returns one row per client (index `client_id`) and one column per round (from 0).
 
         Args:
-            metric: `"accuracy"`, `"loss"` or `"in_cohort"` (missing means: not in the cohort).
+            metric: `"accuracy"`, `"loss"`, `"in_cohort"` (missing means: not in the cohort), `"excluded"`,
+                `"selected"`, `"personal_accuracy"`, `"personal_loss"`.
         """
         rows = [row for row in self.rows if row[1] != GLOBAL and row[2] == metric]
         frame = pd.DataFrame(rows, columns=_COLUMNS)

@@ -8,23 +8,24 @@ import time
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import tensorflow_federated as tff
 from tqdm.auto import tqdm
 
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.learning.process import FederatedProcess
+from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
 from fedlearn_edu.simulation.checkpoint import Checkpoints
 from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.client_reports import client_reports, describe_excluded
+from fedlearn_edu.simulation.client_states import ClientStates, compose_with_dataset_computation
 from fedlearn_edu.simulation.cohorts import build_cohort_fn
 from fedlearn_edu.simulation.communication import measure_message_sizes
-from fedlearn_edu.simulation.evaluation import FederatedEvaluation
+from fedlearn_edu.simulation.evaluation import FederatedEvaluation, PersonalEvaluation
 from fedlearn_edu.simulation.history import GLOBAL, PRIVACY_METRICS, History
 from fedlearn_edu.simulation.runtime import start_runtime
 
 
 def run_rounds(
-    process: FederatedProcess,
+    process: FederatedProcess | StatefulFederatedProcess,
     features: FederatedDataset,
     *,
     num_rounds: int,
@@ -71,11 +72,13 @@ def run_rounds(
                 raise
             history.status = "stopped"
             print(f"Stopped after round {history.num_rounds} of {num_rounds}.", file=sys.stderr)
+    if excluded := describe_excluded(history):
+        print(excluded, file=sys.stderr)
     return history
 
 
 def iter_rounds(
-    process: FederatedProcess,
+    process: FederatedProcess | StatefulFederatedProcess,
     features: FederatedDataset,
     *,
     num_rounds: int,
@@ -94,13 +97,17 @@ def iter_rounds(
     worker gets client ids and reads the features from files. All randomness depends on `seed` and the round number
     only, so a resumed run continues bit for bit as the uninterrupted one.
 
+    Of a stateful process, each client is given the state that it returned when it last trained, or its initial one;
+    states are checkpointed, count as no traffic, and are found in `History.client_states`. If it trains personal
+    models, each client is also evaluated with its own: `personal_accuracy` and `personal_loss`.
+
     A private process (one with `.privacy`) decides how cohorts are drawn, since its epsilon holds for no other way;
     with Poisson sampling their size varies. The epsilon spent so far is recorded in every round. An empty cohort
     counts: the process adds its noise and moves, since a round left out would tell that nobody came; there are
     only no training metrics. What evaluation reports here is exact and outside of any guarantee.
 
     Args:
-        process: From a `build_*` function.
+        process: From a `build_*` function, stateful or not.
         features: Extracted features, from `extract_features`.
         num_rounds: Rounds in all, at least 1. On resuming, rounds already done count.
         clients_per_round: Size of the cohort (with Poisson sampling the expected size), from 1 to the number of
@@ -129,7 +136,7 @@ def iter_rounds(
         "batch_size": batch_size,
         "evaluate_every": evaluate_every,
     }
-    _check(features, counts, resume, checkpoint_dir)
+    _check(process, features, counts, resume, checkpoint_dir)
     settings = {
         "algorithm": process.algorithm,
         **process.hyperparameters,
@@ -157,10 +164,13 @@ def _rounds(process, features, num_rounds, history, checkpoints):
     started = time.monotonic()
     files = ClientFiles(features)
     settings = history.settings
-    training = tff.simulation.compose_dataset_computation_with_learning_process(
+    training = compose_with_dataset_computation(
         files.train_computation(num_epochs=settings["num_epochs"], batch_size=settings["batch_size"]), process
     )
-    evaluation = FederatedEvaluation(process, files.test_computation())
+    client_states = ClientStates(process)
+    evaluations = {"": FederatedEvaluation(process, files.test_computation())}
+    if getattr(process, "personal_weights", None):
+        evaluations["personal_"] = PersonalEvaluation(process, files.test_computation(), client_states)
     draw_cohort = build_cohort_fn(
         features.client_ids,
         clients_per_round=settings["clients_per_round"],
@@ -169,31 +179,35 @@ def _rounds(process, features, num_rounds, history, checkpoints):
     )
     sizes = measure_message_sizes(training, clients_per_round=settings["clients_per_round"])
 
-    def finish_round(round_num, cohort=(), **train_metrics):
+    def finish_round(round_num, cohort=(), reports=None, **train_metrics):
         weights = process.get_model_weights(state)
         due = round_num % settings["evaluate_every"] == 0 or round_num == num_rounds
-        overall, per_client = evaluation(weights, features.client_ids) if due else (None, {})
+        results = {name: e(weights, features.client_ids) for name, e in evaluations.items()} if due else {}
         measured = History(settings)  # joined in one step, so that an interrupt never leaves half a round
-        if overall is not None:
-            measured.add(round_num, GLOBAL, accuracy=overall.accuracy, loss=overall.loss)
+        for name, (overall, _) in results.items():
+            if overall is not None:
+                measured.add(round_num, GLOBAL, **overall.named(name))
         measured.add(round_num, GLOBAL, **train_metrics)
         if process.privacy is not None:
             measured.add(round_num, GLOBAL, epsilon=process.privacy.epsilon(round_num))
         for client_id in cohort:
-            measured.add(round_num, client_id, in_cohort=1)
-        for client_id, metrics in per_client.items():
-            measured.add(round_num, client_id, accuracy=metrics.accuracy, loss=metrics.loss)
+            measured.add(round_num, client_id, in_cohort=1, **reports[client_id])
+        for name, (_, per_client) in results.items():
+            for client_id, metrics in per_client.items():
+                measured.add(round_num, client_id, **metrics.named(name))
         history.model_weights = [np.asarray(w) for w in weights.trainable]
+        history.client_states = dict(client_states)
         history.seconds = seconds_before + time.monotonic() - started
         history.status = "finished" if round_num >= num_rounds else "running"
         history.rows += measured.rows
         if checkpoints:
-            checkpoints.save(state, history)
+            checkpoints.save(state, history, client_states)
 
     seconds_before = 0.0
     state = process.initialize()
     if checkpoints and checkpoints.exist:
-        state, history = checkpoints.load(state)
+        state, history = checkpoints.load(state, client_states)
+        history.client_states = dict(client_states)
         seconds_before = history.seconds
         history.status = "finished" if history.num_rounds >= num_rounds else "running"
     else:
@@ -202,8 +216,10 @@ def _rounds(process, features, num_rounds, history, checkpoints):
     for round_num in range(history.num_rounds + 1, num_rounds + 1):
         cohort = draw_cohort(round_num)
         shuffle_seed = int(np.random.default_rng([settings["seed"], round_num]).integers(2**31))
-        output = training.next(state, [{"client_id": c, "shuffle_seed": shuffle_seed} for c in cohort])
+        clients = [{"client_id": c, "shuffle_seed": shuffle_seed} for c in cohort]
+        output = training.next(state, client_states.hand_out(cohort, clients))
         state = output.state
+        client_states.take_back(cohort, output)
         train = {}
         if cohort:  # over nobody, TFF reports an accuracy of 0
             measured = output.metrics["client_work"]["train"]
@@ -211,6 +227,7 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         finish_round(
             round_num,
             cohort,
+            client_reports(output.metrics, cohort),
             **train,
             broadcast_bytes_total=sizes.broadcast_bytes * len(cohort),
             upload_bytes_total=sizes.upload_bytes * len(cohort),
@@ -234,7 +251,7 @@ def _privacy_metrics(process, output) -> dict[str, float]:
     return dict(find({"aggregator": output.metrics.get("aggregator", ())}))
 
 
-def _check(features, counts, resume, checkpoint_dir):
+def _check(process, features, counts, resume, checkpoint_dir):
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise UsageError(f"{name}: expected a whole number of at least 1, got {value!r}")
@@ -242,6 +259,18 @@ def _check(features, counts, resume, checkpoint_dir):
         raise UsageError(
             f"clients_per_round: expected at most the number of clients ({features.num_clients}), "
             f"got {counts['clients_per_round']}"
+        )
+    built_for = process.hyperparameters.get("num_clients", features.num_clients)
+    if built_for != features.num_clients:
+        raise UsageError(
+            f"num_clients: the process was built for {built_for} clients, but there are {features.num_clients}; "
+            "build it with num_clients=features.num_clients"
+        )
+    unknown = sorted(set(process.hyperparameters.get("attackers", ())) - set(features.client_ids))
+    if unknown:
+        raise UsageError(
+            f"attackers: expected ids of these {features.num_clients} clients such as {features.client_ids[0]!r}, "
+            f"got {unknown[0]!r}"
         )
     if resume and not checkpoint_dir:
         raise UsageError("resume: expected a checkpoint_dir to resume from, got none")

@@ -73,7 +73,9 @@ def test_supervised_training_learns_and_publishes(tiny_network, tmp_path):
     assert (backbone.image_size, backbone.feature_dim) == (32, 256)
     for text in ("| squares | 80 | 8 |", "Supervised", "corner_0, corner_1, corner_2", "Held-out accuracy 100.0%"):
         assert text in backbone.model_card
-    pd.testing.assert_frame_equal(pd.read_csv(result.directory / "curve.csv"), result.curve, rtol=1e-4, check_dtype=False)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(result.directory / "curve.csv"), result.curve, rtol=1e-4, check_dtype=False
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["module"]  # nothing else is left
 
     hub_layer = hub.KerasLayer(str(result.directory), trainable=True)

@@ -6,50 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
+from numpy_reference import BATCH, TOLERANCE, reference_client, run_tff, start_weights
 
 import fedlearn_edu as fl
 from fedlearn_edu.learning.process import check_learning_rate
-
-TOLERANCE = 1e-6  # float32 in TFF against float64 here
-BATCH = 5
-
-
-def softmax(z):
-    z = np.exp(z - z.max(axis=1, keepdims=True))
-    return z / z.sum(axis=1, keepdims=True)
-
-
-def gradient(weights, x, y):
-    kernel, bias = weights
-    error = softmax(x @ kernel + bias)
-    error[np.arange(len(y)), y] -= 1
-    return np.array([*(x.T @ error / len(y)), error.mean(axis=0)])  # bias as the last row
-
-
-def reference_client(weights, x, y, lr, batch_size):
-    """SGD over one client's batches; returns trained - initial, kernel rows first, bias as the last row."""
-    w = weights.copy()
-    for start in range(0, len(y), batch_size):
-        rows = slice(start, start + batch_size)
-        w -= lr * gradient((w[:-1], w[-1]), x[rows], y[rows])
-    return w - weights
-
-
-def start_weights(features):
-    return np.zeros([features.feature_dim + 1, features.num_classes])
-
-
-def run_tff(process, features, client_ids, *, num_rounds, batch_size):
-    """Three rounds of `process.next` on the clients' batches in their stored order."""
-    data = []
-    for client_id in client_ids:
-        x, y = features.train(client_id)
-        data.append(tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size))
-    state = process.initialize()
-    for _ in range(num_rounds):
-        state = process.next(state, data).state
-    weights = process.get_model_weights(state).trainable
-    return np.vstack([weights[0], weights[1][None]])
 
 
 @pytest.mark.parametrize("server_lr", [1.0, 0.5])

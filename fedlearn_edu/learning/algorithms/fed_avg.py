@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow_federated as tff
 
+from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
 
 # TFF's iterator loop computes the same as its default (a dataset reduce) in about half the time per client.
@@ -50,9 +51,20 @@ def build_unweighted_fed_avg(
         arXiv:2003.00295.
     """
     client, server = _optimizers(client_lr, server_lr, client_optimizer, server_optimizer)
-    process = tff.learning.algorithms.build_unweighted_fed_avg(
-        model, client, server, model_aggregator=model_aggregator, loop_implementation=_LOOP
-    )
+    if hasattr(model_aggregator, "with_weights"):
+        # TFF tells by a weight of 0 that a client's delta was not finite, but its unweighted builder drops weights.
+        process = tff.learning.algorithms.build_weighted_fed_avg(
+            model,
+            client,
+            server,
+            client_weighting=tff.learning.ClientWeighting.UNIFORM,
+            model_aggregator=model_aggregator.with_weights(),
+            loop_implementation=_LOOP,
+        )
+    else:
+        process = tff.learning.algorithms.build_unweighted_fed_avg(
+            model, client, server, model_aggregator=model_aggregator, loop_implementation=_LOOP
+        )
     return FederatedProcess(
         process,
         model=model,
@@ -119,5 +131,5 @@ def _described(client_lr, server_lr, client_optimizer, server_optimizer, model_a
         "server_lr": server_lr,
         "client_optimizer": describe_optimizer(client_optimizer),
         "server_optimizer": describe_optimizer(server_optimizer),
-        "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+        "model_aggregator": describe_factory(model_aggregator),
     }

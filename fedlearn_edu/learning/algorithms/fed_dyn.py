@@ -1,0 +1,136 @@
+"""FedDyn: each client's loss is regularised so that all of them agree on the optimum of the whole."""
+
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedlearn_edu.learning.aggregators.arguments import check_count
+from fedlearn_edu.learning.aggregators.mean_and_sum import MeanAndSumFactory
+from fedlearn_edu.learning.algorithms.parts import check_not_negative
+from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.stateful import (
+    ClientOutput,
+    compose_stateful_process,
+    discard_if_not_finite,
+    subtract,
+    train_locally,
+)
+
+
+def build_fed_dyn(
+    model: tff.learning.models.FunctionalModel,
+    *,
+    num_clients: int,
+    strength: float = 0.1,
+    client_lr: float = 0.1,
+    client_optimizer: tff.learning.optimizers.Optimizer | None = None,
+    model_aggregator: tff.aggregators.UnweightedAggregationFactory | None = None,
+) -> StatefulFederatedProcess:
+    """Federated averaging with a dynamic regulariser, by which the clients' own optima move to the common one.
+
+    The server broadcasts the global model w. Client i minimises its loss `- <g_i, w_i> + strength/2 * ||w_i - w||^2`,
+    i.e. every local gradient becomes `gradient - g_i + strength * (w_i - w)`, where it keeps g_i, an estimate of its
+    own gradient that starts at zero. Then it renews `g_i+ = g_i - strength * (w_i - w)`, keeps it, and returns its
+    model delta w - w_i. The server keeps h, the average of g_i over all clients (h += strength * sum of deltas /
+    `num_clients`), and the new model is the mean of the w_i less `h / strength`.
+
+    Where all clients stand still, their gradients at w equal g_i and add up to zero: w is the optimum of the whole,
+    however many local steps are taken. The messages are those of federated averaging, and 4 bytes for counting.
+
+    Args:
+        model: What is trained.
+        num_clients: Clients in all, of which a cohort trains in each round; `features.num_clients`.
+        strength: The paper's alpha, at least 0; the paper tries 0.001 to 0.1. Small ones make long steps of the
+            server: its correction `h / strength` does not shrink with `strength`. At exactly 0 nothing is corrected and
+            the process is `build_unweighted_fed_avg`. Keep `client_lr * strength` below 1.
+        client_lr: Learning rate of the clients' SGD, above 0 and at most 100.
+        client_optimizer: A TFF optimizer in place of SGD at `client_lr`; it is given the changed gradients.
+        model_aggregator: A TFF factory that averages the deltas; default `UnweightedMeanFactory`. h is moved by its
+            result times the size of the cohort.
+
+    Returns:
+        A stateful process for `run_rounds`; `next` has the type `(<state@SERVER, {<data=<x, y>*, client_state=
+        <gradient=...>>}@CLIENTS> -> <state@SERVER, metrics@SERVER, {<gradient=...>}@CLIENTS>)`.
+
+    Shapes:
+        g_i, h and delta have the shapes of the model's trainable weights.
+
+    Raises:
+        UsageError: `strength` is negative or not finite, `client_lr` is out of its range, or `num_clients` is no whole
+            number above 0.
+
+    References:
+        Acar et al., Federated learning based on dynamic regularization, ICLR 2021, arXiv:2111.04263.
+    """
+    client_sgd = tff.learning.optimizers.build_sgdm(check_learning_rate("client_lr", client_lr))
+    strength = check_not_negative("strength", strength)
+    num_clients = check_count("num_clients", num_clients)
+    zeros = [np.zeros_like(w) for w in model.initial_weights[0]]
+
+    def client_work(weights, examples, state):
+        received = tuple(weights.trainable)
+
+        def regularise(gradients, trainable):
+            parts = zip(gradients, state["gradient"], trainable, received, strict=True)
+            return tuple(gradient - own + strength * (w - start) for gradient, own, w, start in parts)
+
+        trained = train_locally(model, weights, examples, client_optimizer or client_sgd, change_gradients=regularise)
+        delta = subtract(received, trained.trainable)
+        gradient = [own + strength * d for own, d in zip(state["gradient"], delta, strict=True)]
+        update = collections.OrderedDict(mean=delta, sum=1.0)
+        output = ClientOutput(update, 1.0, {"gradient": gradient}, trained.metrics)
+        return discard_if_not_finite(output, state, model)
+
+    return compose_stateful_process(
+        model,
+        client_work=client_work,
+        client_state={"gradient": zeros},
+        aggregator=MeanAndSumFactory(model_aggregator).create,
+        finalizer=lambda weights_type: _server_step(weights_type, zeros, strength, num_clients),
+        algorithm="fed_dyn",
+        hyperparameters={
+            "strength": strength,
+            "client_lr": client_lr,
+            "num_clients": num_clients,
+            "client_optimizer": describe_optimizer(client_optimizer),
+            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+        },
+    )
+
+
+def _server_step(weights_type, zeros, strength, num_clients) -> tff.learning.templates.FinalizerProcess:
+    """h += strength * cohort size / number of all clients * mean delta; then w -= mean delta + h / strength."""
+    step = tff.learning.templates.build_apply_optimizer_finalizer(tff.learning.optimizers.build_sgdm(1.0), weights_type)
+    zero = tff.tensorflow.computation(lambda: [tf.constant(z) for z in zeros])
+    correction_type = zero.type_signature.result
+    update_type = tff.to_type(collections.OrderedDict(mean=weights_type.trainable, sum=np.float32))
+
+    @tff.tensorflow.computation(correction_type, update_type)
+    def correct(correction, update):
+        share = update["sum"] / num_clients
+        moved = [h + strength * share * delta for h, delta in zip(correction, update["mean"], strict=True)]
+        return moved, tuple(
+            delta + tf.math.divide_no_nan(h, strength) for h, delta in zip(moved, update["mean"], strict=True)
+        )
+
+    @tff.federated_computation
+    def initialize():
+        correction = tff.federated_eval(zero, tff.SERVER)
+        return tff.federated_zip(collections.OrderedDict(step=step.initialize(), correction=correction))
+
+    @tff.federated_computation(
+        initialize.type_signature.result,
+        tff.FederatedType(weights_type, tff.SERVER),
+        tff.FederatedType(update_type, tff.SERVER),
+    )
+    def next_fn(state, weights, update):
+        correction, delta = tff.federated_map(correct, (state["correction"], update))
+        output = step.next(state["step"], weights, delta)
+        new_state = tff.federated_zip(collections.OrderedDict(step=output.state, correction=correction))
+        return tff.templates.MeasuredProcessOutput(new_state, output.result, output.measurements)
+
+    return tff.learning.templates.FinalizerProcess(initialize, next_fn)

@@ -1,0 +1,93 @@
+"""FedNova: federated averaging that does not favour clients that take more steps."""
+
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedlearn_edu.learning.algorithms.parts import compose_process, extend_client_work
+from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
+
+
+def build_fed_nova(
+    model: tff.learning.models.FunctionalModel,
+    *,
+    client_lr: float = 0.1,
+    server_lr: float = 1.0,
+    server_optimizer: tff.learning.optimizers.Optimizer | None = None,
+    model_aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+) -> FederatedProcess:
+    """Normalised averaging: the server averages the clients' deltas per local step.
+
+    The server broadcasts the global model. Each client takes tau_k steps of SGD (one a batch) and returns its delta
+    divided by tau_k, tau_k itself, and its number of examples as client weight p_k. The server averages both by weight
+    and steps against their product, `mean(tau) * mean(delta / tau)`.
+
+    In weighted FedAvg a client's pull is p_k * tau_k: who has more examples counts more, and counts more again for
+    the steps they make, so that training ends beside the minimum of the weighted loss ("objective inconsistency").
+    Here it is p_k alone. If all take equally many steps it is `build_weighted_fed_avg`. (An example counts once in
+    every local epoch, so that p_k is a client's share of the examples if all train for equally many epochs.)
+
+    Args:
+        model: What is trained.
+        client_lr: Learning rate of the clients' SGD, above 0 and at most 100. (With momentum or another optimizer, the
+            number of steps would be the wrong divisor.)
+        server_lr: Learning rate of the server's SGD, above 0 and at most 100.
+        server_optimizer: A TFF optimizer in place of SGD at `server_lr`.
+        model_aggregator: A TFF factory for the weighted mean of `<delta per step, steps>`; default `MeanFactory`.
+
+    Returns:
+        A learning process; `next` has the type `(<state@SERVER, {<x, y>*}@CLIENTS> -> <state, metrics>@SERVER)`.
+
+    Shapes:
+        An upload has the shapes of `model.initial_weights` and one number, tau_k, more than that of FedAvg.
+
+    Raises:
+        UsageError: A learning rate is not a finite number in its range.
+
+    References:
+        Wang et al., Tackling the objective inconsistency problem in heterogeneous federated optimization, NeurIPS 2020,
+        arXiv:2007.07481.
+    """
+    client_lr = check_learning_rate("client_lr", client_lr)
+    server_lr = check_learning_rate("server_lr", server_lr)
+
+    def finish(model_weights, dataset, client_result):
+        del model_weights
+        num_steps = tf.cast(dataset.reduce(np.int64(0), lambda count, _: count + 1), tf.float32)
+        update = collections.OrderedDict(
+            delta_per_step=tf.nest.map_structure(lambda d: tf.math.divide_no_nan(d, num_steps), client_result.update),
+            num_steps=num_steps,
+        )
+        return tff.learning.templates.ClientResult(update=update, update_weight=client_result.update_weight)
+
+    def product(means):
+        return tf.nest.map_structure(lambda d: means["num_steps"] * d, means["delta_per_step"])
+
+    training = tff.learning.templates.build_functional_model_delta_client_work(
+        model=model,
+        optimizer=tff.learning.optimizers.build_sgdm(client_lr),
+        client_weighting=tff.learning.ClientWeighting.NUM_EXAMPLES,
+        loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
+    )
+    process = compose_process(
+        model,
+        extend_client_work(training, finish),
+        model_aggregator or tff.aggregators.MeanFactory(),
+        product,
+        server_optimizer or tff.learning.optimizers.build_sgdm(server_lr),
+    )
+    return FederatedProcess(
+        process,
+        model=model,
+        algorithm="fed_nova",
+        hyperparameters={
+            "client_lr": client_lr,
+            "server_lr": server_lr,
+            "server_optimizer": describe_optimizer(server_optimizer),
+            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+        },
+    )

@@ -1,0 +1,85 @@
+"""Mime Lite: clients step with the server's momentum, which they leave unchanged."""
+
+from __future__ import annotations
+
+import tensorflow_federated as tff
+
+from fedlearn_edu.learning.algorithms.parts import check_momentum
+from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
+
+
+def build_mime_lite(
+    model: tff.learning.models.FunctionalModel,
+    *,
+    client_lr: float = 0.1,
+    momentum: float = 0.9,
+    server_lr: float = 1.0,
+    base_optimizer: tff.learning.optimizers.Optimizer | None = None,
+    server_optimizer: tff.learning.optimizers.Optimizer | None = None,
+    model_aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+    full_gradient_aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+) -> FederatedProcess:
+    """Weighted federated averaging in which all clients of a round share one momentum, computed by the server.
+
+    The server broadcasts the global model and its optimizer's state (here: the momentum m). Each client first
+    computes the gradient of its mean loss over all its examples at the model it received, then trains; every local
+    step adds the same m to the gradient, so that clients with unlike data drift in one direction instead of each in
+    its own. It returns model delta, full gradient and client weight. The server averages the deltas by weight and
+    steps against the average, and updates its momentum with the averaged full gradients c:
+
+        client:  w = w - client_lr * (gradient + momentum * m)
+        server:  m = momentum * m + c
+
+    The first round has m = 0 and equals federated averaging, as does every round with `momentum=0`. Broadcast and
+    upload are twice those of FedAvg. The paper writes m as a running average, `(1 - momentum) * c` being added: TFF's m
+    is `1 / (1 - momentum)` times the paper's, so its `client_lr` is `1 - momentum` times the paper's.
+
+    Args:
+        model: What is trained.
+        client_lr: Learning rate of the clients' steps, above 0 and at most 100.
+        momentum: Part of m that is kept each round, at least 0 and below 1. The steps add up to about
+            `client_lr / (1 - momentum)`: ten times `client_lr` at 0.9.
+        server_lr: Learning rate of the server's SGD, above 0 and at most 100.
+        base_optimizer: A TFF optimizer in place of SGD with momentum; clients use its state, the server updates it.
+        server_optimizer: A TFF optimizer in place of SGD at `server_lr`; it has a state of its own.
+        model_aggregator: A TFF factory for the weighted mean of the deltas; default `MeanFactory`.
+        full_gradient_aggregator: The same for the full gradients. What shall protect clients (a secure sum, clipping)
+            is needed in both.
+
+    Returns:
+        A learning process; `next` has the type `(<state@SERVER, {<x, y>*}@CLIENTS> -> <state, metrics>@SERVER)`.
+
+    Raises:
+        UsageError: `momentum` is not in [0, 1), or a learning rate is out of its range.
+
+    References:
+        Karimireddy et al., Breaking the centralized barrier for cross-device federated learning (Mime), NeurIPS 2021,
+        arXiv:2008.03606. (There every client counts alike.)
+    """
+    client_lr = check_learning_rate("client_lr", client_lr)
+    momentum = check_momentum("momentum", momentum)
+    server_lr = check_learning_rate("server_lr", server_lr)
+    process = tff.learning.algorithms.build_weighted_mime_lite(
+        model,
+        base_optimizer or tff.learning.optimizers.build_sgdm(client_lr, momentum),
+        server_optimizer or tff.learning.optimizers.build_sgdm(server_lr),
+        model_aggregator=model_aggregator,
+        full_gradient_aggregator=full_gradient_aggregator,
+        loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
+    )
+    return FederatedProcess(
+        process,
+        model=model,
+        algorithm="mime_lite",
+        hyperparameters={
+            "client_lr": client_lr,
+            "momentum": momentum,
+            "server_lr": server_lr,
+            "base_optimizer": describe_optimizer(base_optimizer),
+            "server_optimizer": describe_optimizer(server_optimizer),
+            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+            "full_gradient_aggregator": (
+                None if full_gradient_aggregator is None else type(full_gradient_aggregator).__name__
+            ),
+        },
+    )

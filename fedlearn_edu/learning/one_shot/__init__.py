@@ -1,0 +1,1 @@
+"""Heads that the server computes in one round, from sums of statistics of the clients' frozen features."""

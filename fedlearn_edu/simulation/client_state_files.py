@@ -1,0 +1,73 @@
+"""Clients' states on disk, as part of a checkpoint: a round writes what changed in it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from fedlearn_edu.simulation.client_states import ClientStates
+from fedlearn_edu.simulation.history import replace_file
+
+_PREFIX = "client_states_"
+
+
+class ClientStateFiles:
+    """One file a round with the states that changed in it; now and then one that holds everyone's.
+
+    So a round writes about as much as its cohort keeps, whatever the number of clients, and all files together hold at
+    most some three times what is alive. A file counts from the moment when the checkpoint of its round is complete.
+
+    Args:
+        directory: The folder of the run's checkpoints.
+    """
+
+    def __init__(self, directory: os.PathLike):
+        self._directory = pathlib.Path(directory)
+        self._num_saved = 0  # states in all files, replaced ones included
+        self._whole_round = 0  # of the newest file with everyone's
+
+    def save(self, round_num: int, client_states: ClientStates) -> None:
+        """Writes the states that changed since the last call."""
+        client_ids = client_states.take_changed()
+        if not client_ids:
+            return
+        if self._num_saved + len(client_ids) > 2 * len(client_states):
+            client_ids, self._num_saved, self._whole_round = sorted(client_states), 0, round_num
+        self._num_saved += len(client_ids)
+        leaves = zip(*(tf.nest.flatten(client_states[client_id]) for client_id in client_ids), strict=True)
+        arrays = {f"leaf_{i}": np.stack(values) for i, values in enumerate(leaves)}
+        replace_file(self._path(round_num), lambda file: np.savez(file, client_ids=client_ids, **arrays))
+
+    def remove_replaced(self) -> None:
+        """Removes the files before the newest with everyone's; to be called once its checkpoint is complete."""
+        for round_num in self._rounds():
+            if round_num < self._whole_round:
+                self._path(round_num).unlink()
+
+    def load(self, round_num: int, client_states: ClientStates) -> None:
+        """Restores everyone's state as it was after a round, and removes files of rounds after it."""
+        newest = {}
+        for saved in self._rounds():
+            if saved > round_num:
+                self._path(saved).unlink()
+                continue
+            with np.load(self._path(saved)) as arrays:
+                client_ids = arrays["client_ids"].tolist()
+                leaves = [arrays[f"leaf_{i}"] for i in range(len(arrays.files) - 1)]
+            newest.update({client_id: [leaf[i].copy() for leaf in leaves] for i, client_id in enumerate(client_ids)})
+            self._num_saved += len(client_ids)
+        client_states.restore(newest)
+
+    def clear(self) -> None:
+        """Removes all files."""
+        for round_num in self._rounds():
+            self._path(round_num).unlink()
+
+    def _rounds(self) -> list[int]:
+        return sorted(int(path.stem.removeprefix(_PREFIX)) for path in self._directory.glob(f"{_PREFIX}*.npz"))
+
+    def _path(self, round_num: int) -> pathlib.Path:
+        return self._directory / f"{_PREFIX}{round_num}.npz"

@@ -1,0 +1,125 @@
+"""Local fine-tuning: every client goes on from the global model on its own, and nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedlearn_edu.data.federated import FederatedDataset
+from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.aggregators.arguments import check_count, check_seed
+from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, check_learning_rate
+from fedlearn_edu.learning.stateful import train_locally
+from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.runtime import start_runtime
+
+
+def fine_tune_locally(
+    process_or_model: FederatedProcess | StatefulFederatedProcess | tff.learning.models.FunctionalModel,
+    features: FederatedDataset,
+    model_weights: Sequence[np.ndarray],
+    *,
+    num_epochs: int = 5,
+    client_lr: float = 0.1,
+    batch_size: int = 20,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Trains a copy of the global model on each client's own training examples, and measures it on its test examples.
+
+    The simplest personal model, and the one that every other has to beat. The server broadcasts the global model once
+    more; each client takes `num_epochs` passes of SGD over its training examples and predicts its own test examples
+    before and after. The tuned model stays where it is.
+
+    Args:
+        process_or_model: Whose model it is, or the model.
+        features: The clients; usually those of the run. Clients that took no part in it can be tuned as well.
+        model_weights: Where to start: `history.model_weights`.
+        num_epochs: Passes over a client's training examples, at least 1.
+        client_lr: Learning rate of the clients' SGD, above 0 and at most 100.
+        batch_size: Examples per local step, at least 1.
+        seed: Of the local shuffles.
+
+    Returns:
+        One row per client (index `client_id`) in the order of the clients: `before` and `after`, accuracies of the
+        global and of the tuned model (0 to 1; missing without test examples); `loss_before` and `loss_after` (nats);
+        `num_train` and `num_test`. For `fairness_table` and `plot_personalisation`.
+
+    Raises:
+        UsageError: An argument is out of its range, or `model_weights` are not those of the model.
+
+    References:
+        Yu, Bagdasaryan, Shmatikov, Salvaging federated learning by local adaptation, 2020, arXiv:2002.04758.
+        Cheng, Chadha, Duchi, Fine-tuning is fine in federated learning, 2021, arXiv:2108.07313.
+    """
+    model = getattr(process_or_model, "model", process_or_model)
+    check_count("num_epochs", num_epochs)
+    check_count("batch_size", batch_size)
+    shuffle_seed = check_seed(seed)
+    optimizer = tff.learning.optimizers.build_sgdm(check_learning_rate("client_lr", client_lr))
+    weights = _checked(model_weights, model)
+    start_runtime()
+    files = ClientFiles(features)
+    train_computation = files.train_computation(num_epochs=num_epochs, batch_size=batch_size)
+    tune = _tuning(model, weights, optimizer, train_computation, files.test_computation())
+    clients = [{"client_id": c, "shuffle_seed": shuffle_seed} for c in features.client_ids]
+    sums = tune(weights, clients)
+    counts = [(len(split.train), len(split.test)) for split in features.clients.values()]
+    rows = [(*_means(s["before"], n[1]), *_means(s["after"], n[1]), *n) for s, n in zip(sums, counts, strict=True)]
+    columns = ["before", "loss_before", "after", "loss_after", "num_train", "num_test"]
+    frame = pd.DataFrame(rows, index=pd.Index(features.client_ids, name="client_id"), columns=columns)
+    return frame[["before", "after", "loss_before", "loss_after", "num_train", "num_test"]]
+
+
+def _tuning(model, weights, optimizer, train_computation, test_computation) -> tff.Computation:
+    """Returns `(<weights@SERVER, {client}@CLIENTS> -> {what is counted before and after}@CLIENTS)`."""
+    weights_type = tff.to_type(tf.nest.map_structure(lambda w: tff.TensorType(w.dtype, w.shape), weights))
+    client_type = train_computation.type_signature.parameter
+
+    @tff.tensorflow.computation(
+        weights_type, train_computation.type_signature.result, test_computation.type_signature.result
+    )
+    @tf.function
+    def tune(weights, examples, test):
+        trained = train_locally(model, weights, examples, optimizer)
+        own = tff.learning.models.ModelWeights(trained.trainable, tuple(weights.non_trainable))
+        return {"before": _count(model, weights, test), "after": _count(model, own, test)}
+
+    client_id = tff.tensorflow.computation(lambda client: client["client_id"], client_type)
+
+    @tff.federated_computation(tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(client_type, tff.CLIENTS))
+    def tune_all(weights, clients):
+        examples = tff.federated_map(train_computation, clients)
+        test = tff.federated_map(test_computation, tff.federated_map(client_id, clients))
+        return tff.federated_map(tune, (tff.federated_broadcast(weights), examples, test))
+
+    return tune_all
+
+
+def _count(model, weights, examples):
+    """Correct predictions and the sum of losses on the test examples; in TensorFlow."""
+    x, y = examples
+    output = model.predict_on_batch((tuple(weights.trainable), tuple(weights.non_trainable)), x, training=False)
+    correct = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(output, axis=-1, output_type=tf.int32), y), tf.float32))
+    return {"correct": correct, "loss": model.loss(output, y) * tf.cast(tf.size(y), tf.float32)}
+
+
+def _means(sums, num_test: int) -> tuple[float, float]:
+    if not num_test:
+        return np.nan, np.nan
+    return float(sums["correct"]) / num_test, float(sums["loss"]) / num_test
+
+
+def _checked(model_weights, model) -> tff.learning.models.ModelWeights:
+    trainable, non_trainable = model.initial_weights
+    given = tuple(np.asarray(w, np.float32) for w in getattr(model_weights, "trainable", model_weights))
+    expected, found = [np.shape(w) for w in trainable], [w.shape for w in given]
+    if expected != found or not all(np.isfinite(w).all() for w in given):
+        raise UsageError(
+            f"model_weights: expected finite arrays of the shapes {expected}, got {found}; take history.model_weights "
+            "of a run of this model"
+        )
+    return tff.learning.models.ModelWeights(given, tuple(np.asarray(w) for w in non_trainable))
