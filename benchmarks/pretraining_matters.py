@@ -1,4 +1,4 @@
-"""Does pre-training help, and whom? From scratch, frozen backbone, last block, whole backbone, on label-skewed clients.
+"""Does pre-training help, and whom? From scratch, frozen backbone, one-shot, last block, on skewed clients.
 
     python benchmarks/pretraining_matters.py run      # docs/pretraining_matters.csv and .png; all runs
     python benchmarks/pretraining_matters.py table    # the tables again, from the runs on disk
@@ -9,8 +9,9 @@ and 12 of emoji (three for each vendor, Dirichlet within a vendor), half of them
 in batches of 20. A seed decides the images, the clients, the cohorts and, from scratch, the initial weights. Accuracy
 is that of the global model on the test images of all clients.
 
-"From scratch" is the same network with random weights. Batch normalisation keeps frozen statistics at every depth, here
-too; from scratch they are measured once, with the random weights, on the images of the other data set, as public ones.
+Batch normalisation keeps its frozen statistics at every depth. "From scratch" is the same network with random weights,
+and group normalisation in its place: stored statistics mean nothing for weights that are still to be found. "One-shot"
+is a ridge regression on the frozen features (Fed3R): one round in which every client takes part, nothing is trained.
 
 Interrupted, `run` goes on with the runs that are missing.
 """
@@ -26,42 +27,36 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tensorflow_federated as tff
+from side_by_side import SideBySide
 from tqdm import tqdm
 
 import fedlearn_edu as fl
-from fedlearn_edu.backbone.pretrain import Recipe, build_student
 from fedlearn_edu.plotting.pretraining import plot_pretraining_matters
-from fedlearn_edu.simulation.client_data import ClientFiles
-from fedlearn_edu.simulation.cohorts import build_cohort_fn
-from fedlearn_edu.simulation.evaluation import FederatedEvaluation
+from fedlearn_edu.simulation.precomputed import runs_at_round
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 DOCS = REPOSITORY / "docs"
 RUNS = REPOSITORY / "fedlearn_edu" / "simulation" / "assets" / "pretraining_runs.csv"
 
 DATASETS = ["fashion", "emoji"]
-DEPTHS = ["scratch", "head", "last_block", "all"]
+DEPTHS = ["scratch", "head", "one_shot", "last_block"]
 CONCENTRATIONS = [100.0, 1.0, 0.3, 0.1]
 NUM_TRAIN, NUM_TEST = 1_200, 800
 NUM_CLIENTS = {"fashion": 10, "emoji": 12}
 ROUNDS, RECORDED = 20, (0, 1, 2, 4, 8, 12, 16, 20)
 BATCH_SIZE = 20
-# The spread across server optimizers is measured where it should be widest.
+# The server's SGD and Adam (FedAvg and FedAdam) are compared where it should matter most.
 SKEWED = 0.1
 # Learning rates by accuracy after the last round on Fashion at concentration 1 with a seed of its own (`tune`).
-CLIENT_LR = {"scratch": 0.05, "head": 0.02, "last_block": 0.02, "all": 0.01}
-SERVER_LR = {
-    "momentum": {"scratch": 0.3, "head": 0.3, "last_block": 0.3},
-    "adam": {"scratch": 0.003, "head": 0.003, "last_block": 0.003},
-}
+CLIENT_LR = {"scratch": 0.03, "head": 0.02, "last_block": 0.005}
+ADAM_LR = {"scratch": 0.003, "head": 0.003, "last_block": 0.001}
 TUNING_SEED = 100
 CLIENT_LR_GRID = {
     "scratch": [0.01, 0.03, 0.1],
     "head": [0.005, 0.02, 0.05],
     "last_block": [0.005, 0.02, 0.05],
-    "all": [0.003, 0.01, 0.03],
 }
-SERVER_LR_GRID = {"momentum": [0.1, 0.3, 1.0], "adam": [0.001, 0.003, 0.01]}
+ADAM_LR_GRID = [0.001, 0.003]
 KEYS = ["dataset", "depth", "server_optimizer", "concentration", "seed"]
 
 
@@ -98,89 +93,72 @@ def make_clients(name: str, concentration: float, seed: int):
     )
 
 
-def random_backbone(directory: pathlib.Path, *, public: np.ndarray, seed: int):
-    """Publishes the bundled backbone's architecture with random weights, its statistics measured on public images."""
-    recipe = Recipe(image_size=64, alpha=0.45)
+def random_backbone(directory: pathlib.Path, *, seed: int):
+    """Publishes the bundled backbone's architecture with random weights and group in place of batch normalisation."""
     tf.keras.utils.set_random_seed(seed)
-    network = build_student(recipe)
-    order = np.random.default_rng(seed).permutation(len(public))
-    # The moving averages have momentum 0.9: after 60 batches the start counts 0.9 ** 60 = 0.2 %.
-    for rows in np.array_split(order[: 60 * 64], 60):
-        images = tf.image.resize(public[rows].astype(np.float32) / 255, [64, 64], antialias=True)
-        network(images, training=True)
-    fl.publish(network, directory, card="Random weights; nothing was learned.")
+    network = tf.keras.applications.MobileNetV2(
+        input_shape=(64, 64, 3), alpha=0.45, include_top=False, weights=None, pooling="avg"
+    )
+    network = tf.keras.models.clone_model(network, clone_function=_with_group_norm)
+    images = tf.keras.Input([64, 64, 3], name="inputs")
+    centred = tf.keras.layers.Rescaling(2.0, offset=-1.0)(images)
+    fl.publish(tf.keras.Model(images, network(centred)), directory, card="Random weights; nothing was learned.")
     return fl.load_backbone(directory)
+
+
+def _with_group_norm(layer):
+    if not isinstance(layer, tf.keras.layers.BatchNormalization):
+        return layer.__class__.from_config(layer.get_config())
+    channels = layer.input_shape[-1]
+    groups = max(number for number in range(1, 9) if channels % number == 0)
+    return tf.keras.layers.GroupNormalization(groups, name=layer.name)
+
+
+class OneShot:
+    """The same interface for a head that is computed in one round."""
+
+    def __init__(self, name: str, seed: int):
+        self.name, self.seed = name, seed
+
+    def run(self, concentration: float) -> list[tuple[int, float]]:
+        features = fl.extract_features(make_clients(self.name, concentration, self.seed), fl.load_backbone("bundled"))
+        # Before the round a linear head scores all classes alike, and the first one is taken.
+        before = float(np.mean(features.pooled("test")[1] == 0))
+        return [(0, before), (1, fl.run_one_shot(fl.one_shot_ridge(features), features).accuracy)]
 
 
 class Training:
     """One model on the clients of all concentrations, so that TFF compiles it once for all runs."""
 
-    def __init__(self, name: str, depth: str, seed: int, *, server="sgd", client_lr=None, server_lr=None):
+    def __init__(self, name: str, depth: str, seed: int, *, server="sgd", client_lr=None, adam_lr=None):
         self.name, self.depth, self.seed = name, depth, seed
         if depth == "scratch":
-            (other,) = set(DATASETS) - {name}
             with tempfile.TemporaryDirectory() as folder:
-                backbone = random_backbone(
-                    pathlib.Path(folder, "random"), public=fl.load_dataset(other).images, seed=seed
-                )
-                split = fl.split_backbone(backbone, "all")
+                split = fl.split_backbone(random_backbone(pathlib.Path(folder, "random"), seed=seed), "all")
         else:
             split = fl.split_backbone(fl.load_backbone("bundled"), depth)
         self.clients = {c: make_clients(name, c, seed) for c in CONCENTRATIONS}
         any_clients = self.clients[CONCENTRATIONS[0]]  # the images are the same at every concentration
-        features = _side_by_side(fl.extract_features(any_clients, split), self.clients)
+        features = fl.extract_features(any_clients, split)
         model = fl.fine_tuned_backbone(features, split)
-        self.process = fl.build_weighted_fed_avg(
+        adam = tff.learning.optimizers.build_adam(adam_lr or ADAM_LR[depth])
+        process = fl.build_weighted_fed_avg(
             model,
             client_lr=client_lr or CLIENT_LR[depth],
-            server_optimizer=None if server == "sgd" else _server_optimizer(server, server_lr, depth),
+            server_optimizer=adam if server == "adam" else None,
         )
-        self._files = ClientFiles(features)
-        self._next = tff.simulation.compose_dataset_computation_with_learning_process(
-            self._files.train_computation(num_epochs=1, batch_size=BATCH_SIZE), self.process
-        ).next
-        self._evaluate = FederatedEvaluation(self.process, self._files.test_computation())
+        self._runs = SideBySide(process, features, self.clients, batch_size=BATCH_SIZE)
 
     def run(self, concentration: float) -> list[tuple[int, float]]:
         """Returns the accuracy after each recorded round."""
-        ids = [_merged_id(concentration, client_id) for client_id in self.clients[concentration].client_ids]
-        draw_cohort = build_cohort_fn(ids, clients_per_round=len(ids) // 2, seed=self.seed)
-        state, accuracies = self.process.initialize(), []
-        for round_num in range(ROUNDS + 1):
-            if round_num:
-                shuffle_seed = int(np.random.default_rng([self.seed, round_num]).integers(2**31))
-                cohort = [{"client_id": c, "shuffle_seed": shuffle_seed} for c in draw_cohort(round_num)]
-                state = self._next(state, cohort).state
-            if round_num in RECORDED:
-                overall, _ = self._evaluate(self.process.get_model_weights(state), ids)
-                accuracies.append((round_num, overall.accuracy))
-        return accuracies
-
-
-def _side_by_side(features, clients_of: dict):
-    """Returns one federation with the clients of every concentration, each with a copy of the examples."""
-    count, merged = len(features.labels), {}
-    for number, (concentration, clients) in enumerate(clients_of.items()):
-        for client_id, rows in clients.clients.items():
-            shifted = fl.ClientSplit(train=rows.train + number * count, test=rows.test + number * count)
-            merged[_merged_id(concentration, client_id)] = shifted
-    return dataclasses.replace(
-        features,
-        examples=np.tile(features.examples, (len(clients_of), 1)),
-        labels=np.tile(features.labels, len(clients_of)),
-        clients=merged,
-    )
-
-
-def _merged_id(concentration: float, client_id: str) -> str:
-    return f"{concentration:g}-{client_id}"
-
-
-def _server_optimizer(server: str, server_lr: float | None, depth: str):
-    server_lr = server_lr or SERVER_LR[server][depth]
-    if server == "momentum":
-        return tff.learning.optimizers.build_sgdm(server_lr, momentum=0.9)
-    return tff.learning.optimizers.build_adam(server_lr)
+        results = self._runs.run(
+            concentration,
+            seed=self.seed,
+            num_rounds=ROUNDS,
+            clients_per_round=self.clients[concentration].num_clients // 2,
+            recorded=RECORDED,
+        )
+        return [(round_num, overall.accuracy) for round_num, (overall, _) in results]
 
 
 def wanted_runs(depths: list[str], seeds: int) -> pd.DataFrame:
@@ -192,31 +170,31 @@ def wanted_runs(depths: list[str], seeds: int) -> pd.DataFrame:
         for concentration in CONCENTRATIONS
     ]
     rows += [
-        (name, depth, server, SKEWED, seed)
+        (name, depth, "adam", SKEWED, seed)
         for depth in depths
+        if depth in ADAM_LR
         for name in DATASETS
         for seed in range(1, seeds + 1)
-        for server in SERVER_LR
-        if depth in SERVER_LR[server]
     ]
     return pd.DataFrame(rows, columns=KEYS)
 
 
 def summarise(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns accuracy after the last round by concentration (SGD on the server), and by server optimizer."""
-    last = runs[runs["round_num"] == ROUNDS]
+    last = runs_at_round(runs, ROUNDS)
     plain = last[last["server_optimizer"] == "sgd"]
-    skewed = last[(last["concentration"] == SKEWED) & last["depth"].isin(SERVER_LR["adam"])]
+    skewed = last[(last["concentration"] == SKEWED) & last["depth"].isin(ADAM_LR)]
 
-    def spread(table, column):
-        cells = table.groupby(["dataset", "depth", column], sort=False)["accuracy"].agg(["mean", "std"])
+    def spread(table, column, order):
+        cells = table.groupby(["dataset", "depth", column])["accuracy"].agg(["mean", "std"])
         text = cells.apply(lambda cell: f"{100 * cell['mean']:.1f} ± {100 * cell['std']:.1f}", axis=1)
-        return text.unstack(column, sort=False), cells["mean"].unstack(column, sort=False)
+        rows = [(name, depth) for name in DATASETS for depth in DEPTHS if (name, depth) in text.index.droplevel(2)]
+        return [part.unstack(column).reindex(index=rows, columns=order) for part in (text, 100 * cells["mean"])]
 
-    by_concentration, means = spread(plain, "concentration")
-    by_concentration["lost"] = 100 * (means[max(CONCENTRATIONS)] - means[min(CONCENTRATIONS)]).round(3)
-    by_server, means = spread(skewed, "server_optimizer")
-    by_server["best - worst"] = 100 * (means.max(axis=1) - means.min(axis=1)).round(3)
+    by_concentration, means = spread(plain, "concentration", CONCENTRATIONS)
+    by_concentration["lost"] = (means[max(CONCENTRATIONS)] - means[min(CONCENTRATIONS)]).round(1)
+    by_server, means = spread(skewed, "server_optimizer", ["sgd", "adam"])
+    by_server["difference"] = (means["adam"] - means["sgd"]).round(1)
     return by_concentration, by_server
 
 
@@ -226,7 +204,7 @@ def report(runs: pd.DataFrame) -> None:
     print(by_concentration.to_string())
     print(f"\nThe same at concentration {SKEWED:g}, by server optimizer")
     print(by_server.to_string())
-    runs[runs["round_num"] == ROUNDS].to_csv(DOCS / "pretraining_matters.csv", index=False, float_format="%.4f")
+    runs_at_round(runs, ROUNDS).to_csv(DOCS / "pretraining_matters.csv", index=False, float_format="%.4f")
     plot_pretraining_matters(runs).savefig(DOCS / "pretraining_matters.png", dpi=110)
 
 
@@ -237,7 +215,7 @@ def main():
 
 @main.command("run")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(2))
-@click.option("--depth", "depths", multiple=True, type=click.Choice(DEPTHS), help="May be repeated; default: all four.")
+@click.option("--depth", "depths", multiple=True, type=click.Choice(DEPTHS), help="May be repeated; default: all.")
 @click.option("--anew", is_flag=True, help="Forget the runs on disk.")
 def run(seeds, depths, anew):
     """All runs; those that are on disk are not made again."""
@@ -252,7 +230,7 @@ def run(seeds, depths, anew):
         for (name, depth, server, seed), group in missing.groupby(
             [k for k in KEYS if k != "concentration"], sort=False
         ):
-            training = Training(name, depth, seed, server=server)
+            training = OneShot(name, seed) if depth == "one_shot" else Training(name, depth, seed, server=server)
             for concentration in group["concentration"]:
                 rows = [
                     (name, depth, server, concentration, seed, round_num, accuracy)
@@ -272,25 +250,24 @@ def table():
 
 
 @main.command("tune")
-@click.option("--depth", "depths", multiple=True, type=click.Choice(DEPTHS))
+@click.option("--depth", "depths", multiple=True, type=click.Choice(list(CLIENT_LR)))
 @click.option("--dataset", "name", default="fashion", show_default=True, type=click.Choice(DATASETS))
 def tune(depths, name):
     """Accuracy by learning rate, at concentration 1 and with a seed that `run` does not use."""
-    for depth in depths or DEPTHS:
+    for depth in depths or CLIENT_LR:
         best = {}
         for client_lr in CLIENT_LR_GRID[depth]:
             best[client_lr] = _tuning_run(name, depth, "sgd", client_lr, None)
         client_lr = max(best, key=best.get)
-        for server, grid in SERVER_LR_GRID.items():
-            if depth in SERVER_LR[server]:
-                for server_lr in grid:
-                    _tuning_run(name, depth, server, client_lr, server_lr)
+        for adam_lr in ADAM_LR_GRID:
+            _tuning_run(name, depth, "adam", client_lr, adam_lr)
 
 
-def _tuning_run(name, depth, server, client_lr, server_lr) -> float:
-    training = Training(name, depth, TUNING_SEED, server=server, client_lr=client_lr, server_lr=server_lr)
+def _tuning_run(name, depth, server, client_lr, adam_lr) -> float:
+    training = Training(name, depth, TUNING_SEED, server=server, client_lr=client_lr, adam_lr=adam_lr)
     accuracy = training.run(1.0)[-1][1]
-    print(f"{name} {depth} {server}: client_lr {client_lr:g}, server_lr {server_lr or 1:g}: {accuracy:.3f}", flush=True)
+    rates = f"client_lr {client_lr:g}" + (f", adam_lr {adam_lr:g}" if adam_lr else "")
+    print(f"{name} {depth} {server}: {rates}: {accuracy:.3f}", flush=True)
     return accuracy
 
 

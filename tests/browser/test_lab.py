@@ -1,4 +1,4 @@
-"""Lessons 01 and 03 in JupyterLab, in a real browser: the widgets do what their controls say."""
+"""Lessons 01 and 03, and the explorers, in JupyterLab in a real browser: the widgets do what their controls say."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ PICTURES = REPOSITORY / "test-output"
 NOTEBOOKS = REPOSITORY / "notebooks"
 LESSON_01 = NOTEBOOKS / "01_federate_a_pretrained_model.ipynb"
 LESSON_03 = NOTEBOOKS / "03_clients_are_not_alike.ipynb"
-PRIVACY = "privacy_explorer.ipynb"
+EXPLORERS = "explorers.ipynb"  # those that only show stored runs
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium browser (Debian: apt-get install chromium)"),
@@ -27,11 +27,12 @@ def open_lesson(tmp_path_factory):
     from playwright.sync_api import sync_playwright
 
     PICTURES.mkdir(exist_ok=True)
-    privacy = tmp_path_factory.mktemp("privacy") / PRIVACY
-    cell = nbformat.v4.new_code_cell("import fedlearn_edu as fl\n\nfl.PrivacyExplorer()")
+    explorers = tmp_path_factory.mktemp("explorers") / EXPLORERS
+    lines = ("import fedlearn_edu as fl\n\nfl.PrivacyExplorer()", "fl.PretrainingExplorer()")
+    cells = [nbformat.v4.new_code_cell(source) for source in lines]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), privacy)
-    lessons = [LESSON_01, LESSON_03, privacy]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), explorers)
+    lessons = [LESSON_01, LESSON_03, explorers]
     with lab_server(lessons, tmp_path_factory.mktemp("lab")) as urls, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
 
@@ -54,6 +55,11 @@ def page_01(open_lesson):
 @pytest.fixture(scope="module")
 def page_03(open_lesson):
     return open_lesson(LESSON_03.name)
+
+
+@pytest.fixture(scope="module")
+def page_explorers(open_lesson):
+    return open_lesson(EXPLORERS)
 
 
 @pytest.fixture
@@ -220,8 +226,8 @@ def test_finished_history_goes_back_in_time(page_01):
     view.screenshot(path=PICTURES / "history.png")
 
 
-def test_privacy_explorer_shows_another_run(open_lesson):
-    page = open_lesson(PRIVACY)
+def test_privacy_explorer_shows_another_run(page_explorers):
+    page = page_explorers
     explorer = page.locator(".fl-privacy-explorer")
     picture, numbers = explorer.locator("img"), explorer.locator(".fl-privacy-numbers")
     before, text = settled_picture(picture), numbers.inner_text()
@@ -237,3 +243,21 @@ def test_privacy_explorer_shows_another_run(open_lesson):
     page.keyboard.press("ArrowRight")
     explorer.locator("td:has-text('(a calculation)')").wait_for(timeout=20_000)
     explorer.screenshot(path=PICTURES / "privacy_explorer.png")
+
+
+def test_pretraining_explorer_shows_another_depth(page_explorers):
+    explorer = page_explorers.locator(".fl-pretraining-explorer")
+    explorer.scroll_into_view_if_needed()
+    picture, numbers = explorer.locator("img"), explorer.locator(".fl-pretraining-numbers")
+    before, text = settled_picture(picture), numbers.inner_text()
+    explorer.locator("select").last.select_option(label="frozen backbone")
+    explorer.locator(".noUi-handle:visible").first.focus()  # the concentration
+    page_explorers.keyboard.press("ArrowLeft")
+    assert settled_picture(picture) != before
+    assert "frozen backbone" in numbers.inner_text()
+    assert numbers.inner_text() != text
+    explorer.screenshot(path=PICTURES / "pretraining_explorer.png")
+    page_explorers.keyboard.press("ArrowRight")
+    explorer.locator("select").last.select_option(index=0)
+    assert settled_picture(picture) == before
+    assert numbers.inner_text() == text
