@@ -54,7 +54,8 @@ def test_cached_equals_end_to_end_at_real_size(hub_cache, images, tmp_path):
     clients = make_clients(images[:6])
     extract(clients, backbone, tmp_path)
     from_disk = extract(clients, backbone, tmp_path).examples
-    assert np.abs(from_disk - backbone.layer(backbone.preprocess(images[:6])).numpy()).max() <= 1e-5
+    direct = backbone.layer(backbone.preprocess(images[:6])).numpy()
+    assert np.abs(from_disk - direct).max() <= 1e-5 * direct.max()
 
 
 def test_only_new_images_are_computed(tiny, images, tmp_path, computed):

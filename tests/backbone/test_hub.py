@@ -188,4 +188,5 @@ def test_real_size_url_through_tensorflow_hubs_cache(hub_cache, images):
     features = backbone.features(images[:5])
     assert np.isfinite(features).all()
     direct = backbone.layer(backbone.preprocess(images[:5])).numpy()
-    np.testing.assert_allclose(features, direct, atol=1e-5)
+    # Another batch is summed in another order: the last digits of a feature's scale.
+    np.testing.assert_allclose(features, direct, atol=1e-5 * direct.max())
