@@ -10,7 +10,7 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
 
-_CLIENTS_PER_CALL = 200  # their states travel to the worker in one message
+_CLIENTS_PER_CALL = 200  # what travels to the worker, and what it holds for a call, does not grow with the population
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,10 @@ class FederatedEvaluation:
             `(global, per_client)`. The global accuracy is that of the pooled test examples (a client with twice
             the examples counts twice); None if no client has a test example.
         """
-        return _metrics_of(zip(client_ids, self._evaluate(weights, client_ids), strict=True))
+        sums = []
+        for start in range(0, len(client_ids), _CLIENTS_PER_CALL):
+            sums += self._evaluate(weights, client_ids[start : start + _CLIENTS_PER_CALL])
+        return _metrics_of(zip(client_ids, sums, strict=True))
 
 
 class PersonalEvaluation:

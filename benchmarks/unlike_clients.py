@@ -1,0 +1,201 @@
+"""Algorithms for unlike clients, side by side: trained heads and one-shot heads, from alike to each its own classes.
+
+    python benchmarks/unlike_clients.py run      # docs/unlike_clients.csv and .png; all runs
+    python benchmarks/unlike_clients.py table    # the table again, from the runs on disk
+    python benchmarks/unlike_clients.py tune     # how the learning rates below were chosen
+
+The setting: a linear head on the bundled backbone's features; Fashion over 50 clients (Dirichlet; 8,000 images to train
+on, 2,000 to test), 10 in each of 60 rounds, and emoji over 12 clients (Dirichlet within each vendor; 5,186 and 1,296),
+6 in each of 60 rounds; one local epoch in batches of 20. A seed decides the clients, the cohorts and the order of the
+examples; all algorithms see the same. One-shot heads take one round in which every client takes part.
+
+The central ceiling is the same head trained on all clients' images in one place (`train_centrally`).
+
+Interrupted, `run` goes on with the runs that are missing.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+
+import click
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from side_by_side import SideBySide
+from tqdm import tqdm
+
+import fedlearn_edu as fl
+
+DOCS = pathlib.Path(__file__).parent.parent / "docs"
+RUNS = DOCS / "unlike_clients.csv"
+CONCENTRATIONS = [100.0, 1.0, 0.1]
+NUM_CLIENTS = {"fashion": 50, "emoji": 12}
+CLIENTS_PER_ROUND = {"fashion": 10, "emoji": 6}
+ROUNDS, BATCH_SIZE = 60, 20
+TUNING_SEED = 100
+CENTRAL = "central ceiling"
+# Each trained head with its learning rates: the best of GRIDS, one rate at a time, on Fashion at concentration 1 with a
+# seed of its own (`tune`).
+TRAINED = {
+    "FedAvg": (fl.build_weighted_fed_avg, {"client_lr": 0.05}),
+    "FedProx, 0.1": (fl.build_fed_prox, {"client_lr": 0.05, "proximal_strength": 0.1}),
+    "FedNova": (fl.build_fed_nova, {"client_lr": 0.05}),
+    "SCAFFOLD": (fl.build_scaffold, {"client_lr": 0.05, "num_clients": None}),
+    "FedDyn, 0.1": (fl.build_fed_dyn, {"client_lr": 0.02, "num_clients": None, "strength": 0.1}),
+    "Mime Lite": (fl.build_mime_lite, {"client_lr": 0.02}),
+    "FedAdam": (fl.build_fed_adam, {"client_lr": 0.05, "server_lr": 0.01}),
+    "FedYogi": (fl.build_fed_yogi, {"client_lr": 0.05, "server_lr": 0.01}),
+    "FedAdagrad": (fl.build_fed_adagrad, {"client_lr": 0.05, "server_lr": 0.01}),
+    "q-FedAvg, q = 1": (fl.build_q_fed_avg, {"client_lr": 0.02, "q": 1.0}),
+}
+GRIDS = {"client_lr": [0.005, 0.02, 0.05], "server_lr": [0.003, 0.01, 0.03]}
+ONE_SHOT = {"FedNCM": fl.one_shot_ncm, "FedCOF": fl.one_shot_cof, "Fed3R": fl.one_shot_ridge}
+KEYS = ["dataset", "algorithm", "concentration", "seed"]
+COLUMNS = [*KEYS, "accuracy", "worst_decile"]
+
+
+@functools.lru_cache(maxsize=1)
+def federations(name: str, seed: int):
+    """Returns the features of one federation, and the clients of every concentration."""
+    dataset, clients_of = fl.load_dataset(name), {}
+    scheme = fl.Dirichlet if dataset.natural_client_ids is None else fl.NaturalDirichlet
+    for concentration in CONCENTRATIONS:
+        clients = fl.partition(dataset, scheme(concentration), num_clients=NUM_CLIENTS[name], seed=seed)
+        clients_of[concentration] = fl.extract_features(clients, fl.load_backbone("bundled"))
+    return clients_of[CONCENTRATIONS[0]], clients_of
+
+
+def run_trained(name: str, algorithm: str, seed: int, concentrations=CONCENTRATIONS, **rates):
+    """Yields `(concentration, accuracy, worst decile)`."""
+    features, clients_of = federations(name, seed)
+    build, arguments = TRAINED[algorithm]
+    arguments = arguments | rates
+    if "num_clients" in arguments:
+        arguments["num_clients"] = NUM_CLIENTS[name]
+    process = build(fl.linear_head(features), **arguments)
+    runs = SideBySide(process, features, clients_of, batch_size=BATCH_SIZE)
+    for concentration in concentrations:
+        ((_, (overall, per_client)),) = runs.run(
+            concentration,
+            seed=seed,
+            num_rounds=ROUNDS,
+            clients_per_round=CLIENTS_PER_ROUND[name],
+            recorded=[ROUNDS],
+        )
+        yield concentration, overall.accuracy, worst_decile([m.accuracy for m in per_client.values()])
+
+
+def run_one_shot(name: str, algorithm: str, seed: int):
+    for concentration, clients in federations(name, seed)[1].items():
+        result = fl.run_one_shot(ONE_SHOT[algorithm](clients), clients)
+        yield concentration, result.accuracy, worst_decile(list(result.client_accuracy.values()))
+
+
+def run_centrally(name: str, algorithm: str, seed: int):
+    for concentration, clients in federations(name, seed)[1].items():
+        result = fl.train_centrally(fl.linear_head(clients), clients, seed=seed)
+        kernel, bias = result.model_weights
+        scores = []
+        for client_id in clients.client_ids:
+            x, y = clients.test(client_id)
+            if len(y):
+                scores.append(np.mean((x @ kernel + bias).argmax(axis=1) == y))
+        yield concentration, result.accuracy, worst_decile(scores)
+
+
+def worst_decile(accuracies: list[float]) -> float:
+    """Returns the mean accuracy of the worst tenth of the clients, at least one."""
+    return float(np.mean(sorted(accuracies)[: max(1, len(accuracies) // 10)]))
+
+
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row per data set and algorithm: accuracy by concentration, and at the smallest one more of it."""
+    cells = runs.groupby(["dataset", "algorithm", "concentration"])["accuracy"].agg(["mean", "std"])
+    text = cells.apply(lambda cell: f"{100 * cell['mean']:.1f} ± {100 * cell['std']:.1f}", axis=1)
+    order = [CENTRAL, *ONE_SHOT, *TRAINED]
+    rows = [(d, a) for d in NUM_CLIENTS for a in order if (d, a) in text.index.droplevel(2)]
+    table = text.unstack("concentration").reindex(index=rows, columns=CONCENTRATIONS)
+    means = cells["mean"].unstack("concentration").reindex(index=rows)
+    skewed = min(CONCENTRATIONS)
+    ceiling = means.xs(CENTRAL, level="algorithm")[skewed]
+    table["of the ceiling"] = [f"{means.loc[row, skewed] / ceiling[row[0]]:.3f}" for row in rows]
+    worst = runs[runs["concentration"] == skewed].groupby(["dataset", "algorithm"])["worst_decile"].mean()
+    table["worst decile"] = (100 * worst.reindex(rows)).round(1)
+    return table
+
+
+def plot(runs: pd.DataFrame) -> Figure:
+    """Draws accuracy at the largest and the smallest concentration, an arrow for each algorithm."""
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    axes = figure.subplots(1, len(NUM_CLIENTS))
+    for ax, name in zip(axes, NUM_CLIENTS, strict=True):
+        here = runs[runs["dataset"] == name]
+        cells = here.groupby(["algorithm", "concentration"])["accuracy"].agg(["mean", "std"]).mul(100)
+        names = [a for a in [CENTRAL, *ONE_SHOT, *TRAINED] if a in cells.index.droplevel(1)]
+        for place, algorithm in enumerate(reversed(names)):
+            for concentration, colour in zip(CONCENTRATIONS, ("#56b4e9", "#0072b2", "#d55e00"), strict=True):
+                cell = cells.loc[algorithm, concentration]
+                label = f"concentration {concentration:g}" if not place else None
+                ax.errorbar(cell["mean"], place, xerr=cell["std"], fmt="o", color=colour, ms=6, lw=1.5, label=label)
+        ax.axvline(cells.loc[CENTRAL, min(CONCENTRATIONS)]["mean"], color="#6e7781", ls=":", lw=1)
+        ax.set_yticks(range(len(names)), reversed(names))
+        ax.set_xlabel("accuracy on all clients' test images, %")
+        ax.set_title(name, loc="left")
+        ax.grid(axis="x", color="#dddddd")
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+@click.group(help=__doc__.split("\n\n")[0])
+def main():
+    pass
+
+
+@main.command("run")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(2))
+@click.option("--anew", is_flag=True, help="Forget the runs on disk.")
+def run(seeds, anew):
+    """All runs; those that are on disk are not made again."""
+    done = pd.DataFrame(columns=COLUMNS) if anew or not RUNS.exists() else pd.read_csv(RUNS)
+    makers = {CENTRAL: run_centrally} | dict.fromkeys(ONE_SHOT, run_one_shot) | dict.fromkeys(TRAINED, run_trained)
+    wanted = [(d, a, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for a in makers]
+    counts = done.groupby(["dataset", "algorithm", "seed"]).size()
+    for name, algorithm, seed in tqdm([w for w in wanted if counts.get(w, 0) < len(CONCENTRATIONS)], unit="run"):
+        rows = [(name, algorithm, c, seed, *scores) for c, *scores in makers[algorithm](name, algorithm, seed)]
+        rows = pd.DataFrame(rows, columns=COLUMNS)
+        done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
+        done.to_csv(RUNS, index=False, float_format="%.4f")
+    report(done)
+
+
+@main.command("table")
+def table():
+    """Table and figure from the runs on disk."""
+    report(pd.read_csv(RUNS))
+
+
+def report(runs: pd.DataFrame) -> None:
+    print(f"Accuracy in % after {ROUNDS} rounds, mean ± standard deviation over seeds, by concentration;")
+    print(
+        f"share of the central ceiling and mean of the worst tenth of clients at concentration {min(CONCENTRATIONS):g}"
+    )
+    print(summarise(runs).to_string())
+    plot(runs).savefig(DOCS / "unlike_clients.png", dpi=110)
+
+
+@main.command("tune")
+@click.option("--algorithm", "algorithms", multiple=True, type=click.Choice(list(TRAINED)))
+def tune(algorithms):
+    """Accuracy by learning rate, on Fashion at concentration 1 with a seed that `run` does not use."""
+    for algorithm in algorithms or TRAINED:
+        for rate in [name for name in GRIDS if name in TRAINED[algorithm][1]]:
+            for value in GRIDS[rate]:
+                ((_, accuracy, _),) = run_trained("fashion", algorithm, TUNING_SEED, [1.0], **{rate: value})
+                print(f"{algorithm}: {rate} {value:g}: {accuracy:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
