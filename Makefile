@@ -16,7 +16,8 @@ lock:
 	uv run --no-sync python tools/lock.py
 
 benchmarks:
-	for script in numpy_floor extraction naive_vs_cached; do uv run python benchmarks/$$script.py; done
+	for script in numpy_floor extraction naive_vs_cached population flower; do uv run python benchmarks/$$script.py; done
+	for script in pretraining_matters unlike_clients; do uv run python benchmarks/$$script.py run; done
 	for table in frontier attacks explorer; do uv run python benchmarks/privacy_utility.py $$table; done
 
 pictures:
