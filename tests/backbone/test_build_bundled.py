@@ -84,6 +84,28 @@ def test_the_probe_tells_signal_from_noise():
     assert abs(probe.linear_probe(noise, labels, seed=0) - 0.25) < 0.05
 
 
+def test_what_hardly_varies_in_training_does_not_disturb_the_probe():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 300)
+    features = np.stack([2.0 * labels + rng.normal(size=300), 1e-5 * labels], axis=1).astype(np.float32)
+    rows = np.arange(300)
+    score = probe.fit_and_score(features[:, :1], labels, rows[:240], rows[240:])
+    features[240:, 1] = 1.0  # of the scale of the others, where training saw nothing
+    assert probe.fit_and_score(features, labels, rows[:240], rows[240:]) == score > 0.7
+
+
+def test_the_emoji_probe_chooses_its_strength_on_emoji_it_was_not_trained_on(monkeypatch):
+    emoji, seen = fl.load_dataset("emoji"), {}
+    monkeypatch.setattr(
+        probe, "fit_and_score", lambda features, labels, train, test: seen.update(train=train, test=test)
+    )
+    probe.emoji_probe(np.zeros([len(emoji.labels), 1], np.float32), emoji)
+    names = emoji.report["emoji"].to_numpy(str)
+    fit_on, choose_on = np.split(seen["train"], [len(seen["train"]) * 5 // 6])
+    assert len(set(names[fit_on]) & set(names[choose_on])) <= 1  # the one at the border
+    assert not set(names[seen["train"]]) & set(names[seen["test"]])
+
+
 def test_the_probe_table_is_replaced_in_the_card(tmp_path):
     card = tmp_path / "MODEL_CARD.md"
     card.write_text(model_card.render_bundled_card(build_bundled.BundledRecipe(), {}, [0.5], "A teacher.", 2))
