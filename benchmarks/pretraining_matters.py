@@ -48,7 +48,7 @@ BATCH_SIZE = 20
 # The server's SGD and Adam (FedAvg and FedAdam) are compared where it should matter most.
 SKEWED = 0.1
 # Learning rates by accuracy after the last round on Fashion at concentration 1 with a seed of its own (`tune`).
-CLIENT_LR = {"scratch": 0.03, "head": 0.02, "last_block": 0.005}
+CLIENT_LR = {"scratch": 0.03, "head": 0.02, "last_block": 0.02}
 ADAM_LR = {"scratch": 0.003, "head": 0.003, "last_block": 0.001}
 TUNING_SEED = 100
 CLIENT_LR_GRID = {
