@@ -20,6 +20,7 @@ _NAMES = {
     "fedlearn_edu.data.partition": [
         "Dirichlet",
         "IID",
+        "Minority",
         "Natural",
         "NaturalDirichlet",
         "Quantity",

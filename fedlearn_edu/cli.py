@@ -59,7 +59,7 @@ def cli():
     default=_DEFAULTS.partition,
     show_default=True,
     metavar="SCHEME",
-    help="iid, dirichlet:C, shards:N, quantity:S, natural or natural_dirichlet:C.",
+    help="iid, dirichlet:C, shards:N, quantity:S, minority:N, natural or natural_dirichlet:C.",
 )
 @click.option("--num-clients", type=int, help="How many clients share the images.  [default: 50; natural: all]")
 @click.option("--clients-per-round", type=int, help="Size of the cohort.  [default: 20, or all if there are fewer]")

@@ -12,6 +12,7 @@ from fedlearn_edu.data.schemes import (
     IID,
     SCHEMES,
     Dirichlet,
+    Minority,
     Natural,
     NaturalDirichlet,
     Quantity,
@@ -27,6 +28,7 @@ from fedlearn_edu.errors import UsageError
 __all__ = [
     "IID",
     "Dirichlet",
+    "Minority",
     "Natural",
     "NaturalDirichlet",
     "Quantity",
@@ -54,7 +56,7 @@ def partition(
 
     Args:
         dataset: What is dealt out.
-        scheme: `IID()`, `Dirichlet(...)`, `Shards(...)`, `Quantity(...)`, `Natural()` or
+        scheme: `IID()`, `Dirichlet(...)`, `Shards(...)`, `Quantity(...)`, `Minority(...)`, `Natural()` or
             `NaturalDirichlet(...)`.
         num_clients: >= 1. For `Natural` optional: so many owners are drawn by `seed`, None takes all.
         seed: >= 0; the same seed gives the same clients.

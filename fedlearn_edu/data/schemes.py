@@ -1,4 +1,4 @@
-"""The schemes by which examples are dealt out to clients: IID, label skew, quantity skew, natural owners."""
+"""The schemes by which examples are dealt out to clients: IID, label skew, quantity skew, a minority, natural owners."""
 
 from __future__ import annotations
 
@@ -146,6 +146,39 @@ class Quantity:
 
 
 @dataclasses.dataclass(frozen=True)
+class Minority:
+    """A few clients alone hold the last classes, and nothing else; the others share the rest as IID.
+
+    As many clients are the minority as their classes are part of the examples (at least one, and not all), so that all
+    clients are about equally large: of 20 clients of ten equally common classes, the last two hold the last class. What
+    only they know, a server that mistrusts unusual updates may never learn.
+
+    Args:
+        num_classes: How many classes only the minority holds, >= 1 and fewer than there are.
+
+    Text form: `minority:1`.
+    """
+
+    num_classes: int = 1
+    name: ClassVar[str] = "minority"
+
+    def __post_init__(self):
+        check_whole("num_classes", self.num_classes, low=1)
+
+    def deal(self, labels, num_clients, rng):
+        classes = np.unique(labels)
+        if self.num_classes >= len(classes) or num_clients < 2:
+            raise UsageError(
+                f"num_classes: expected a minority's classes, fewer than all {len(classes)}, and at least 2 clients, "
+                f"got {self.num_classes} for {num_clients} clients"
+            )
+        is_theirs = np.isin(labels, classes[-self.num_classes :])
+        num_minority = min(max(1, round(is_theirs.mean() * num_clients)), num_clients - 1)
+        parts = (~is_theirs, num_clients - num_minority), (is_theirs, num_minority)
+        return [rows for kept, n in parts for rows in np.array_split(rng.permutation(np.flatnonzero(kept)), n)]
+
+
+@dataclasses.dataclass(frozen=True)
 class Natural:
     """Every example stays with its owner, as the data set knows it (`natural_client_ids`).
 
@@ -175,14 +208,14 @@ class NaturalDirichlet:
         check_number("concentration", self.concentration, low=1e-6, high=1e6)
 
 
-SCHEMES = {scheme.name: scheme for scheme in (IID, Dirichlet, Shards, Quantity, Natural, NaturalDirichlet)}
+SCHEMES = {scheme.name: scheme for scheme in (IID, Dirichlet, Shards, Quantity, Minority, Natural, NaturalDirichlet)}
 
 
 def parse_scheme(text: str) -> Scheme | Natural | NaturalDirichlet:
     """Reads a scheme from text, as on the command line.
 
     Args:
-        text: `iid`, `dirichlet:C`, `shards:N`, `quantity:S` or `natural`; without a number its default is taken.
+        text: `iid`, `dirichlet:C`, `shards:N`, `quantity:S`, `minority:N` or `natural`; without a number its default is taken.
 
     Raises:
         UsageError: No such scheme, or no such number.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fedlearn_edu.data.schemes import IID, Dirichlet, Natural, Quantity, Shards, format_scheme, parse_scheme
+from fedlearn_edu.data.schemes import IID, Dirichlet, Minority, Natural, Quantity, Shards, format_scheme, parse_scheme
 from fedlearn_edu.errors import UsageError
 
 LABELS = np.repeat(np.arange(10), 100)  # ten classes of 100
@@ -25,6 +25,8 @@ def deal(scheme, num_clients, seed=0):
         (" shards:3 ", Shards(3)),
         ("quantity:1.5", Quantity(1.5)),
         ("dirichlet:1e2", Dirichlet(100.0)),
+        ("minority:2", Minority(2)),
+        ("minority", Minority()),
     ],
 )
 def test_schemes_as_text(text, scheme):
@@ -35,7 +37,7 @@ def test_schemes_as_text(text, scheme):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dirchlet:1", "partition: no scheme 'dirchlet'; did you mean 'dirichlet'? Known: dirichlet, iid, natural"),
+        ("dirchlet:1", "partition: no scheme 'dirchlet'; did you mean 'dirichlet'? Known: dirichlet, iid, minority, natural"),
         ("", "partition: no scheme ''; Known: "),
         ("iid:3", "partition: 'iid' takes no number, got 'iid:3'"),
         ("dirichlet:", "partition: expected a number after 'dirichlet:', got ''"),
@@ -58,6 +60,25 @@ def test_bad_parameters():
         Dirichlet(concentration="0.3")
     with pytest.raises(UsageError, match="shards_per_client"):
         Shards(shards_per_client=True)
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_a_minority_alone_holds_its_classes(num_classes):
+    counts = class_counts(deal(Minority(num_classes), 20))
+    assert counts.sum(axis=1).tolist() == [50] * 20
+    minority = counts[-2 * num_classes :]
+    assert (minority[:, :-num_classes] == 0).all()
+    assert (counts[: -2 * num_classes, -num_classes:] == 0).all()
+    assert (counts[: -2 * num_classes, :-num_classes] > 0).any(axis=1).all()
+    assert counts.sum(axis=0).tolist() == [100] * 10
+
+
+def test_a_minority_is_somebody_and_not_all():
+    assert [len(rows) for rows in deal(Minority(1), 2)] == [900, 100]
+    assert [len(rows) for rows in deal(Minority(9), 2)] == [100, 900]
+    for num_classes, num_clients in ((10, 5), (1, 1)):
+        with pytest.raises(UsageError, match="num_classes: expected a minority's classes, fewer than all 10"):
+            deal(Minority(num_classes), num_clients)
 
 
 def test_iid_clients_look_like_the_whole():
