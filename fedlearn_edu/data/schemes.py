@@ -1,4 +1,4 @@
-"""The schemes by which examples are dealt out to clients: IID, label skew, quantity skew, a minority, natural owners."""
+"""The schemes by which examples are dealt out: IID, label skew, quantity skew, a minority, natural owners."""
 
 from __future__ import annotations
 
@@ -215,7 +215,8 @@ def parse_scheme(text: str) -> Scheme | Natural | NaturalDirichlet:
     """Reads a scheme from text, as on the command line.
 
     Args:
-        text: `iid`, `dirichlet:C`, `shards:N`, `quantity:S`, `minority:N` or `natural`; without a number its default is taken.
+        text: `iid`, `dirichlet:C`, `shards:N`, `quantity:S`, `minority:N` or `natural`; without a number its default
+            is taken.
 
     Raises:
         UsageError: No such scheme, or no such number.

@@ -37,7 +37,10 @@ def test_schemes_as_text(text, scheme):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dirchlet:1", "partition: no scheme 'dirchlet'; did you mean 'dirichlet'? Known: dirichlet, iid, minority, natural"),
+        (
+            "dirchlet:1",
+            "partition: no scheme 'dirchlet'; did you mean 'dirichlet'? Known: dirichlet, iid, minority, natural",
+        ),
         ("", "partition: no scheme ''; Known: "),
         ("iid:3", "partition: 'iid' takes no number, got 'iid:3'"),
         ("dirichlet:", "partition: expected a number after 'dirichlet:', got ''"),
