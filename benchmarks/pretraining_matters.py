@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tensorflow_federated as tff
-from side_by_side import SideBySide
+from side_by_side import Federations, SideBySide
 from tqdm import tqdm
 
 import fedlearn_edu as fl
@@ -147,7 +147,8 @@ class Training:
             client_lr=client_lr or CLIENT_LR[depth],
             server_optimizer=adam if server == "adam" else None,
         )
-        self._runs = SideBySide(process, features, self.clients, batch_size=BATCH_SIZE)
+        clients_of = {c: dataclasses.replace(features, clients=clients.clients) for c, clients in self.clients.items()}
+        self._runs = SideBySide(process, Federations(clients_of), batch_size=BATCH_SIZE)
 
     def run(self, concentration: float) -> list[tuple[int, float]]:
         """Returns the accuracy after each recorded round."""

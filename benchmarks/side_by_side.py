@@ -1,8 +1,9 @@
-"""Runs one process on several federations of the same examples; TFF compiles it once for all of them."""
+"""Runs processes on several federations; TFF compiles a process once for all of them, and examples are written once."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,27 +14,49 @@ from fedlearn_edu.simulation.cohorts import build_cohort_fn
 from fedlearn_edu.simulation.evaluation import FederatedEvaluation
 
 
-class SideBySide:
-    """A process and the clients of several federations.
+class Federations:
+    """Several federations of the same kind of examples.
 
     Args:
-        process: From a `build_*` function.
-        features: Of any of the federations.
-        clients_of: Key -> the federation; all hold the same examples, each over clients of its own.
+        clients_of: Key (a number or text) -> the features of one federation.
+    """
+
+    def __init__(self, clients_of: dict):
+        self.client_ids = {key: _merged_ids(key, clients) for key, clients in clients_of.items()}
+        self.files = ClientFiles(_merged(clients_of))
+
+
+class SideBySide:
+    """A process, to be run on each of some federations.
+
+    Args:
+        process: From a `build_*` function; where it names clients, by the ids in `federations.client_ids`.
+        federations: All of them.
         batch_size: Examples per local step; there is one local epoch a round.
     """
 
-    def __init__(self, process, features, clients_of: dict, *, batch_size: int):
-        self._process, self._clients_of = process, clients_of
-        self._files = ClientFiles(_merged(features, clients_of))
+    def __init__(self, process, federations: Federations, *, batch_size: int):
+        self._process, self._federations, files = process, federations, federations.files
         self._next = compose_with_dataset_computation(
-            self._files.train_computation(num_epochs=1, batch_size=batch_size), process
+            files.train_computation(num_epochs=1, batch_size=batch_size), process
         ).next
-        self._evaluate = FederatedEvaluation(process, self._files.test_computation())
+        self._evaluate = FederatedEvaluation(process, files.test_computation())
 
-    def run(self, key, *, seed: int, num_rounds: int, clients_per_round: int, recorded) -> list[tuple[int, object]]:
-        """Returns `(round_num, per-client metrics and those of all)` of each recorded round; as `run_rounds` would."""
-        ids = [_merged_id(key, client_id) for client_id in self._clients_of[key].client_ids]
+    def run(
+        self,
+        key,
+        *,
+        seed: int,
+        num_rounds: int,
+        clients_per_round: int,
+        recorded,
+        on_round: Callable | None = None,
+    ) -> list[tuple[int, object]]:
+        """Returns `(round_num, metrics of all and per client)` of each recorded round; as `run_rounds` would.
+
+        After each round `on_round(cohort, output)` is called with what the process returned.
+        """
+        ids = self._federations.client_ids[key]
         draw_cohort = build_cohort_fn(ids, clients_per_round=clients_per_round, seed=seed)
         state, states, results = self._process.initialize(), ClientStates(self._process), []
         for round_num in range(num_rounds + 1):
@@ -44,25 +67,28 @@ class SideBySide:
                 output = self._next(state, states.hand_out(cohort, clients))
                 states.take_back(cohort, output)
                 state = output.state
+                if on_round is not None:
+                    on_round(cohort, output)
             if round_num in recorded:
                 results.append((round_num, self._evaluate(self._process.get_model_weights(state), ids)))
         return results
 
 
-def _merged(features, clients_of: dict):
+def _merged(clients_of: dict) -> fl.FederatedDataset:
     """Returns one federation with the clients of all, each with a copy of the examples."""
-    count, merged = len(features.labels), {}
-    for number, (key, clients) in enumerate(clients_of.items()):
-        for client_id, rows in clients.clients.items():
-            shifted = fl.ClientSplit(train=rows.train + number * count, test=rows.test + number * count)
-            merged[_merged_id(key, client_id)] = shifted
+    start, merged = 0, {}
+    for key, data in clients_of.items():
+        for client_id, rows in zip(_merged_ids(key, data), data.clients.values(), strict=True):
+            merged[client_id] = fl.ClientSplit(train=rows.train + start, test=rows.test + start)
+        start += len(data.labels)
     return dataclasses.replace(
-        features,
-        examples=np.tile(features.examples, (len(clients_of), 1)),
-        labels=np.tile(features.labels, len(clients_of)),
+        next(iter(clients_of.values())),
+        examples=np.concatenate([data.examples for data in clients_of.values()]),
+        labels=np.concatenate([data.labels for data in clients_of.values()]),
         clients=merged,
     )
 
 
-def _merged_id(key, client_id: str) -> str:
-    return f"{key:g}-{client_id}"
+def _merged_ids(key, data: fl.FederatedDataset) -> list[str]:
+    prefix = key if isinstance(key, str) else f"{key:g}"
+    return [f"{prefix}-{client_id}" for client_id in data.client_ids]

@@ -1,6 +1,6 @@
 """Algorithms for unlike clients, side by side: trained heads and one-shot heads, from alike to each its own classes.
 
-    python benchmarks/unlike_clients.py run      # docs/unlike_clients.csv and .png; all runs
+    python benchmarks/unlike_clients.py run      # all runs, docs/unlike_clients.png, and what AlgorithmRace shows
     python benchmarks/unlike_clients.py table    # the table again, from the runs on disk
     python benchmarks/unlike_clients.py tune     # how the learning rates below were chosen
 
@@ -9,7 +9,8 @@ on, 2,000 to test), 10 in each of 60 rounds, and emoji over 12 clients (Dirichle
 6 in each of 60 rounds; one local epoch in batches of 20. A seed decides the clients, the cohorts and the order of the
 examples; all algorithms see the same. One-shot heads take one round in which every client takes part.
 
-The central ceiling is the same head trained on all clients' images in one place (`train_centrally`).
+The central ceiling is the same head trained on all clients' images in one place (`train_centrally`); it stands at round
+0 and the one-shot heads at round 1.
 
 Interrupted, `run` goes on with the runs that are missing.
 """
@@ -23,17 +24,18 @@ import click
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from side_by_side import SideBySide
+from side_by_side import Federations, SideBySide
 from tqdm import tqdm
 
 import fedlearn_edu as fl
 
-DOCS = pathlib.Path(__file__).parent.parent / "docs"
-RUNS = DOCS / "unlike_clients.csv"
-CONCENTRATIONS = [100.0, 1.0, 0.1]
+REPOSITORY = pathlib.Path(__file__).parent.parent
+RUNS = REPOSITORY / "fedlearn_edu" / "simulation" / "assets" / "algorithm_runs.csv"
+CONCENTRATIONS = [100.0, 1.0, 0.3, 0.1]
 NUM_CLIENTS = {"fashion": 50, "emoji": 12}
 CLIENTS_PER_ROUND = {"fashion": 10, "emoji": 6}
 ROUNDS, BATCH_SIZE = 60, 20
+RECORDED = [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, ROUNDS]
 TUNING_SEED = 100
 CENTRAL = "central ceiling"
 # Each trained head with its learning rates: the best of GRIDS, one rate at a time, on Fashion at concentration 1 with a
@@ -52,49 +54,50 @@ TRAINED = {
 }
 GRIDS = {"client_lr": [0.005, 0.02, 0.05], "server_lr": [0.003, 0.01, 0.03]}
 ONE_SHOT = {"FedNCM": fl.one_shot_ncm, "FedCOF": fl.one_shot_cof, "Fed3R": fl.one_shot_ridge}
+COLOURS = ["#56b4e9", "#0072b2", "#e69f00", "#d55e00"]
 KEYS = ["dataset", "algorithm", "concentration", "seed"]
-COLUMNS = [*KEYS, "accuracy", "worst_decile"]
+COLUMNS = [*KEYS, "round_num", "accuracy", "worst_decile"]
 
 
 @functools.lru_cache(maxsize=1)
 def federations(name: str, seed: int):
-    """Returns the features of one federation, and the clients of every concentration."""
+    """Returns the features by concentration, and the same as files."""
     dataset, clients_of = fl.load_dataset(name), {}
     scheme = fl.Dirichlet if dataset.natural_client_ids is None else fl.NaturalDirichlet
     for concentration in CONCENTRATIONS:
         clients = fl.partition(dataset, scheme(concentration), num_clients=NUM_CLIENTS[name], seed=seed)
         clients_of[concentration] = fl.extract_features(clients, fl.load_backbone("bundled"))
-    return clients_of[CONCENTRATIONS[0]], clients_of
+    return clients_of, Federations(clients_of)
 
 
 def run_trained(name: str, algorithm: str, seed: int, concentrations=CONCENTRATIONS, **rates):
-    """Yields `(concentration, accuracy, worst decile)`."""
-    features, clients_of = federations(name, seed)
+    """Yields `(concentration, round_num, accuracy, worst decile)`, as all three do."""
+    clients_of, files = federations(name, seed)
     build, arguments = TRAINED[algorithm]
     arguments = arguments | rates
     if "num_clients" in arguments:
         arguments["num_clients"] = NUM_CLIENTS[name]
-    process = build(fl.linear_head(features), **arguments)
-    runs = SideBySide(process, features, clients_of, batch_size=BATCH_SIZE)
+    process = build(fl.linear_head(clients_of[CONCENTRATIONS[0]]), **arguments)
+    runs = SideBySide(process, files, batch_size=BATCH_SIZE)
     for concentration in concentrations:
-        ((_, (overall, per_client)),) = runs.run(
+        for round_num, (overall, per_client) in runs.run(
             concentration,
             seed=seed,
             num_rounds=ROUNDS,
             clients_per_round=CLIENTS_PER_ROUND[name],
-            recorded=[ROUNDS],
-        )
-        yield concentration, overall.accuracy, worst_decile([m.accuracy for m in per_client.values()])
+            recorded=RECORDED,
+        ):
+            yield concentration, round_num, overall.accuracy, worst_decile([m.accuracy for m in per_client.values()])
 
 
 def run_one_shot(name: str, algorithm: str, seed: int):
-    for concentration, clients in federations(name, seed)[1].items():
+    for concentration, clients in federations(name, seed)[0].items():
         result = fl.run_one_shot(ONE_SHOT[algorithm](clients), clients)
-        yield concentration, result.accuracy, worst_decile(list(result.client_accuracy.values()))
+        yield concentration, 1, result.accuracy, worst_decile(list(result.client_accuracy.values()))
 
 
 def run_centrally(name: str, algorithm: str, seed: int):
-    for concentration, clients in federations(name, seed)[1].items():
+    for concentration, clients in federations(name, seed)[0].items():
         result = fl.train_centrally(fl.linear_head(clients), clients, seed=seed)
         kernel, bias = result.model_weights
         scores = []
@@ -102,7 +105,7 @@ def run_centrally(name: str, algorithm: str, seed: int):
             x, y = clients.test(client_id)
             if len(y):
                 scores.append(np.mean((x @ kernel + bias).argmax(axis=1) == y))
-        yield concentration, result.accuracy, worst_decile(scores)
+        yield concentration, 0, result.accuracy, worst_decile(scores)
 
 
 def worst_decile(accuracies: list[float]) -> float:
@@ -110,8 +113,14 @@ def worst_decile(accuracies: list[float]) -> float:
     return float(np.mean(sorted(accuracies)[: max(1, len(accuracies) // 10)]))
 
 
+def at_the_end(runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns the last record of every run."""
+    return runs.sort_values("round_num", kind="stable").groupby(KEYS, as_index=False).last()
+
+
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     """Returns a row per data set and algorithm: accuracy by concentration, and at the smallest one more of it."""
+    runs = at_the_end(runs)
     cells = runs.groupby(["dataset", "algorithm", "concentration"])["accuracy"].agg(["mean", "std"])
     text = cells.apply(lambda cell: f"{100 * cell['mean']:.1f} ± {100 * cell['std']:.1f}", axis=1)
     order = [CENTRAL, *ONE_SHOT, *TRAINED]
@@ -127,7 +136,8 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def plot(runs: pd.DataFrame) -> Figure:
-    """Draws accuracy at the largest and the smallest concentration, an arrow for each algorithm."""
+    """Draws accuracy by concentration, a row for each algorithm."""
+    runs = at_the_end(runs)
     figure = Figure(figsize=(11, 5), layout="constrained")
     axes = figure.subplots(1, len(NUM_CLIENTS))
     for ax, name in zip(axes, NUM_CLIENTS, strict=True):
@@ -135,7 +145,7 @@ def plot(runs: pd.DataFrame) -> Figure:
         cells = here.groupby(["algorithm", "concentration"])["accuracy"].agg(["mean", "std"]).mul(100)
         names = [a for a in [CENTRAL, *ONE_SHOT, *TRAINED] if a in cells.index.droplevel(1)]
         for place, algorithm in enumerate(reversed(names)):
-            for concentration, colour in zip(CONCENTRATIONS, ("#56b4e9", "#0072b2", "#d55e00"), strict=True):
+            for concentration, colour in zip(CONCENTRATIONS, COLOURS, strict=True):
                 cell = cells.loc[algorithm, concentration]
                 label = f"concentration {concentration:g}" if not place else None
                 ax.errorbar(cell["mean"], place, xerr=cell["std"], fmt="o", color=colour, ms=6, lw=1.5, label=label)
@@ -145,7 +155,7 @@ def plot(runs: pd.DataFrame) -> Figure:
         ax.set_title(name, loc="left")
         ax.grid(axis="x", color="#dddddd")
         ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
@@ -162,8 +172,8 @@ def run(seeds, anew):
     done = pd.DataFrame(columns=COLUMNS) if anew or not RUNS.exists() else pd.read_csv(RUNS)
     makers = {CENTRAL: run_centrally} | dict.fromkeys(ONE_SHOT, run_one_shot) | dict.fromkeys(TRAINED, run_trained)
     wanted = [(d, a, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for a in makers]
-    counts = done.groupby(["dataset", "algorithm", "seed"]).size()
-    for name, algorithm, seed in tqdm([w for w in wanted if counts.get(w, 0) < len(CONCENTRATIONS)], unit="run"):
+    made = set(done[["dataset", "algorithm", "seed"]].itertuples(index=False, name=None))
+    for name, algorithm, seed in tqdm([w for w in wanted if w not in made], unit="run"):
         rows = [(name, algorithm, c, seed, *scores) for c, *scores in makers[algorithm](name, algorithm, seed)]
         rows = pd.DataFrame(rows, columns=COLUMNS)
         done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
@@ -183,7 +193,7 @@ def report(runs: pd.DataFrame) -> None:
         f"share of the central ceiling and mean of the worst tenth of clients at concentration {min(CONCENTRATIONS):g}"
     )
     print(summarise(runs).to_string())
-    plot(runs).savefig(DOCS / "unlike_clients.png", dpi=110)
+    plot(runs).savefig(REPOSITORY / "docs" / "unlike_clients.png", dpi=110)
 
 
 @main.command("tune")
@@ -193,7 +203,7 @@ def tune(algorithms):
     for algorithm in algorithms or TRAINED:
         for rate in [name for name in GRIDS if name in TRAINED[algorithm][1]]:
             for value in GRIDS[rate]:
-                ((_, accuracy, _),) = run_trained("fashion", algorithm, TUNING_SEED, [1.0], **{rate: value})
+                *_, (_, _, accuracy, _) = run_trained("fashion", algorithm, TUNING_SEED, [1.0], **{rate: value})
                 print(f"{algorithm}: {rate} {value:g}: {accuracy:.3f}", flush=True)
 
 

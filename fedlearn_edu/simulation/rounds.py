@@ -21,6 +21,7 @@ from fedlearn_edu.simulation.cohorts import build_cohort_fn
 from fedlearn_edu.simulation.communication import measure_message_sizes
 from fedlearn_edu.simulation.evaluation import FederatedEvaluation, PersonalEvaluation
 from fedlearn_edu.simulation.history import GLOBAL, PRIVACY_METRICS, History
+from fedlearn_edu.simulation.run_checks import check_run
 from fedlearn_edu.simulation.runtime import start_runtime
 
 
@@ -136,7 +137,7 @@ def iter_rounds(
         "batch_size": batch_size,
         "evaluate_every": evaluate_every,
     }
-    _check(process, features, counts, resume, checkpoint_dir)
+    check_run(process, features, counts, resume=resume, checkpoint_dir=checkpoint_dir)
     settings = {
         "algorithm": process.algorithm,
         **process.hyperparameters,
@@ -249,28 +250,3 @@ def _privacy_metrics(process, output) -> dict[str, float]:
     if process.privacy is None:
         return {}
     return dict(find({"aggregator": output.metrics.get("aggregator", ())}))
-
-
-def _check(process, features, counts, resume, checkpoint_dir):
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise UsageError(f"{name}: expected a whole number of at least 1, got {value!r}")
-    if counts["clients_per_round"] > features.num_clients:
-        raise UsageError(
-            f"clients_per_round: expected at most the number of clients ({features.num_clients}), "
-            f"got {counts['clients_per_round']}"
-        )
-    built_for = process.hyperparameters.get("num_clients", features.num_clients)
-    if built_for != features.num_clients:
-        raise UsageError(
-            f"num_clients: the process was built for {built_for} clients, but there are {features.num_clients}; "
-            "build it with num_clients=features.num_clients"
-        )
-    unknown = sorted(set(process.hyperparameters.get("attackers", ())) - set(features.client_ids))
-    if unknown:
-        raise UsageError(
-            f"attackers: expected ids of these {features.num_clients} clients such as {features.client_ids[0]!r}, "
-            f"got {unknown[0]!r}"
-        )
-    if resume and not checkpoint_dir:
-        raise UsageError("resume: expected a checkpoint_dir to resume from, got none")

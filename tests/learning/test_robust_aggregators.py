@@ -264,6 +264,25 @@ def test_a_run_is_driven_and_its_bytes_are_measured(features):
 
 
 @pytest.mark.parametrize(
+    "build",
+    [
+        lambda model: fl.build_unweighted_fed_avg(model, model_aggregator=fl.coordinate_median(clients_per_round=3)),
+        lambda model: fl.build_scaffold(
+            model, num_clients=6, model_aggregator=fl.norm_bounding(1.0, fl.geometric_median(clients_per_round=3))
+        ),
+    ],
+)
+def test_a_cohort_of_another_size_is_refused(features, build):
+    process = build(fl.linear_head(features))
+    with pytest.raises(
+        fl.UsageError, match=r"^clients_per_round: .*clients_per_round=3.*, got 4 for the run; give both"
+    ):
+        fl.run_rounds(process, features, num_rounds=1, clients_per_round=4, progress=False)
+    history = fl.run_rounds(process, features, num_rounds=1, clients_per_round=3, progress=False)
+    assert history.num_rounds == 1
+
+
+@pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: fl.krum(clients_per_round=8, num_attackers=3), r"at least 2 \* num_attackers \+ 3 = 9 clients, got 8"),

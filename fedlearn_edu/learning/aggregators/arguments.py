@@ -56,6 +56,37 @@ def check_count(name: str, value: int, *, least: int = 1, most: int | None = Non
     return int(value)
 
 
+def check_not_negative(name: str, value: float, *, most: float = math.inf) -> float:
+    """Returns `value` as a float if it is a finite number of at least 0, and not above `most`.
+
+    Example:
+        >>> check_not_negative("proximal_strength", 0)
+        0.0
+
+    Raises:
+        UsageError: It is not a number, not finite, or out of its range.
+    """
+    if not (_is_number(value) and math.isfinite(value) and 0 <= value <= most):
+        upper = f"from 0 to {most:g}" if math.isfinite(most) else "of at least 0"
+        raise UsageError(f"{name}: expected a finite number {upper}, got {value!r}")
+    return float(value)
+
+
+def check_momentum(name: str, value: float) -> float:
+    """Returns `value` as a float if it says which part of a running average is kept: at least 0 and below 1.
+
+    Example:
+        >>> check_momentum("beta_1", 0.9)
+        0.9
+
+    Raises:
+        UsageError: It is not a number, or out of its range.
+    """
+    if not (_is_number(value) and 0 <= value < 1):
+        raise UsageError(f"{name}: expected a number of at least 0 and below 1 (try 0.9), got {value!r}")
+    return float(value)
+
+
 def check_seed(value: int) -> int:
     """Returns `value` as an int if it can seed TensorFlow's stateless random numbers (0 to 2**31 - 1)."""
     return check_count("seed", value, least=0, most=2**31 - 1)

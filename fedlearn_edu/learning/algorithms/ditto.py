@@ -7,7 +7,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.learning.algorithms.parts import check_not_negative
+from fedlearn_edu.learning.aggregators.arguments import check_not_negative
+from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.personal_layers import sgd
 from fedlearn_edu.learning.process import StatefulFederatedProcess, describe_optimizer
 from fedlearn_edu.learning.stateful import (
@@ -116,6 +117,6 @@ def build_ditto(
             "server_lr": server_lr,
             "client_optimizer": describe_optimizer(client_optimizer),
             "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+            "model_aggregator": describe_factory(model_aggregator),
         },
     )

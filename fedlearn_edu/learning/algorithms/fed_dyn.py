@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.arguments import check_count
+from fedlearn_edu.learning.aggregators.arguments import check_count, check_not_negative
+from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.aggregators.mean_and_sum import MeanAndSumFactory
-from fedlearn_edu.learning.algorithms.parts import check_not_negative
 from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate, describe_optimizer
 from fedlearn_edu.learning.stateful import (
     ClientOutput,
@@ -97,7 +97,7 @@ def build_fed_dyn(
             "client_lr": client_lr,
             "num_clients": num_clients,
             "client_optimizer": describe_optimizer(client_optimizer),
-            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+            "model_aggregator": describe_factory(model_aggregator),
         },
     )
 

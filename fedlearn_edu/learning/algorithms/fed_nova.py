@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.parts import compose_process, extend_client_work
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
 
@@ -88,6 +89,6 @@ def build_fed_nova(
             "client_lr": client_lr,
             "server_lr": server_lr,
             "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+            "model_aggregator": describe_factory(model_aggregator),
         },
     )

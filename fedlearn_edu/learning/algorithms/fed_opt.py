@@ -8,9 +8,8 @@ from collections.abc import Callable
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.arguments import check_positive
+from fedlearn_edu.learning.aggregators.arguments import check_momentum, check_positive
 from fedlearn_edu.learning.algorithms.fed_avg import build_unweighted_fed_avg
-from fedlearn_edu.learning.algorithms.parts import check_momentum
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow_federated as tff
 
+from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.personal_layers import (
     LAST_LAYER,
     compose_partly_shared_process,
@@ -84,6 +85,6 @@ def build_fed_per(
             "server_lr": server_lr,
             "client_optimizer": describe_optimizer(client_optimizer),
             "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+            "model_aggregator": describe_factory(model_aggregator),
         },
     )

@@ -7,8 +7,8 @@ import collections
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.learning.aggregators.arguments import check_not_negative
 from fedlearn_edu.learning.algorithms.fed_avg import build_weighted_fed_avg
-from fedlearn_edu.learning.algorithms.parts import check_not_negative
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
 
 

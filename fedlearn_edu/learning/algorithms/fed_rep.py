@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_count
+from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.personal_layers import (
     LAST_LAYER,
     compose_partly_shared_process,
@@ -94,6 +95,6 @@ def build_fed_rep(
             "head_lr": client_lr if head_lr is None else head_lr,
             "server_lr": server_lr,
             "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+            "model_aggregator": describe_factory(model_aggregator),
         },
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow_federated as tff
 
+from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
 
 
@@ -51,6 +52,6 @@ def build_fed_sgd(
         hyperparameters={
             "server_lr": server_lr,
             "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+            "model_aggregator": describe_factory(model_aggregator),
         },
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.algorithms.parts import check_momentum
+from fedlearn_edu.learning.aggregators.arguments import check_momentum
+from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
 
 
@@ -77,7 +78,7 @@ def build_mime_lite(
             "server_lr": server_lr,
             "base_optimizer": describe_optimizer(base_optimizer),
             "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+            "model_aggregator": describe_factory(model_aggregator),
             "full_gradient_aggregator": (
                 None if full_gradient_aggregator is None else type(full_gradient_aggregator).__name__
             ),

@@ -1,14 +1,11 @@
-"""What the builders of algorithms for unlike clients share: checks, and TFF's client work and server step, extended."""
+"""What the builders of algorithms for unlike clients share: TFF's client work and server step, extended."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import tensorflow as tf
 import tensorflow_federated as tff
-
-from fedlearn_edu.errors import UsageError
 
 
 def extend_client_work(
@@ -93,37 +90,6 @@ def compose_process(
             set_hparams_fn=server_step.set_hparams,
         ),
     )
-
-
-def check_not_negative(name: str, value: float, *, most: float = math.inf) -> float:
-    """Returns `value` as a float if it is a finite number of at least 0, and not above `most`.
-
-    Example:
-        >>> check_not_negative("proximal_strength", 0)
-        0.0
-
-    Raises:
-        UsageError: It is not a number, not finite, or out of its range.
-    """
-    if not (_is_number(value) and math.isfinite(value) and 0 <= value <= most):
-        upper = f"from 0 to {most:g}" if math.isfinite(most) else "of at least 0"
-        raise UsageError(f"{name}: expected a finite number {upper}, got {value!r}")
-    return float(value)
-
-
-def check_momentum(name: str, value: float) -> float:
-    """Returns `value` as a float if it says which part of a running average is kept: at least 0 and below 1.
-
-    Example:
-        >>> check_momentum("beta_1", 0.9)
-        0.9
-
-    Raises:
-        UsageError: It is not a number, or out of its range.
-    """
-    if not (_is_number(value) and 0 <= value < 1):
-        raise UsageError(f"{name}: expected a number of at least 0 and below 1 (try 0.9), got {value!r}")
-    return float(value)
 
 
 def _is_number(value) -> bool:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.algorithms.parts import check_not_negative, compose_process, extend_client_work
+from fedlearn_edu.learning.aggregators.arguments import check_not_negative
+from fedlearn_edu.learning.aggregators.finite_only import describe_factory
+from fedlearn_edu.learning.algorithms.parts import compose_process, extend_client_work
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
 
 _LARGEST_Q = 20.0
@@ -101,7 +103,7 @@ def build_q_fed_avg(
             "client_lr": client_lr,
             "server_lr": server_lr,
             "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+            "model_aggregator": describe_factory(model_aggregator),
         },
     )
 

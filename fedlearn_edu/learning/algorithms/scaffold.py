@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_count
+from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.aggregators.mean_and_sum import MeanAndSumFactory
 from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate, describe_optimizer
 from fedlearn_edu.learning.stateful import (
@@ -102,7 +103,7 @@ def build_scaffold(
             "server_lr": server_lr,
             "num_clients": num_clients,
             "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": None if model_aggregator is None else type(model_aggregator).__name__,
+            "model_aggregator": describe_factory(model_aggregator),
         },
     )
 

@@ -1,0 +1,141 @@
+"""Personal models against one for all, client by client.
+
+    python benchmarks/personalisation.py run      # all runs, and what PersonalisationExplorer shows
+    python benchmarks/personalisation.py table    # the table again, from the runs on disk
+
+The setting: the bundled backbone's features; Fashion over 50 clients (Dirichlet; 10 in each round) and emoji over 12
+(Dirichlet within each vendor; 6 in each round), 30 rounds of one local epoch in batches of 20, learning rate 0.05
+everywhere. The global model is a linear head by federated averaging; "fine-tuned" goes on from it on each client,
+"local alone" takes as many local epochs as the federated run has rounds, from scratch and without anybody's help. Ditto's
+models are linear heads too; FedPer and FedRep share the hidden layer of an MLP head and keep the last layer. A seed
+decides the clients, the cohorts and the order of the examples. Nothing was tuned.
+
+Interrupted, `run` goes on with the runs that are missing.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+
+import click
+import pandas as pd
+from tqdm import tqdm
+
+import fedlearn_edu as fl
+
+RUNS = pathlib.Path(__file__).parent.parent / "fedlearn_edu" / "simulation" / "assets" / "personalisation_runs.csv"
+CONCENTRATIONS = [100.0, 1.0, 0.1]
+NUM_CLIENTS = {"fashion": 50, "emoji": 12}
+CLIENTS_PER_ROUND = {"fashion": 10, "emoji": 6}
+ROUNDS, BATCH_SIZE, LEARNING_RATE = 30, 20, 0.05
+GLOBAL = "global model"
+KEYS = ["dataset", "concentration", "seed"]
+COLUMNS = [*KEYS, "method", "client_id", "num_train", "accuracy"]
+
+
+@functools.lru_cache(maxsize=1)
+def make_features(name: str, concentration: float, seed: int) -> fl.FederatedDataset:
+    dataset = fl.load_dataset(name)
+    scheme = fl.Dirichlet if dataset.natural_client_ids is None else fl.NaturalDirichlet
+    clients = fl.partition(dataset, scheme(concentration), num_clients=NUM_CLIENTS[name], seed=seed)
+    return fl.extract_features(clients, fl.load_backbone("bundled"))
+
+
+def run_all(name: str, concentration: float, seed: int):
+    """Yields `(method, accuracies by client id)`."""
+    features = make_features(name, concentration, seed)
+    linear, mlp = fl.linear_head(features), fl.mlp_head(features, seed=seed)
+    tune = functools.partial(
+        fl.fine_tune_locally, linear, features, client_lr=LEARNING_RATE, batch_size=BATCH_SIZE, seed=seed
+    )
+    averaged = train(name, features, fl.build_unweighted_fed_avg(linear, client_lr=LEARNING_RATE), seed)
+    yield GLOBAL, tune(averaged.model_weights, num_epochs=1)["before"]
+    for num_epochs in (1, 5):
+        method = f"fine-tuned, {num_epochs} epoch{'s' * (num_epochs > 1)}"
+        yield method, tune(averaged.model_weights, num_epochs=num_epochs)["after"]
+    yield "local alone", tune(linear.initial_weights[0], num_epochs=ROUNDS)["after"]
+    for method, process in {
+        "FedPer": fl.build_fed_per(mlp, client_lr=LEARNING_RATE),
+        "FedRep": fl.build_fed_rep(mlp, client_lr=LEARNING_RATE),
+        "Ditto": fl.build_ditto(linear, client_lr=LEARNING_RATE, strength=1.0),
+    }.items():
+        yield method, fl.before_and_after(train(name, features, process, seed))["after"]
+
+
+def train(name: str, features, process, seed: int):
+    return fl.run_rounds(
+        process,
+        features,
+        num_rounds=ROUNDS,
+        clients_per_round=CLIENTS_PER_ROUND[name],
+        batch_size=BATCH_SIZE,
+        evaluate_every=ROUNDS,
+        seed=seed,
+        progress=False,
+    )
+
+
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row per data set and method: mean and worst tenth of the clients by concentration, and who got worse."""
+    rows = {}
+    for (name, concentration, _seed), here in runs.groupby(KEYS):
+        accuracies = here.pivot(index="client_id", columns="method", values="accuracy")
+        others = {method: accuracies[method] for method in here["method"].unique() if method != GLOBAL}
+        table = fl.fairness_table(accuracies[GLOBAL], others).rename({"before": GLOBAL})
+        for method, line in table.iterrows():
+            cell = rows.setdefault((name, method), {}).setdefault(concentration, [])
+            cell.append((line["mean"], line["worst_decile"], line["num_worse"] / line["num_clients"]))
+    text = {
+        row: {c: _cell(pd.DataFrame(cells[c])) for c in CONCENTRATIONS if c in cells} for row, cells in rows.items()
+    }
+    return pd.DataFrame(text).T
+
+
+def _cell(seeds: pd.DataFrame) -> str:
+    mean, worst, worse = 100 * seeds.mean()
+    return f"{mean:.1f} ± {100 * seeds[0].std():.1f} / {worst:.1f} / {worse:.0f}"
+
+
+@click.group(help=__doc__.split("\n\n")[0])
+def main():
+    pass
+
+
+@main.command("run")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--anew", is_flag=True, help="Forget the runs on disk.")
+def run(seeds, anew):
+    """All runs; those that are on disk are not made again."""
+    runs = pd.DataFrame(columns=COLUMNS) if anew or not RUNS.exists() else pd.read_csv(RUNS)
+    made = set(runs[KEYS].itertuples(index=False, name=None))
+    wanted = [(d, c, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for c in CONCENTRATIONS]
+    for keys in tqdm([w for w in wanted if w not in made], unit="federation"):
+        num_train = {client_id: len(split.train) for client_id, split in make_features(*keys).clients.items()}
+        rows = [
+            (*keys, method, client_id, num_train[client_id], accuracy)
+            for method, accuracies in run_all(*keys)
+            for client_id, accuracy in accuracies.dropna().items()
+        ]
+        rows = pd.DataFrame(rows, columns=COLUMNS)
+        runs = pd.concat([runs, rows], ignore_index=True) if len(runs) else rows
+        runs.to_csv(RUNS, index=False, float_format="%.4f")
+    report(runs)
+
+
+@main.command("table")
+def table():
+    """The table from the runs on disk."""
+    report(pd.read_csv(RUNS))
+
+
+def report(runs: pd.DataFrame) -> None:
+    print(
+        "Mean accuracy over clients ± standard deviation over seeds / mean of the worst tenth / clients that are worse"
+    )
+    print("off than with the global model; all in %, by concentration")
+    print(summarise(runs).to_string())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""What hostile clients do to a federation, behind each defence, and whom the defence takes for one of them.
+
+    python benchmarks/robust_aggregation.py run      # all runs, and what AttackExplorer shows
+    python benchmarks/robust_aggregation.py table    # the table again, from the runs on disk
+
+The setting: a linear head on the bundled backbone's features; 5,000 images of Fashion over 20 clients, all of them in
+each of 10 rounds, one local epoch in batches of 20, learning rate 0.05. 0 to 8 clients are hostile in every round. Two
+federations: label skew (Dirichlet, concentration 1), and a minority: two clients that alone hold the last class and
+nothing else, and are honest. A seed decides the images, the clients and the order of the examples.
+
+Every defence is built for 4 attackers, whatever comes. Norm bounding needs to know how long an honest delta is: its
+bound, 1, is about the median length in the first round of a seed of its own. The backdoor's attackers train on half of
+their images with a trigger under another label, and scale their delta by the number of clients.
+
+Interrupted, `run` goes on with the runs that are missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import click
+import numpy as np
+import pandas as pd
+from side_by_side import Federations, SideBySide
+from tqdm import tqdm
+
+import fedlearn_edu as fl
+from fedlearn_edu.simulation.client_reports import client_reports
+
+REPOSITORY = pathlib.Path(__file__).parent.parent
+ASSETS = REPOSITORY / "fedlearn_edu" / "simulation" / "assets"
+RUNS, SELECTIONS = ASSETS / "attack_runs.csv", ASSETS / "attack_selections.csv"
+
+NUM_IMAGES, NUM_CLIENTS, ROUNDS, BATCH_SIZE, CLIENT_LR = 5_000, 20, 10, 20, 0.05
+PARTITIONS = {"dirichlet:1": fl.Dirichlet(1.0), "minority:1": fl.Minority(1)}
+NUM_ATTACKERS = [2, 4, 6, 8]
+ASSUMED = 4  # attackers for whom the defences are built
+MAX_NORM = 1.0
+TRIGGER, TARGET_CLASS = fl.FeatureDirection(strength=10.0), 0
+ALL = {"clients_per_round": NUM_CLIENTS}
+AGGREGATORS = {
+    "mean": lambda: None,
+    "norm bounding": lambda: fl.norm_bounding(MAX_NORM),
+    "median": lambda: fl.coordinate_median(**ALL),
+    "trimmed mean": lambda: fl.trimmed_mean(**ALL, num_trimmed=ASSUMED),
+    "geometric median": lambda: fl.geometric_median(**ALL),
+    "Krum": lambda: fl.krum(**ALL, num_attackers=ASSUMED),
+    "Multi-Krum": lambda: fl.multi_krum(**ALL, num_attackers=ASSUMED),
+}
+ATTACKS = {  # what the attackers send; None: an honest delta, of what they trained on
+    "none": None,
+    "label flip": None,
+    "sign flip": fl.SignFlip(1.0),
+    "sign flip, 5 times": fl.SignFlip(5.0),
+    "Gaussian noise": fl.GaussianUpdate(1.0),
+    "inner product": fl.InnerProduct(0.5),
+    "backdoor": fl.ScaledUpdate(float(NUM_CLIENTS)),
+}
+KEYS = ["attack", "aggregator", "partition", "num_attackers", "seed"]
+COLUMNS = [*KEYS, "accuracy", "minority_accuracy", "backdoor_success"]
+SELECTION_COLUMNS = [*KEYS, "client_id", "hostile", "minority", "rounds_kept", "num_rounds"]
+
+
+def make_clients(partition: str, seed: int) -> fl.FederatedDataset:
+    """Returns the features of honest clients; in a minority federation the last two are the minority."""
+    dataset = fl.load_dataset("fashion")
+    rows = np.sort(np.random.default_rng(seed).choice(len(dataset.labels), NUM_IMAGES, replace=False))
+    dataset = dataclasses.replace(dataset, images=dataset.images[rows], labels=dataset.labels[rows])
+    clients = fl.partition(dataset, PARTITIONS[partition], num_clients=NUM_CLIENTS, seed=seed)
+    return fl.extract_features(clients, fl.load_backbone("bundled"))
+
+
+def is_minority(data: fl.FederatedDataset) -> dict[str, bool]:
+    """Whether a client's training examples are all of one class."""
+    return {client_id: len(np.unique(data.train(client_id)[1])) == 1 for client_id in data.client_ids}
+
+
+class Attacked:
+    """One attack on all federations: with each number of attackers, seed and partition."""
+
+    def __init__(self, attack: str, honest: dict[tuple[str, int], fl.FederatedDataset]):
+        self.attack, self.honest, self.hostile = attack, honest, {}
+        clients_of, self.settings = {}, {}
+        for (partition, seed), data in honest.items():
+            for num_attackers in [0] if attack == "none" else NUM_ATTACKERS:
+                key = f"{partition}-{seed}-{num_attackers}"
+                hostile = data.client_ids[:num_attackers]
+                if attack == "label flip":
+                    data_of_all = fl.flip_labels(data, hostile)
+                elif attack == "backdoor":
+                    data_of_all = fl.add_backdoor(data, hostile, TRIGGER, target_class=TARGET_CLASS, seed=seed)
+                else:
+                    data_of_all = data
+                clients_of[key], self.settings[key] = data_of_all, (partition, num_attackers, seed)
+                self.hostile[key] = set(hostile)
+        self.federations = Federations(clients_of)
+        self.model = fl.linear_head(next(iter(honest.values())))
+
+    def run(self, aggregator: str):
+        """Yields a row of the runs, and rows of the selections, for every federation."""
+        sent = ATTACKS[self.attack]
+        attackers = {
+            merged_id: sent
+            for key, merged_ids in self.federations.client_ids.items()
+            for merged_id, client_id in zip(merged_ids, self._ids(key), strict=True)
+            if sent is not None and client_id in self.hostile[key]
+        }
+        process = fl.build_attacked_fed_avg(
+            self.model, attackers=attackers, client_lr=CLIENT_LR, model_aggregator=AGGREGATORS[aggregator]()
+        )
+        runs = SideBySide(process, self.federations, batch_size=BATCH_SIZE)
+        for key, (partition, num_attackers, seed) in self.settings.items():
+            ids = dict(zip(self.federations.client_ids[key], self._ids(key), strict=True))
+            kept, states = dict.fromkeys(ids.values(), 0), []
+
+            def note(cohort, output, ids=ids, kept=kept, states=states):
+                for merged_id, report in client_reports(output.metrics, cohort).items():
+                    kept[ids[merged_id]] += report.get("selected", 0)
+                states[:] = [output.state]
+
+            ((_, (overall, per_client)),) = runs.run(
+                key, seed=seed, num_rounds=ROUNDS, clients_per_round=NUM_CLIENTS, recorded=[ROUNDS], on_round=note
+            )
+            data, keys = self.honest[partition, seed], (self.attack, aggregator, partition, num_attackers, seed)
+            accuracy = {ids[merged_id]: metrics.accuracy for merged_id, metrics in per_client.items()}
+            success = self._backdoor_success(process.get_model_weights(states[0]).trainable, data)
+            yield (
+                (*keys, overall.accuracy, self._of_minority(accuracy, key, data), success),
+                [
+                    (*keys, c, int(c in self.hostile[key]), int(alone), kept[c], ROUNDS)
+                    for c, alone in is_minority(data).items()
+                    if "Krum" in aggregator
+                ],
+            )
+
+    def _ids(self, key):
+        partition, _, seed = self.settings[key]
+        return self.honest[partition, seed].client_ids
+
+    def _of_minority(self, accuracy: dict, key: str, data) -> float:
+        """Mean over the minority; without one, over the worst tenth of the honest clients."""
+        minority = [accuracy[client_id] for client_id, alone in is_minority(data).items() if alone]
+        honest = sorted(value for client_id, value in accuracy.items() if client_id not in self.hostile[key])
+        return float(np.mean(minority or honest[: max(1, len(honest) // 10)]))
+
+    def _backdoor_success(self, weights, data) -> float:
+        if self.attack not in ("none", "backdoor"):
+            return np.nan
+        return fl.backdoor_success(self.model, weights, fl.with_trigger(data, TRIGGER), target_class=TARGET_CLASS)
+
+
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row per aggregator: accuracy without an attack, then under each of 4 attackers; and what it costs."""
+    text = runs.groupby(["partition", "aggregator", "attack", "num_attackers"])[
+        ["accuracy", "minority_accuracy", "backdoor_success"]
+    ].mean()
+    text = (100 * text).round(1)
+    table = {}
+    for partition in PARTITIONS:
+        for aggregator in AGGREGATORS:
+            row = {}
+            for attack in ATTACKS:
+                at = text.loc[partition, aggregator, attack, 0 if attack == "none" else ASSUMED]
+                row[attack] = at["accuracy"]
+            row["backdoor succeeds"] = at["backdoor_success"]
+            row["minority, no attack"] = text.loc[partition, aggregator, "none", 0]["minority_accuracy"]
+            table[partition, aggregator] = row
+    return pd.DataFrame(table).T
+
+
+@click.group(help=__doc__.split("\n\n")[0])
+def main():
+    pass
+
+
+@main.command("run")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--anew", is_flag=True, help="Forget the runs on disk.")
+def run(seeds, anew):
+    """All runs; those that are on disk are not made again."""
+    runs, selections = (
+        pd.DataFrame(columns=columns) if anew or not path.exists() else pd.read_csv(path)
+        for path, columns in ((RUNS, COLUMNS), (SELECTIONS, SELECTION_COLUMNS))
+    )
+    done = set(runs[["attack", "aggregator", "seed"]].itertuples(index=False, name=None))
+    wanted = [(s, t, a) for s in range(1, seeds + 1) for t in ATTACKS for a in AGGREGATORS if (t, a, s) not in done]
+    attacked = honest = None
+    for seed, attack, aggregator in tqdm(wanted, unit="setting"):
+        if attacked is None or (attacked.attack, {s for _, s in honest}) != (attack, {seed}):
+            honest = {(partition, seed): make_clients(partition, seed) for partition in PARTITIONS}
+            attacked = Attacked(attack, honest)
+        found = list(attacked.run(aggregator))
+        rows = pd.DataFrame([row for row, _ in found], columns=COLUMNS)
+        clients = pd.DataFrame([row for _, rows in found for row in rows], columns=SELECTION_COLUMNS)
+        runs, selections = _extended(runs, rows), _extended(selections, clients)
+        selections.to_csv(SELECTIONS, index=False)
+        runs.to_csv(RUNS, index=False, float_format="%.4f")
+    print(summarise(runs).to_string())
+
+
+@main.command("table")
+def table():
+    """The table from the runs on disk."""
+    print(summarise(pd.read_csv(RUNS)).to_string())
+
+
+def _extended(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([table, rows], ignore_index=True) if len(table) else rows
+
+
+if __name__ == "__main__":
+    main()
