@@ -6,9 +6,9 @@
 The setting: the bundled backbone's features; Fashion over 50 clients (Dirichlet; 10 in each round) and emoji over 12
 (Dirichlet within each vendor; 6 in each round), 30 rounds of one local epoch in batches of 20, learning rate 0.05
 everywhere. The global model is a linear head by federated averaging; "fine-tuned" goes on from it on each client,
-"local alone" takes as many local epochs as the federated run has rounds, from scratch and without anybody's help. Ditto's
-models are linear heads too; FedPer and FedRep share the hidden layer of an MLP head and keep the last layer. A seed
-decides the clients, the cohorts and the order of the examples. Nothing was tuned.
+"local alone" takes as many local epochs as the federated run has rounds, from scratch and without anybody's help.
+Ditto's models are linear heads too; FedPer and FedRep share the hidden layer of an MLP head and keep the last layer. A
+seed decides the clients, the cohorts and the order of the examples. Nothing was tuned.
 
 Interrupted, `run` goes on with the runs that are missing.
 """
@@ -77,7 +77,7 @@ def train(name: str, features, process, seed: int):
 
 
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:
-    """Returns a row per data set and method: mean and worst tenth of the clients by concentration, and who got worse."""
+    """Returns a row per data set and method, a column per concentration; what a cell holds, `report` says."""
     rows = {}
     for (name, concentration, _seed), here in runs.groupby(KEYS):
         accuracies = here.pivot(index="client_id", columns="method", values="accuracy")

@@ -81,6 +81,12 @@ _NAMES = {
     "fedlearn_edu.simulation.fairness": ["before_and_after", "fairness_table"],
     "fedlearn_edu.simulation.personalisation": ["fine_tune_locally"],
     "fedlearn_edu.simulation.precomputed": ["pretraining_runs", "runs_at_round"],
+    "fedlearn_edu.simulation.precomputed_runs": [
+        "algorithm_runs",
+        "attack_runs",
+        "attack_selections",
+        "personalisation_runs",
+    ],
     "fedlearn_edu.simulation.runtime": ["start_runtime", "stop_runtime"],
     "fedlearn_edu.privacy.attacks.client_delta": ["client_delta"],
     "fedlearn_edu.privacy.attacks.result": ["AttackResult", "results_table"],
@@ -137,21 +143,37 @@ _NAMES = {
         "plot_pretraining_matters",
         "plot_pretraining_runs",
     ],
+    "fedlearn_edu.plotting.race": ["plot_race"],
     "fedlearn_edu.plotting.secure_aggregation": ["plot_ring_values", "plot_secure_cost", "plot_server_view"],
     "fedlearn_edu.plotting.privacy": ["plot_attack_bound", "plot_epsilon", "plot_private_runs", "plot_releases"],
     "fedlearn_edu.plotting.privacy_utility": ["plot_frontier", "plot_tradeoff"],
+    "fedlearn_edu.plotting.fairness": ["plot_fairness"],
     "fedlearn_edu.plotting.personalisation": ["plot_personalisation"],
+    "fedlearn_edu.plotting.attack_runs": ["plot_attack_runs"],
     "fedlearn_edu.plotting.attacks": ["plot_image_rows", "plot_label_attack", "plot_membership"],
     "fedlearn_edu.plotting": ["plot_accuracy", "plot_client_heatmap", "plot_images", "plot_label_counts", "plot_run"],
+    "fedlearn_edu.widgets.algorithm_race": ["AlgorithmRace"],
+    "fedlearn_edu.widgets.attack_explorer": ["AttackExplorer"],
     "fedlearn_edu.widgets.dashboard": ["TrainingDashboard"],
     "fedlearn_edu.widgets.explorer": ["PartitionExplorer"],
+    "fedlearn_edu.widgets.personalisation_explorer": ["PersonalisationExplorer"],
     "fedlearn_edu.widgets.pretraining_explorer": ["PretrainingExplorer"],
     "fedlearn_edu.widgets.privacy_explorer": ["PrivacyExplorer"],
     "fedlearn_edu.course.checks.session": ["check", "progress"],
 }
 # Loading a name from here means that TFF is about to be used.
 _USES_TFF = ("fedlearn_edu.learning", "fedlearn_edu.simulation")  # private processes see to it themselves
-_WITHOUT_TFF = ("History", "before_and_after", "fairness_table", "pretraining_runs", "runs_at_round")
+_WITHOUT_TFF = (
+    "History",
+    "algorithm_runs",
+    "attack_runs",
+    "attack_selections",
+    "before_and_after",
+    "fairness_table",
+    "personalisation_runs",
+    "pretraining_runs",
+    "runs_at_round",
+)
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_MODULE_OF)

@@ -7,7 +7,8 @@ import pathlib
 
 import pandas as pd
 
-_RUN = ["dataset", "depth", "server_optimizer", "concentration", "seed"]
+# What tells runs apart, as far as a table has it.
+_RUN = ["dataset", "depth", "algorithm", "server_optimizer", "concentration", "seed"]
 
 
 @functools.cache
@@ -47,7 +48,7 @@ def runs_at_round(runs: pd.DataFrame, round_num: int) -> pd.DataFrame:
     A run that ended earlier keeps the accuracy it ended with.
 
     Args:
-        runs: As `pretraining_runs()` returns; columns besides its own are kept.
+        runs: As `pretraining_runs()` or `algorithm_runs()` returns; columns besides theirs are kept.
         round_num: 0 or more.
 
     Returns:
@@ -59,4 +60,4 @@ def runs_at_round(runs: pd.DataFrame, round_num: int) -> pd.DataFrame:
         True
     """
     known = runs[runs["round_num"] <= round_num].sort_values("round_num", kind="stable")
-    return known.groupby(_RUN).tail(1).sort_index()
+    return known.groupby([name for name in _RUN if name in known]).tail(1).sort_index()

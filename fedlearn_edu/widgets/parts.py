@@ -1,9 +1,10 @@
-"""Small parts that both widgets are made of: a picture, a line for errors, tables, sizes in words."""
+"""Small parts that widgets are made of: a picture, a line for errors, tables, sizes in words."""
 
 from __future__ import annotations
 
 import functools
 import html
+import math
 import threading
 
 import ipywidgets as widgets
@@ -127,3 +128,18 @@ def format_percent(share: float) -> str:
         '84.1 %'
     """
     return f"{100 * share:.1f} %"
+
+
+def format_spread(values: pd.Series, unit: str) -> str:
+    """Returns mean and standard deviation of shares (0 to 1), in hundredths.
+
+    Example:
+        >>> format_spread(pd.Series([0.5, 0.6, 0.7]), "%"), format_spread(pd.Series([0.5]), "points")
+        ('60.0 ± 10.0 %', '50.0 points')
+        >>> format_spread(pd.Series([]), "%")
+        '-'
+    """
+    if values.empty:
+        return "-"
+    deviation = values.std()
+    return f"{100 * values.mean():.1f}{'' if math.isnan(deviation) else f' ± {100 * deviation:.1f}'} {unit}"

@@ -28,7 +28,8 @@ def open_lesson(tmp_path_factory):
 
     PICTURES.mkdir(exist_ok=True)
     explorers = tmp_path_factory.mktemp("explorers") / EXPLORERS
-    lines = ("import fedlearn_edu as fl\n\nfl.PrivacyExplorer()", "fl.PretrainingExplorer()")
+    lines = ["import fedlearn_edu as fl\n\nfl.PrivacyExplorer()", "fl.PretrainingExplorer()"]
+    lines += ["fl.AlgorithmRace()", "fl.AttackExplorer()", "fl.PersonalisationExplorer()"]
     cells = [nbformat.v4.new_code_cell(source) for source in lines]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), explorers)
@@ -229,7 +230,7 @@ def test_finished_history_goes_back_in_time(page_01):
 def test_privacy_explorer_shows_another_run(page_explorers):
     page = page_explorers
     explorer = page.locator(".fl-privacy-explorer")
-    picture, numbers = explorer.locator("img"), explorer.locator(".fl-privacy-numbers")
+    picture, numbers = explorer.locator("img"), explorer.locator(".fl-privacy-explorer-numbers")
     before, text = settled_picture(picture), numbers.inner_text()
     slider = explorer.locator(".noUi-handle:visible").first  # the noise multiplier
     slider.focus()
@@ -248,7 +249,7 @@ def test_privacy_explorer_shows_another_run(page_explorers):
 def test_pretraining_explorer_shows_another_depth(page_explorers):
     explorer = page_explorers.locator(".fl-pretraining-explorer")
     explorer.scroll_into_view_if_needed()
-    picture, numbers = explorer.locator("img"), explorer.locator(".fl-pretraining-numbers")
+    picture, numbers = explorer.locator("img"), explorer.locator(".fl-pretraining-explorer-numbers")
     before, text = settled_picture(picture), numbers.inner_text()
     explorer.locator("select").last.select_option(label="frozen backbone")
     explorer.locator(".noUi-handle:visible").first.focus()  # the concentration
@@ -259,5 +260,59 @@ def test_pretraining_explorer_shows_another_depth(page_explorers):
     explorer.screenshot(path=PICTURES / "pretraining_explorer.png")
     page_explorers.keyboard.press("ArrowRight")
     explorer.locator("select").last.select_option(index=0)
+    assert settled_picture(picture) == before
+    assert numbers.inner_text() == text
+
+
+def test_algorithm_race_goes_back_in_time_and_takes_one_in(page_explorers):
+    race = page_explorers.locator(".fl-algorithm-race")
+    race.scroll_into_view_if_needed()
+    picture, numbers = race.locator("img"), race.locator(".fl-algorithm-race-numbers")
+    before, text = settled_picture(picture), numbers.inner_text()
+    race.locator("select[multiple]").select_option(label=["FedAvg", "FedProx, 0.1"])
+    race.locator(".noUi-handle:visible").last.focus()  # the round
+    page_explorers.keyboard.press("ArrowLeft")
+    assert settled_picture(picture) != before
+    assert "FedProx, 0.1" in numbers.inner_text()
+    assert "SCAFFOLD" not in numbers.inner_text()
+    race.screenshot(path=PICTURES / "algorithm_race.png")
+    page_explorers.keyboard.press("ArrowRight")
+    race.locator("select[multiple]").select_option(label=["FedAvg", "SCAFFOLD", "FedDyn, 0.1", "FedAdam", "Fed3R"])
+    assert settled_picture(picture) == before
+    assert numbers.inner_text() == text
+
+
+def test_attack_explorer_shows_whom_a_defence_drops(page_explorers):
+    explorer = page_explorers.locator(".fl-attack-explorer")
+    explorer.scroll_into_view_if_needed()
+    picture, numbers = explorer.locator("img"), explorer.locator(".fl-attack-explorer-numbers")
+    before, text = settled_picture(picture), numbers.inner_text()
+    assert "4 of 20 clients hostile" in text
+    explorer.locator("select").last.select_option(label="Multi-Krum")
+    explorer.locator(".noUi-handle:visible").first.focus()  # the attackers
+    page_explorers.keyboard.press("ArrowLeft")
+    assert settled_picture(picture) != before
+    assert "2 of 20 clients hostile" in numbers.inner_text()
+    assert "honest minority kept in" in numbers.inner_text()
+    explorer.screenshot(path=PICTURES / "attack_explorer.png")
+    page_explorers.keyboard.press("ArrowRight")
+    explorer.locator("select").last.select_option(index=0)
+    assert settled_picture(picture) == before
+    assert numbers.inner_text() == text
+
+
+def test_personalisation_explorer_shows_another_method(page_explorers):
+    explorer = page_explorers.locator(".fl-personalisation-explorer")
+    explorer.scroll_into_view_if_needed()
+    picture, numbers = explorer.locator("img"), explorer.locator(".fl-personalisation-explorer-numbers")
+    before, text = settled_picture(picture), numbers.inner_text()
+    explorer.locator("select").nth(1).select_option(label="Ditto")  # the method
+    explorer.locator(".noUi-handle:visible").first.focus()  # the concentration
+    page_explorers.keyboard.press("ArrowLeft")
+    assert settled_picture(picture) != before
+    assert "▸ Ditto" in numbers.inner_text()
+    explorer.screenshot(path=PICTURES / "personalisation_explorer.png")
+    page_explorers.keyboard.press("ArrowRight")
+    explorer.locator("select").nth(1).select_option(index=0)
     assert settled_picture(picture) == before
     assert numbers.inner_text() == text

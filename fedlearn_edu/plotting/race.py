@@ -1,0 +1,190 @@
+"""Algorithms side by side: accuracy round by round, a label where each curve ends."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from fedlearn_edu.errors import UsageError
+from fedlearn_edu.plotting.end_labels import EndLabel, write_end_labels
+from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, prepare
+from fedlearn_edu.simulation.history import History
+from fedlearn_edu.simulation.precomputed_runs import CENTRAL
+
+_DASHED, _DOTTED, _MIXED = (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5))
+# Okabe and Ito's colours, one for each family of algorithms; within it, line style and mark tell them apart.
+_STYLES = {
+    "FedAvg": (TEXT, "-", "o"),
+    "FedProx": ("#56b4e9", "-", "v"),
+    "FedNova": ("#56b4e9", _DASHED, "s"),
+    "SCAFFOLD": ("#0072b2", "-", "D"),
+    "FedDyn": ("#0072b2", _DASHED, "P"),
+    "Mime Lite": ("#cc79a7", "-", "^"),
+    "FedAdam": ("#e69f00", "-", "<"),
+    "FedYogi": ("#e69f00", _DASHED, ">"),
+    "FedAdagrad": ("#e69f00", _MIXED, "X"),
+    "q-FedAvg": ("#d55e00", "-", "h"),
+    "FedNCM": ("#009e73", _DOTTED, "s"),
+    "FedCOF": ("#009e73", _DOTTED, "^"),
+    "Fed3R": ("#009e73", _DOTTED, "*"),
+}
+_SPARE = list(itertools.product(("-", _DASHED, _MIXED), ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")))
+_MARKS = "Dv^sP<>Xh"
+_BOLD = "FedAvg"  # what the others are measured against
+_LABEL_SHARE = 0.3  # of the width of the rounds, for the labels to the right of them
+
+
+def plot_race(
+    runs: pd.DataFrame | Mapping[str, History],
+    *,
+    dataset: str | None = None,
+    concentration: float | None = None,
+    algorithms: Iterable[str] | None = None,
+    round_num: int | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws the accuracy of several algorithms round by round, the name of each where its curve ends.
+
+    A curve is the mean over seeds, its band the standard deviation. A head that was computed in one round is a mark,
+    and a dotted level from there on; the central ceiling is a thin level line. Before training all accuracies are far
+    below: the axis starts where the slowest of the runs stands after two rounds, so that the curves can be told apart.
+    It depends on the runs only, not on `algorithms` and `round_num`.
+
+    Args:
+        runs: As `algorithm_runs()` returns (`algorithm`, `round_num`, `accuracy` and, if there are several, `seed`); or
+            name -> run: a `History`, or what `run_one_shot` or `train_centrally` returned. The ceiling of runs by name
+            is the first `central_accuracy` that a history has.
+        dataset: Which one, if `runs` has several.
+        concentration: Which one, if `runs` has several.
+        algorithms: Which ones, by name; default all. The ceiling is always drawn.
+        round_num: The last round drawn; default all.
+        ax: Where to draw; it is cleared first. None makes a new figure.
+
+    Returns:
+        The axes; accuracies are shares, 0 to 1. A line per algorithm has its name as label.
+
+    Raises:
+        UsageError: There is no such run, or `runs` has several data sets or concentrations and none was chosen.
+
+    Example:
+        >>> rows = [(0, "global", "accuracy", 0.1), (1, "global", "accuracy", 0.6)]
+        >>> ax = plot_race({"FedAvg": History({}, rows), "SCAFFOLD": History({}, rows)})
+        >>> [line.get_label() for line in ax.lines]
+        ['FedAvg', 'SCAFFOLD']
+    """
+    table = _chosen(runs, {"dataset": dataset, "concentration": concentration})
+    trained = table[table["algorithm"] != CENTRAL]
+    names = list(trained["algorithm"].unique())
+    chosen = names if algorithms is None else list(algorithms)
+    missing = [name for name in chosen if name not in names]
+    if missing or not chosen:
+        raise UsageError(f"algorithms: expected some of {', '.join(names)}, got {', '.join(missing) or 'none'}")
+    last_round = max(int(table["round_num"].max()), 1)
+    end = last_round if round_num is None else min(round_num, last_round)
+    ax = prepare(ax, figsize=(9.5, 4.8))
+    styles, labels = _styles(names), []
+    for name in [name for name in names if name in chosen]:
+        by_round = trained[(trained["algorithm"] == name) & (trained["round_num"] <= end)].groupby("round_num")
+        mean, spread = by_round["accuracy"].mean(), by_round["accuracy"].std().fillna(0)
+        if len(mean):
+            _draw_curve(ax, name, mean, spread, styles[name], end)
+            weight = "bold" if name == _BOLD else "normal"
+            labels.append(EndLabel(mean.iloc[-1], f"{name}  {100 * mean.iloc[-1]:.1f} %", styles[name][0], weight))
+    ceiling = table.loc[table["algorithm"] == CENTRAL, "accuracy"].mean()
+    if np.isfinite(ceiling):
+        ax.plot([0, last_round], [ceiling] * 2, color=MUTED, ls=":", lw=1.4, label=CENTRAL, zorder=1)
+        labels.append(EndLabel(ceiling, f"{CENTRAL}  {100 * ceiling:.1f} %", MUTED))
+    _set_axes(ax, table, last_round)
+    write_end_labels(ax, labels, end=end, start=end + 0.035 * last_round)
+    if "dataset" in table and "concentration" in table:
+        first = table.iloc[0]
+        title = f"{first['dataset']}, concentration {first['concentration']:g}"
+        ax.set_title(title, loc="left", color=TEXT, fontsize=11)
+    return ax
+
+
+def _chosen(runs, choice: dict) -> pd.DataFrame:
+    """Returns a table of one data set and concentration."""
+    if isinstance(runs, Mapping):
+        return _table_of(runs)
+    for column, value in choice.items():
+        known = list(runs[column].unique()) if column in runs else []
+        if value is not None:
+            runs = runs[runs[column] == value] if known else runs[:0]
+        elif len(known) > 1:
+            raise UsageError(f"{column}: runs has several, expected one of {', '.join(map(str, known))}, got None")
+        if runs.empty:
+            raise UsageError(f"{column}: expected one of {', '.join(map(str, known)) or 'no others'}, got {value!r}")
+    return runs
+
+
+def _table_of(runs: Mapping) -> pd.DataFrame:
+    """Returns runs by name as a table with the columns of stored runs."""
+    rows, ceiling = [], None
+    for name, run in runs.items():
+        if isinstance(run, History):
+            accuracy = run.global_metrics().get("accuracy", pd.Series(dtype=float)).dropna()
+            rows += [(name, round_num, value) for round_num, value in accuracy.items()]
+            ceiling = run.central_accuracy if ceiling is None else ceiling
+        elif getattr(run, "accuracy", None) is not None:
+            rows.append((name, 0 if name == CENTRAL else 1, run.accuracy))
+        else:
+            raise UsageError(f"runs: expected a History or another result with an accuracy, got {type(run).__name__}")
+    if not rows:
+        raise UsageError("runs: expected at least one run with an accuracy, got none")
+    if ceiling is not None and CENTRAL not in runs:
+        rows.append((CENTRAL, 0, ceiling))
+    return pd.DataFrame(rows, columns=["algorithm", "round_num", "accuracy"])
+
+
+def _styles(names: list[str]) -> dict[str, tuple]:
+    """Colour, line style and mark of each: its own as far as it is known, else the next that is free."""
+    styles, taken = {}, set()
+    for name in names:
+        known = _STYLES.get(name.split(",")[0])
+        if known and known not in taken:
+            styles[name] = known
+            taken.add(known)
+    spare = ((colour, line, mark) for (line, colour), mark in zip(_SPARE, itertools.cycle(_MARKS), strict=False))
+    used = {style[:2] for style in styles.values()}
+    spare = itertools.cycle([style for style in spare if style[:2] not in used] or [(MUTED, "-", "o")])
+    return {name: styles.get(name) or next(spare) for name in names}
+
+
+def _draw_curve(ax: Axes, name: str, mean: pd.Series, spread: pd.Series, style: tuple, end: int) -> None:
+    colour, line, mark = style
+    if len(mean) == 1 and mean.index[0] > 0:  # in one round
+        place, value = mean.index[0], mean.iloc[0]
+        ax.errorbar(place, value, yerr=spread.iloc[0] or None, color=colour, capsize=3, zorder=4)
+        size = 11 if mark == "*" else 7
+        ax.plot(
+            [place, end], [value] * 2, color=colour, ls=line, marker=mark, markevery=[0], ms=size, lw=1.4, label=name
+        )
+        return
+    if spread.any():
+        ax.fill_between(mean.index, mean - spread, mean + spread, color=colour, alpha=0.13, lw=0)
+    marked = np.unique(np.linspace(0, len(mean) - 1, min(len(mean), 12)).round().astype(int)).tolist()
+    ax.plot(
+        mean.index, mean, color=colour, ls=line, lw=2.4 if name == _BOLD else 1.8, marker=mark, markevery=marked,
+        ms=4.5, label=name, zorder=3,
+    )  # fmt: skip
+
+
+def _set_axes(ax: Axes, table: pd.DataFrame, last_round: int) -> None:
+    # A head that is computed in one round, and the ceiling, have no later record than their first.
+    last = table.groupby("algorithm")["round_num"].transform("max")
+    means = table[table["round_num"] >= last.clip(upper=2)].groupby(["algorithm", "round_num"])["accuracy"].mean()
+    low, high = np.floor(20 * means.min() - 0.2) / 20, np.ceil(20 * means.max() + 0.2) / 20
+    ax.set(xlabel="round", ylabel="global accuracy", xlim=(-0.01 * last_round, (1 + _LABEL_SHARE) * last_round))
+    ax.set_ylim(max(low, -0.01), min(high, 1.02))
+    ticks = MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True).tick_values(0, last_round)
+    ax.set_xticks([tick for tick in ticks if 0 <= tick <= last_round])
+    ax.spines["bottom"].set_bounds(0, last_round)
+    ax.xaxis.label.set_x(0.5 / (1 + _LABEL_SHARE))  # under the rounds
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.grid(axis="y", color=GRID, lw=0.8)

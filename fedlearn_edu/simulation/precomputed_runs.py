@@ -1,0 +1,114 @@
+"""Federated runs that were made before: algorithms for unlike clients, attacks and defences, personal models."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+
+import pandas as pd
+
+CENTRAL = "central ceiling"
+NO_ATTACK = "none"
+GLOBAL_MODEL = "global model"
+ASSUMED_ATTACKERS = 4  # for which the defences of the stored runs were built
+_ASSETS = pathlib.Path(__file__).parent / "assets"
+
+
+@functools.cache
+def _read(name: str) -> pd.DataFrame:
+    return pd.read_csv(_ASSETS / name)
+
+
+def algorithm_runs() -> pd.DataFrame:
+    """Returns what `benchmarks/unlike_clients.py run` measured: one row per run and recorded round.
+
+    A linear head on the bundled backbone's features. Fashion over 50 clients (Dirichlet; 8,000 images to train on,
+    2,000 to test), 10 of them in each of 60 rounds; emoji over 12 clients (Dirichlet within each vendor; 5,186 and
+    1,296), 6 in each of 60 rounds; one local epoch in batches of 20. A seed decides the clients, the cohorts and the
+    order of the examples, the same for all algorithms, so that two runs with one seed can be compared in pairs.
+    Learning rates were chosen for each algorithm on Fashion at concentration 1 with a seed of its own.
+
+    One-shot heads (FedNCM, FedCOF, Fed3R) take one round in which every client takes part: they have a record at round
+    1 only. The "central ceiling" is the same head trained on all clients' images in one place; it stands at round 0. It
+    is the ceiling of what is trained so: a head that is computed (Fed3R) can stand above it.
+
+    Returns:
+        DataFrame with the columns `dataset`, `algorithm`, `concentration`, `seed`, `round_num` (0 = before training),
+        `accuracy` (of the global model on the test images of all clients, 0 to 1) and `worst_decile` (mean accuracy of
+        the worst tenth of the clients, each on its own test images).
+
+    Example:
+        >>> runs = algorithm_runs()
+        >>> bool(runs["accuracy"].between(0, 1).all())
+        True
+    """
+    return _read("algorithm_runs.csv").copy()
+
+
+def attack_runs() -> pd.DataFrame:
+    """Returns what `benchmarks/robust_aggregation.py run` measured: one row per run, after its last round.
+
+    A linear head on the bundled backbone's features; 5,000 images of Fashion over 20 clients, all of them in each of 10
+    rounds, one local epoch in batches of 20, learning rate 0.05. Up to 8 clients are hostile in every round. In one
+    federation the clients' labels are skewed (`"dirichlet:1"`); in the other (`"minority:1"`) two honest clients alone
+    hold the last class, and nothing else. A seed decides the images, the clients and the order of the examples, the
+    same for all attacks and aggregators, so that two runs with one seed can be compared in pairs.
+
+    Every defence is built for 4 attackers, whatever comes. The bound of norm bounding, 1, is about the median length of
+    an honest delta in the first round of a seed of its own. Attackers with a backdoor train on half of their images
+    with a trigger under another label, and scale their delta by the number of clients.
+
+    Returns:
+        DataFrame with the columns `attack`, `aggregator`, `partition`, `num_attackers` (of 20 clients), `seed`,
+        `accuracy` (of the global model on all clients' own images, 0 to 1), `minority_accuracy` (mean over the honest
+        minority, each on its own images; with `"dirichlet:1"` over the worst tenth of the honest clients) and
+        `backdoor_success` (share of the images with the trigger that are taken for the target class; missing for other
+        attacks). The attack `"none"` has 0 attackers, and stands for every attack at 0.
+
+    Example:
+        >>> runs = attack_runs()
+        >>> runs.loc[runs["attack"] == "none", "num_attackers"].unique().tolist()
+        [0]
+    """
+    return _read("attack_runs.csv").copy()
+
+
+def attack_selections() -> pd.DataFrame:
+    """Returns whom the defences that drop clients kept, in the runs of `attack_runs()`: one row per run and client.
+
+    Returns:
+        DataFrame with the columns `attack`, `aggregator` (`"Krum"`, which keeps one client a round, and
+        `"Multi-Krum"`), `partition`, `num_attackers`, `seed`, `client_id`, `hostile` and `minority` (0 or 1),
+        `rounds_kept` (rounds in which the server kept this client's update) and `num_rounds`.
+
+    Example:
+        >>> selections = attack_selections()
+        >>> bool((selections["rounds_kept"] <= selections["num_rounds"]).all())
+        True
+    """
+    return _read("attack_selections.csv").copy()
+
+
+def personalisation_runs() -> pd.DataFrame:
+    """Returns what `benchmarks/personalisation.py run` measured: one row per run, method and client.
+
+    The bundled backbone's features; Fashion over 50 clients (Dirichlet; 10 in each round) and emoji over 12 (Dirichlet
+    within each vendor; 6 in each round), 30 rounds of one local epoch in batches of 20, learning rate 0.05 everywhere;
+    nothing was tuned. A seed decides the clients, the cohorts and the order of the examples, the same for all methods,
+    so that a client's accuracies by two methods can be compared. All models are linear heads, but those of FedPer and
+    FedRep: these share the hidden layer of an MLP head and keep the last layer, so that part of what they gain over the
+    global model may be the larger head's.
+
+    Returns:
+        DataFrame with the columns `dataset`, `concentration`, `seed`, `method`, `client_id`, `num_train` (training
+        examples of the client) and `accuracy` (on its own test examples, 0 to 1; clients without any have no rows).
+        Methods: `"global model"` (federated averaging, one model for all: the "before"), `"fine-tuned, 1 epoch"` and
+        `"fine-tuned, 5 epochs"` (from there, on each client by itself), `"local alone"` (as many local epochs as there
+        are rounds, from scratch), `"FedPer"`, `"FedRep"` and `"Ditto"`.
+
+    Example:
+        >>> runs = personalisation_runs()
+        >>> "global model" in set(runs["method"])
+        True
+    """
+    return _read("personalisation_runs.csv").copy()
