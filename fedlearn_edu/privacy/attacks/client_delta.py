@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.learning.process import FederatedProcess
+from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
 from fedlearn_edu.privacy.attacks.received import check_count
+from fedlearn_edu.simulation.client_states import ClientStates
 from fedlearn_edu.simulation.runtime import start_runtime
 
 
 def client_delta(
-    process: FederatedProcess,
+    process: FederatedProcess | StatefulFederatedProcess,
     examples: np.ndarray,
     labels: np.ndarray,
     *,
@@ -29,7 +30,7 @@ def client_delta(
     must have a server learning rate of 1.
 
     Args:
-        process: From a `build_*` function.
+        process: From a `build_*` function; if its clients keep a state, this one has its initial state.
         examples: The client's features, `[num_examples, feature_dim]`.
         labels: Their classes.
         num_epochs: Local passes, at least 1.
@@ -58,5 +59,6 @@ def client_delta(
     before = process.get_model_weights(state).trainable
     dataset = tf.data.Dataset.from_tensor_slices((np.float32(examples), np.int32(labels)))
     dataset = dataset.shuffle(len(labels), seed=seed).batch(batch_size).repeat(num_epochs)
-    after = process.get_model_weights(process.next(state, [dataset]).state).trainable
+    clients = ClientStates(process).hand_out(["client"], [dataset])
+    after = process.get_model_weights(process.next(state, clients).state).trainable
     return [np.asarray(a) - np.asarray(b) for a, b in zip(before, after, strict=True)]
