@@ -17,7 +17,7 @@ lock:
 
 benchmarks:
 	for script in numpy_floor extraction naive_vs_cached population flower; do uv run python benchmarks/$$script.py; done
-	for script in pretraining_matters unlike_clients; do uv run python benchmarks/$$script.py run; done
+	for script in pretraining_matters unlike_clients robust_aggregation personalisation feature_shift; do uv run python benchmarks/$$script.py run; done
 	for table in frontier attacks explorer; do uv run python benchmarks/privacy_utility.py $$table; done
 
 pictures:

@@ -7,8 +7,9 @@ The setting: the bundled backbone's features; Fashion over 50 clients (Dirichlet
 (Dirichlet within each vendor; 6 in each round), 30 rounds of one local epoch in batches of 20, learning rate 0.05
 everywhere. The global model is a linear head by federated averaging; "fine-tuned" goes on from it on each client,
 "local alone" takes as many local epochs as the federated run has rounds, from scratch and without anybody's help.
-Ditto's models are linear heads too; FedPer and FedRep share the hidden layer of an MLP head and keep the last layer. A
-seed decides the clients, the cohorts and the order of the examples. Nothing was tuned.
+Ditto's models are linear heads too; FedPer and FedRep share the hidden layer of an MLP head and keep the last layer,
+and are to be compared with fine-tuning all of that head. A seed decides the clients, the cohorts and the order of the
+examples. Nothing was tuned.
 
 Interrupted, `run` goes on with the runs that are missing.
 """
@@ -42,25 +43,33 @@ def make_features(name: str, concentration: float, seed: int) -> fl.FederatedDat
     return fl.extract_features(clients, fl.load_backbone("bundled"))
 
 
-def run_all(name: str, concentration: float, seed: int):
-    """Yields `(method, accuracies by client id)`."""
+def run_linear(name: str, concentration: float, seed: int):
+    """Yields `(method, accuracies by client id)` of the methods on a linear head."""
     features = make_features(name, concentration, seed)
-    linear, mlp = fl.linear_head(features), fl.mlp_head(features, seed=seed)
-    tune = functools.partial(
-        fl.fine_tune_locally, linear, features, client_lr=LEARNING_RATE, batch_size=BATCH_SIZE, seed=seed
+    model = fl.linear_head(features)
+    averaged = train(name, features, fl.build_unweighted_fed_avg(model, client_lr=LEARNING_RATE), seed)
+    yield GLOBAL, tune(model, features, averaged.model_weights, 1, seed)["before"]
+    yield "fine-tuned, 1 epoch", tune(model, features, averaged.model_weights, 1, seed)["after"]
+    yield "fine-tuned, 5 epochs", tune(model, features, averaged.model_weights, 5, seed)["after"]
+    yield "local alone", tune(model, features, model.initial_weights[0], ROUNDS, seed)["after"]
+    ditto = train(name, features, fl.build_ditto(model, client_lr=LEARNING_RATE, strength=1.0), seed)
+    yield "Ditto", fl.before_and_after(ditto)["after"]
+
+
+def run_mlp(name: str, concentration: float, seed: int):
+    """Yields the same of the methods on an MLP head."""
+    features = make_features(name, concentration, seed)
+    model = fl.mlp_head(features, seed=seed)
+    averaged = train(name, features, fl.build_unweighted_fed_avg(model, client_lr=LEARNING_RATE), seed)
+    yield "MLP, fine-tuned, 5 epochs", tune(model, features, averaged.model_weights, 5, seed)["after"]
+    for method, build in {"MLP, FedPer": fl.build_fed_per, "MLP, FedRep": fl.build_fed_rep}.items():
+        yield method, fl.before_and_after(train(name, features, build(model, client_lr=LEARNING_RATE), seed))["after"]
+
+
+def tune(model, features, weights, num_epochs: int, seed: int) -> pd.DataFrame:
+    return fl.fine_tune_locally(
+        model, features, weights, num_epochs=num_epochs, client_lr=LEARNING_RATE, batch_size=BATCH_SIZE, seed=seed
     )
-    averaged = train(name, features, fl.build_unweighted_fed_avg(linear, client_lr=LEARNING_RATE), seed)
-    yield GLOBAL, tune(averaged.model_weights, num_epochs=1)["before"]
-    for num_epochs in (1, 5):
-        method = f"fine-tuned, {num_epochs} epoch{'s' * (num_epochs > 1)}"
-        yield method, tune(averaged.model_weights, num_epochs=num_epochs)["after"]
-    yield "local alone", tune(linear.initial_weights[0], num_epochs=ROUNDS)["after"]
-    for method, process in {
-        "FedPer": fl.build_fed_per(mlp, client_lr=LEARNING_RATE),
-        "FedRep": fl.build_fed_rep(mlp, client_lr=LEARNING_RATE),
-        "Ditto": fl.build_ditto(linear, client_lr=LEARNING_RATE, strength=1.0),
-    }.items():
-        yield method, fl.before_and_after(train(name, features, process, seed))["after"]
 
 
 def train(name: str, features, process, seed: int):
@@ -108,13 +117,15 @@ def main():
 def run(seeds, anew):
     """All runs; those that are on disk are not made again."""
     runs = pd.DataFrame(columns=COLUMNS) if anew or not RUNS.exists() else pd.read_csv(RUNS)
-    made = set(runs[KEYS].itertuples(index=False, name=None))
-    wanted = [(d, c, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for c in CONCENTRATIONS]
-    for keys in tqdm([w for w in wanted if w not in made], unit="federation"):
-        num_train = {client_id: len(split.train) for client_id, split in make_features(*keys).clients.items()}
+    made = set(runs[[*KEYS, "method"]].itertuples(index=False, name=None))
+    keys = [(d, c, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for c in CONCENTRATIONS]
+    makers = {GLOBAL: run_linear, "MLP, FedRep": run_mlp}  # by a method that each of them makes
+    wanted = [(k, make) for k in keys for method, make in makers.items() if (*k, method) not in made]
+    for run_keys, make in tqdm(wanted, unit="federation"):
+        num_train = {client_id: len(split.train) for client_id, split in make_features(*run_keys).clients.items()}
         rows = [
-            (*keys, method, client_id, num_train[client_id], accuracy)
-            for method, accuracies in run_all(*keys)
+            (*run_keys, method, client_id, num_train[client_id], accuracy)
+            for method, accuracies in make(*run_keys)
             for client_id, accuracy in accuracies.dropna().items()
         ]
         rows = pd.DataFrame(rows, columns=COLUMNS)

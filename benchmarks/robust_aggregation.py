@@ -1,7 +1,7 @@
 """What hostile clients do to a federation, behind each defence, and whom the defence takes for one of them.
 
-    python benchmarks/robust_aggregation.py run      # all runs, and what AttackExplorer shows
-    python benchmarks/robust_aggregation.py table    # the table again, from the runs on disk
+    python benchmarks/robust_aggregation.py run      # all runs, docs/robust_aggregation.png, what AttackExplorer shows
+    python benchmarks/robust_aggregation.py table    # table and picture again, from the runs on disk
 
 The setting: a linear head on the bundled backbone's features; 5,000 images of Fashion over 20 clients, all of them in
 each of 10 rounds, one local epoch in batches of 20, learning rate 0.05. 0 to 8 clients are hostile in every round. Two
@@ -27,6 +27,7 @@ from side_by_side import Federations, SideBySide
 from tqdm import tqdm
 
 import fedlearn_edu as fl
+from fedlearn_edu.plotting.attack_runs import plot_attack_runs
 from fedlearn_edu.simulation.client_reports import client_reports
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
@@ -152,22 +153,32 @@ class Attacked:
 
 
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:
-    """Returns a row per aggregator: accuracy without an attack, then under each of 4 attackers; and what it costs."""
-    text = runs.groupby(["partition", "aggregator", "attack", "num_attackers"])[
-        ["accuracy", "minority_accuracy", "backdoor_success"]
-    ].mean()
-    text = (100 * text).round(1)
+    """Returns a row per federation and aggregator: accuracy under as many attackers as was assumed, in %."""
+    keys = ["partition", "aggregator", "attack", "num_attackers"]
+    cells = runs.groupby(keys)[["accuracy", "minority_accuracy", "backdoor_success"]].agg(["mean", "std"]).mul(100)
     table = {}
     for partition in PARTITIONS:
         for aggregator in AGGREGATORS:
-            row = {}
-            for attack in ATTACKS:
-                at = text.loc[partition, aggregator, attack, 0 if attack == "none" else ASSUMED]
-                row[attack] = at["accuracy"]
-            row["backdoor succeeds"] = at["backdoor_success"]
-            row["minority, no attack"] = text.loc[partition, aggregator, "none", 0]["minority_accuracy"]
+            at = {a: cells.loc[partition, aggregator, a, ASSUMED if a != "none" else 0] for a in ATTACKS}
+            row = {attack: _spread(cell["accuracy"]) for attack, cell in at.items()}
+            row["backdoor succeeds"] = _spread(at["backdoor"]["backdoor_success"])
+            row["minority, none"] = _spread(at["none"]["minority_accuracy"])
             table[partition, aggregator] = row
     return pd.DataFrame(table).T
+
+
+def _spread(cell: pd.Series) -> str:
+    return f"{cell['mean']:.1f} ± {cell['std']:.1f}"
+
+
+def report(runs: pd.DataFrame, selections: pd.DataFrame) -> None:
+    print(f"Accuracy in % after {ROUNDS} rounds by attack, mean ± standard deviation over seeds; {ASSUMED} of")
+    print(f"{NUM_CLIENTS} clients are hostile, as the defences assume. Last column: the minority's own images (in the")
+    print("federation without one the worst tenth of the clients), without an attack")
+    print(summarise(runs).to_string())
+    choice = {"attack": "label flip", "aggregator": "Multi-Krum", "partition": "minority:1", "num_attackers": ASSUMED}
+    figure = plot_attack_runs(runs, selections, **choice, built_for=ASSUMED)
+    figure.savefig(REPOSITORY / "docs" / "robust_aggregation.png", dpi=100)
 
 
 @click.group(help=__doc__.split("\n\n")[0])
@@ -197,13 +208,13 @@ def run(seeds, anew):
         runs, selections = _extended(runs, rows), _extended(selections, clients)
         selections.to_csv(SELECTIONS, index=False)
         runs.to_csv(RUNS, index=False, float_format="%.4f")
-    print(summarise(runs).to_string())
+    report(runs, selections)
 
 
 @main.command("table")
 def table():
-    """The table from the runs on disk."""
-    print(summarise(pd.read_csv(RUNS)).to_string())
+    """Table and figure from the runs on disk."""
+    report(pd.read_csv(RUNS), pd.read_csv(SELECTIONS))
 
 
 def _extended(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

@@ -112,6 +112,16 @@ def test_live_runs_by_name():
     assert curves(centrally)["central ceiling"].get_ydata().tolist() == [0.9, 0.9]
 
 
+@pytest.mark.parametrize("name", ["FedAvg", "FedAvg, started from a one-shot ridge head"])
+def test_a_long_name_has_room(name):
+    rows = [(r, "global", "accuracy", 0.1 * r) for r in range(6)]
+    ax = fl.plot_race({name: History({}, rows)})
+    figure = ax.get_figure(root=True)
+    figure_png(figure)
+    (label,) = ax.texts
+    assert label.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_redrawing_in_place_leaves_nothing_behind(here):
     ax = fl.plot_race(here)
     first = figure_png(ax.get_figure())

@@ -36,7 +36,7 @@ _STYLES = {
 _SPARE = list(itertools.product(("-", _DASHED, _MIXED), ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")))
 _MARKS = "Dv^sP<>Xh"
 _BOLD = "FedAvg"  # what the others are measured against
-_LABEL_SHARE = 0.3  # of the width of the rounds, for the labels to the right of them
+_LABEL_SHARE, _LABEL_LENGTH = 0.23, 24  # of the width of the axes, for labels of so many characters at the right
 
 
 def plot_race(
@@ -180,11 +180,13 @@ def _set_axes(ax: Axes, table: pd.DataFrame, last_round: int) -> None:
     last = table.groupby("algorithm")["round_num"].transform("max")
     means = table[table["round_num"] >= last.clip(upper=2)].groupby(["algorithm", "round_num"])["accuracy"].mean()
     low, high = np.floor(20 * means.min() - 0.2) / 20, np.ceil(20 * means.max() + 0.2) / 20
-    ax.set(xlabel="round", ylabel="global accuracy", xlim=(-0.01 * last_round, (1 + _LABEL_SHARE) * last_round))
+    longest = table["algorithm"].str.len().max() + len("  99.9 %")
+    width = 1 / (1 - _LABEL_SHARE * np.clip(longest / _LABEL_LENGTH, 1, 2.5))  # of the axes, by that of the rounds
+    ax.set(xlabel="round", ylabel="global accuracy", xlim=(-0.01 * last_round, width * last_round))
     ax.set_ylim(max(low, -0.01), min(high, 1.02))
     ticks = MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True).tick_values(0, last_round)
     ax.set_xticks([tick for tick in ticks if 0 <= tick <= last_round])
     ax.spines["bottom"].set_bounds(0, last_round)
-    ax.xaxis.label.set_x(0.5 / (1 + _LABEL_SHARE))  # under the rounds
+    ax.xaxis.label.set_x(0.5 / width)  # under the rounds
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.grid(axis="y", color=GRID, lw=0.8)

@@ -95,16 +95,17 @@ def personalisation_runs() -> pd.DataFrame:
     The bundled backbone's features; Fashion over 50 clients (Dirichlet; 10 in each round) and emoji over 12 (Dirichlet
     within each vendor; 6 in each round), 30 rounds of one local epoch in batches of 20, learning rate 0.05 everywhere;
     nothing was tuned. A seed decides the clients, the cohorts and the order of the examples, the same for all methods,
-    so that a client's accuracies by two methods can be compared. All models are linear heads, but those of FedPer and
-    FedRep: these share the hidden layer of an MLP head and keep the last layer, so that part of what they gain over the
-    global model may be the larger head's.
+    so that a client's accuracies by two methods can be compared. All models are linear heads, but those called "MLP":
+    FedPer and FedRep share the hidden layer of an MLP head and keep the last layer, so that part of what they gain over
+    the global model is the larger head's. Compare them with the fine-tuned MLP.
 
     Returns:
         DataFrame with the columns `dataset`, `concentration`, `seed`, `method`, `client_id`, `num_train` (training
         examples of the client) and `accuracy` (on its own test examples, 0 to 1; clients without any have no rows).
         Methods: `"global model"` (federated averaging, one model for all: the "before"), `"fine-tuned, 1 epoch"` and
         `"fine-tuned, 5 epochs"` (from there, on each client by itself), `"local alone"` (as many local epochs as there
-        are rounds, from scratch), `"FedPer"`, `"FedRep"` and `"Ditto"`.
+        are rounds, from scratch) and `"Ditto"`; with an MLP head `"MLP, fine-tuned, 5 epochs"`, `"MLP, FedPer"` and
+        `"MLP, FedRep"`.
 
     Example:
         >>> runs = personalisation_runs()
