@@ -222,7 +222,7 @@ def test_a_singular_gram_matrix_needs_a_ridge(pooled, ridge_head):
     statistics = gather(ridge_head, datasets(x, y, np.zeros(DIM)))
     with pytest.raises(
         fl.UsageError,
-        match=r"^ridge: expected a number above 0, got 0: with 6 examples the covariance of 6 features is",
+        match=r"^ridge: .* got 0: the covariance of 6 features over 6 examples is singular \(rank 5: ",
     ):
         solve_ridge(statistics, 0.0)
     for ridge in (1e-3, None):

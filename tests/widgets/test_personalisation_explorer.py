@@ -57,7 +57,7 @@ def test_the_stored_runs_can_be_compared():
     assert not runs.isna().any().any()
     assert runs["accuracy"].between(0, 1).all()
     assert "global model" in set(runs["method"])
-    assert runs["method"].nunique() == 7
+    assert runs["method"].nunique() == 8
     for _, same in runs.groupby(["dataset", "concentration", "seed"]):
         assert set(same["method"]) == set(runs["method"]), "all methods had the same clients"
         assert same.groupby("method")["client_id"].agg(frozenset).nunique() == 1

@@ -117,10 +117,12 @@ def solve_ridge(statistics, ridge: float | None) -> tuple[np.ndarray, np.ndarray
         label_variance = float(np.sum(shares * (1 - shares)))
         errors = [_left_out_error(eigenvalues, projected, label_variance, num_examples, r) for r in RIDGES]
         ridge = RIDGES[int(np.argmin(errors))]
-    if ridge == 0 and eigenvalues[0] <= _SINGULAR * eigenvalues[-1]:
+    rank = int(np.sum(eigenvalues > _SINGULAR * eigenvalues[-1]))
+    if ridge == 0 and rank < len(mean):
         raise UsageError(
-            f"ridge: expected a number above 0, got 0: with {round(num_examples):,} examples the covariance of "
-            f"{len(mean):,} features is singular; leave ridge out (chosen by the server) or try 0.01"
+            f"ridge: expected a number above 0, got 0: the covariance of {len(mean):,} features over "
+            f"{round(num_examples):,} examples is singular (rank {rank:,}: too few examples, or features that are "
+            "constant or depend on others); leave ridge out (chosen by the server) or try 0.01"
         )
     kernel = basis @ (projected / (eigenvalues + ridge)[:, None]) / math.sqrt(variance)
     notes = {
