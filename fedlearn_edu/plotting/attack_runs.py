@@ -62,7 +62,7 @@ def plot_attack_runs(
         partition: Which one.
         num_attackers: Ringed in the left panel, and the one whose selections are shown.
         built_for: Marks the number of attackers for which the defences were built; None marks none.
-        figure: Two axes to draw into anew; None makes a figure.
+        figure: What to draw into anew; it is cleared first. None makes a figure.
 
     Returns:
         The figure; error bars are the standard deviation over seeds.
@@ -80,10 +80,9 @@ def plot_attack_runs(
     kept = _kept(selections, attack, aggregator, partition, num_attackers)
     if figure is None:
         figure = NotebookFigure(figsize=(11, 4.6), layout="constrained")
-        for number in (1, 2):
-            figure.add_subplot(1, 2, number, axes_class=NotebookAxes)
-    for old in list(figure.legends):
-        old.remove()
+    figure.clear()  # not axis by axis: the layout would keep a trace of the legend that only one kind of panel has
+    for number in (1, 2):
+        figure.add_subplot(1, 2, number, axes_class=NotebookAxes)
     left, right = (prepare(ax, figsize=(5.5, 4.6)) for ax in figure.axes[:2])
     choice = {"chosen": aggregator, "num_attackers": num_attackers, "built_for": built_for}
     _draw_by_attackers(left, here, "accuracy", **choice, label_all=True)
