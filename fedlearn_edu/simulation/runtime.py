@@ -51,6 +51,7 @@ class RuntimeContext(tff.framework.SyncContext):
             transform_result=tff.tensorflow.transform_result,
         )
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_pass_over_lost_requests)
         threading.Thread(target=self._loop.run_forever, daemon=True, name="tff-loop").start()
 
     def invoke(self, comp, arg):
@@ -93,6 +94,12 @@ class RuntimeContext(tff.framework.SyncContext):
         self._worker.kill()  # ... of the gRPC call that this breaks off
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._renew()
+
+
+def _pass_over_lost_requests(loop: asyncio.AbstractEventLoop, context: dict) -> None:
+    """Says nothing of a request to the worker that failed when nobody waited for it any more, as after Ctrl-C."""
+    if not isinstance(context.get("exception"), grpc.RpcError):
+        loop.default_exception_handler(context)
 
 
 def start_runtime() -> Worker:

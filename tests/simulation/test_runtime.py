@@ -1,5 +1,7 @@
 """The worker process: never left behind, never waited for without end, interruptible."""
 
+import asyncio
+import gc
 import os
 import pathlib
 import signal
@@ -9,6 +11,7 @@ import textwrap
 import threading
 import time
 
+import grpc
 import jupyter_client
 import numpy as np
 import psutil
@@ -220,3 +223,20 @@ def run_python(source):
     return subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, env=environment, cwd=pathlib.Path.home()
     )
+
+
+@pytest.mark.parametrize(("error", "told"), [(grpc.RpcError("worker gone"), False), (ValueError("ours"), True)])
+def test_a_lost_request_is_no_news_and_any_other_failure_is(error, told, caplog):
+    fl.start_runtime()
+
+    async def fail():
+        raise error
+
+    async def forget():
+        task = asyncio.get_running_loop().create_task(fail())
+        await asyncio.wait([task])
+
+    asyncio.run_coroutine_threadsafe(forget(), runtime._context._loop).result(10)
+    gc.collect()  # asyncio complains when a task goes whose exception nobody has asked for
+    assert ("ours" in caplog.text) == told
+    assert "worker gone" not in caplog.text
