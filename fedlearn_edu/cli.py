@@ -16,7 +16,10 @@ from fedlearn_edu.demo import DemoOptions, run_demo
 from fedlearn_edu.errors import FedlearnError
 from fedlearn_edu.lessons import find_lessons
 
-ALGORITHMS = ("unweighted_fed_avg", "weighted_fed_avg", "fed_sgd")
+_FOR_UNLIKE_CLIENTS = ["fed_prox", "mime_lite", "fed_nova", "scaffold", "fed_dyn", "q_fed_avg"]
+_SERVER_OPTIMIZERS = ["fed_adam", "fed_yogi", "fed_adagrad"]
+# Each has a function `build_<name>` in the package.
+ALGORITHMS = ["unweighted_fed_avg", "weighted_fed_avg", "fed_sgd", *_SERVER_OPTIMIZERS, *_FOR_UNLIKE_CLIENTS]
 _DEFAULTS = DemoOptions()
 
 
@@ -66,7 +69,14 @@ def cli():
 @click.option(
     "--rounds", "num_rounds", type=int, default=_DEFAULTS.num_rounds, show_default=True, help="Federated rounds."
 )
-@click.option("--algorithm", type=click.Choice(ALGORITHMS), default=_DEFAULTS.algorithm, show_default=True)
+@click.option(
+    "--algorithm",
+    type=click.Choice(ALGORITHMS),
+    default=_DEFAULTS.algorithm,
+    show_default=True,
+    metavar="NAME",
+    help=f"{', '.join(ALGORITHMS)}; settings of its own are the defaults.",
+)
 @click.option(
     "--client-lr",
     type=float,
@@ -109,6 +119,7 @@ def demo(context, **options):
       fedlearn-edu demo
       fedlearn-edu demo --partition iid --rounds 10
       fedlearn-edu demo --dataset photos/ --partition natural --backbone mobilenet_v2
+      fedlearn-edu demo --algorithm scaffold --partition dirichlet:0.1
       fedlearn-edu demo --output run1 --rounds 100      (Ctrl-C, then:)
       fedlearn-edu demo --output run1 --rounds 100 --resume
     """

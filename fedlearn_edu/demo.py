@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import math
 import os
@@ -134,16 +135,15 @@ def _prepare(options: DemoOptions) -> _Experiment:
         f"{backbone.num_parameters:,} frozen parameters"
     )
     features = fl.extract_features(clients, backbone)
-    head = fl.linear_head(features)
-    if options.algorithm == "fed_sgd":
-        process = fl.build_fed_sgd(head, server_lr=options.client_lr)
-    else:
-        build = {
-            "unweighted_fed_avg": fl.build_unweighted_fed_avg,
-            "weighted_fed_avg": fl.build_weighted_fed_avg,
-        }[options.algorithm]
-        process = build(head, client_lr=options.client_lr)
+    process = _build_process(options, fl.linear_head(features), num_clients=features.num_clients)
     return _Experiment(clients, features, backbone, process, clients_per_round)
+
+
+def _build_process(options: DemoOptions, head, *, num_clients: int):
+    build = getattr(fl, f"build_{options.algorithm}")
+    wanted = inspect.signature(build).parameters
+    arguments = {"client_lr" if "client_lr" in wanted else "server_lr": options.client_lr}
+    return build(head, **arguments, **({"num_clients": num_clients} if "num_clients" in wanted else {}))
 
 
 def _train(options: DemoOptions, experiment: _Experiment, output: pathlib.Path) -> fl.History:

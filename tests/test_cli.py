@@ -151,14 +151,14 @@ def test_ctrl_c_keeps_the_rounds_done(photos, tmp_path):
 
 
 def test_own_folder_natural_clients_other_algorithms_and_numbered_runs(invoke, photos, tmp_path):
-    algorithms = ["weighted_fed_avg", "fed_sgd"]
+    algorithms = ["weighted_fed_avg", "fed_sgd", "scaffold"]
     for algorithm in algorithms:
         arguments = ["--dataset", photos, "--partition", "natural", "--algorithm", algorithm, "--rounds", 1]
         code, output = invoke("demo", *arguments)
         assert code == 0, output
         assert all(name in output for name in ("anna", "ben", "cleo"))
     runs = sorted((tmp_path / "fedlearn-edu-run").iterdir())
-    assert [run.name for run in runs] == ["1", "2"]  # without --output they are numbered
+    assert [run.name for run in runs] == ["1", "2", "3"]  # without --output they are numbered
     summaries = [json.loads((run / "summary.json").read_text()) for run in runs]
     assert [summary["settings"]["algorithm"] for summary in summaries] == algorithms
 
