@@ -38,7 +38,7 @@ def _hijack_mean(seed: int) -> list[Case]:
         shares = np.array([*weights, own_weight]) / (sum(weights) + own_weight)
         target = [np.tensordot(shares, np.stack(parts), axes=1) for parts in zip(*honest, message, strict=True)]
         shown = _shown(message, seed, f"arrays of shapes {sizes} and {sizes[1:]}")
-        return Case(name, (honest, weights, own_weight, target), near(message), shown, hint)
+        return Case(name, (honest, weights, own_weight, target), near(message, tolerance=1e-4), shown, hint)
 
     n = 3 if seed == 0 else int(rng.integers(4, 8))
     unlike = [10, 30, 20] if seed == 0 else [int(w) for w in rng.integers(5, 90, n)]
@@ -58,11 +58,12 @@ def _trimmed_mean(seed: int) -> list[Case]:
     more = 0 if seed == 0 else int(rng.integers(1, 4))
 
     def rows(num_middle, num_ends):
-        """Every column for itself: middle numbers, and as many far above as far below, in any order; and the mean."""
-        middle = rng.normal(size=[num_middle, dim])
-        far = rng.uniform(5, 50, size=[2, num_ends, dim])
-        stack = rng.permuted(np.concatenate([middle, far[0], -9 * far[1]]), axis=0)
-        return stack, middle.mean(axis=0)
+        """Every column for itself: middle numbers, and as many above as below, in any order; and the mean."""
+        # Far from 0, so that the numbers at the ends are not the ones with the largest absolute values.
+        middle = rng.choice([-4, 4], dim) + 0.2 * rng.normal(size=[num_middle, dim])
+        above, below = rng.uniform(1.5, 20, [num_ends, dim]), rng.uniform(1.5, 3, [num_ends, dim])
+        ends = [middle.mean(axis=0) + above, middle.mean(axis=0) - below]
+        return rng.permuted(np.concatenate([middle, *ends]), axis=0), middle.mean(axis=0)
 
     def case(name, num_middle, num_ends, hint, *, num_trimmed=None, bad=()):
         stack, expected = rows(num_middle, num_ends)
@@ -82,7 +83,22 @@ def _trimmed_mean(seed: int) -> list[Case]:
         ),
         case("the median", 2, 3 + more, "the largest trimming leaves the two in the middle, and their mean"),
         case("NaN and infinity", 3 + more, 2, "leave out the whole row of a client first", bad=[np.nan, -np.inf]),
-        case("too few are left", 1, 2 + more, "trim less: leave one or two rows", num_trimmed=9, bad=[np.nan]),
+        case(
+            "too much for an odd number of rows",
+            1,
+            2 + more,
+            "trim less: leave the one in the middle",
+            num_trimmed=9,
+            bad=[np.nan],
+        ),
+        case(
+            "too much for an even number of rows",
+            2,
+            2 + more,
+            "trim less: leave the two in the middle; rows that were left out do not count",
+            num_trimmed=9,
+            bad=[np.nan, np.inf],
+        ),
         Case("nobody is left", (nobody, 1), near(np.zeros(dim)), "zeros", "then the model shall stay where it is"),
     ]
 
@@ -117,12 +133,12 @@ def _krum(seed: int) -> list[Case]:
         stack = rng.normal(size=[2 * num_attackers + 2, 3 + extra])
         return Case(name, (stack, num_attackers), equal(None), "None", hint)
 
-    f = 2 + extra
+    f = 3 + extra
     return [
         case("nobody is hostile", 5 + extra, 0, "the n - 2 nearest OTHERS: nobody is a neighbour of itself", expects=0),
         case("one is expected, none is there", 6 + extra, 0, "squared distances to the n - f - 2 nearest", expects=1),
         case("a far attacker", 5 + extra, 1, "who stands far away has a large score; the least one wins", far=40.0),
-        case("attackers that agree", 2 * f + 1, f, "they have few friends: count n - f - 2 neighbours", far=60.0),
+        case("attackers that agree", f + 3, f, "a cohort of 2 f + 3 is enough; count n - f - 2 neighbours", far=60.0),
         too_small("a cohort that is too small", f, "the guarantee needs 2 f + 3 clients"),
     ]
 
@@ -134,9 +150,9 @@ def _geometric_median(seed: int) -> list[Case]:
     center = rng.normal(size=dim)
     text = f"shape ({dim},)"
 
-    def case(name, stack, num_iterations, expected, hint, *, tolerance=1e-3):
-        arguments = (rng.permutation(stack), num_iterations, 1e-6)
-        return Case(name, arguments, near(expected, tolerance=tolerance), _shown(expected, seed, text), hint)
+    def case(name, stack, num_iterations, expected, hint, *, smoothing=1e-6):
+        arguments = (rng.permutation(stack), num_iterations, smoothing)
+        return Case(name, arguments, near(expected, tolerance=1e-3), _shown(expected, seed, text), hint)
 
     def on_opposite_sides(num_pairs, far):
         """Pairs that pull at the centre from opposite sides, from whatever distance: it is the geometric median."""
@@ -146,15 +162,24 @@ def _geometric_median(seed: int) -> list[Case]:
         return np.concatenate([center + one * directions, center - other * directions])
 
     # On a line, one step: the start is the mean, and weights are one over the distance from it.
-    axis, places = _direction(rng, dim), np.array([0.0, 1.0, 2.0, 9.0]) + rng.uniform(0, 0.5, 4)
-    away = np.abs(places - places.mean())
-    one_step = center + axis * (places / away).sum() / (1 / away).sum()
+    # (An odd number of points: of an even one, all places between the two in the middle are medians.)
+    axis, places = _direction(rng, dim), np.array([0.0, 1.0, 2.0, 6.0, 11.0]) + rng.uniform(0, 0.5, 5)
+    away, smoothing = np.abs(places - places.mean()), float(rng.uniform(2.5, 3.5))
+    line, one_step, smooth_step = (
+        center + np.multiply.outer(where, axis)
+        for where in (
+            places,
+            np.average(places, weights=1 / away),
+            np.average(places, weights=1 / away.clip(smoothing)),
+        )
+    )
     # Whole numbers, so that the mean is the middle one to the last bit.
     middle, arm = rng.integers(-9, 10, dim).astype(float), rng.integers(1, 9, dim).astype(float)
     meets_mean = np.stack([middle - arm, middle, middle + arm])
     crowd = np.concatenate([np.tile(center, [5 + more, 1]), center + rng.uniform(1, 9, [2 + more, dim])])
     return [
-        case("one step on a line", center + places[:, None] * axis, 1, one_step, "from the mean, one weighted average"),
+        case("one step on a line", line, 1, one_step, "from the mean, one weighted average"),
+        case("strong smoothing", line, 1, smooth_step, "the larger of distance and smoothing", smoothing=smoothing),
         case("pairs on opposite sides", on_opposite_sides(4 + more, 1.5), 300, center, "repeat from where you came to"),
         case(
             "one is far away",
@@ -182,7 +207,7 @@ def _largest_harm(seed: int) -> list[Case]:
         lengths[:num_long] = max_norm
         common = rng.normal(size=dim)
         bounded = np.array([length * _direction(rng, dim) for length in lengths])
-        bounded = np.array([b if b @ common > 0 else -b for b in bounded]) * (not silent)
+        bounded = np.array([b if b @ common > 0 else -b for b in bounded]) * (not silent) + 0.0
         factors = np.where(np.arange(n) < num_long, rng.uniform(2, 20, n), 1.0)
         order = rng.permutation(n)
         # The worst that can happen: all attackers send the longest delta against the honest mean.
@@ -218,6 +243,8 @@ def _silenced_classes(seed: int) -> list[Case]:
             counts[[i for i in range(num_clients) if i not in holders], label] = 0
         counts[:, list(empty)] = 0
         order, classes = rng.permutation(num_clients), rng.permutation(num_classes)
+        # Holders do not stand in the first two rows, which is where 0 and 1 point that are taken for row numbers.
+        order = np.array(sorted(order, key=lambda client: client < 1 + max([*silent, *once], default=-1)))
         lost = sorted(int(np.flatnonzero(classes == label)[0]) for label in alone if set(alone[label]) <= set(silent))
         arguments = (kept[:, order], counts[order][:, classes])
         return Case(name, arguments, equal(lost), _shown(lost, seed, shown), hint)

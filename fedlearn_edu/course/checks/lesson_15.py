@@ -32,9 +32,11 @@ def _weights(rng, sizes):
 def _fairness_report(seed: int) -> list[Case]:
     rng = np.random.default_rng([seed, 151])
 
-    def case(name, num_clients, tenth, num_worse, hint, *, unchanged=0, untested=0):
+    def case(name, num_clients, tenth, num_worse, hint, *, unchanged=0, untested=0, tie=False):
         # The worst tenth afterwards lies below all others, and its clients were not the worst before.
         low, high = rng.uniform(0.1, 0.3, tenth), rng.uniform(0.5, 0.9, num_clients - tenth)
+        if tie:  # one client more is exactly as badly off as the best of the worst tenth
+            high[-1] = low.max()
         after = np.concatenate([low, high])
         change = rng.uniform(0.05, 0.1, num_clients)
         change[:num_worse] *= -1
@@ -59,12 +61,15 @@ def _fairness_report(seed: int) -> list[Case]:
 
     tens = 2 if seed == 0 else int(rng.integers(2, 5))
     few = 5 if seed == 0 else int(rng.integers(4, 9))
+    over = 3 if seed == 0 else int(rng.integers(1, 5))  # less than half of ten: the nearest whole number is wrong
+    untested = 10 * tens, tens, tens + 1  # with those who have no accuracy, the tenth would be larger
     return [
         case("a round number of clients", 10 * tens, tens, tens + 1, "the worst tenth by the model afterwards"),
-        case("a tenth that is no whole number", 10 * tens + few, tens + 1, tens + 2, "round the number of clients up"),
+        case("a tenth that is no whole number", 10 * tens + over, tens + 1, tens + 2, "round the number of clients up"),
         case("fewer than ten clients", few, 1, 2, "a tenth of few clients is one client"),
         case("some stay as they were", few + 10, 2, 3, "the same is not worse", unchanged=2),
-        case("clients without test examples", few + 10, 2, 3, "NaN is no accuracy: leave them out", untested=3),
+        case("two are equally badly off", over + 20, 3, 4, "exactly so many clients, not all up to a limit", tie=True),
+        case("clients without test examples", *untested, "NaN is no accuracy: leave them out", untested=3),
     ]
 
 
@@ -77,7 +82,7 @@ def _ditto_step(seed: int) -> list[Case]:
     def case(name, strength, lr, hint, *, gradient=1.0, distance=1.0):
         server = _weights(rng, sizes)
         away = [distance * a for a in _weights(rng, sizes)]
-        slope = [gradient * a for a in _weights(rng, sizes)]
+        slope = [gradient * a + 0.0 for a in _weights(rng, sizes)]
         personal = [w + a for w, a in zip(server, away, strict=True)]
         # The distance to the global model shrinks by a factor; the loss moves the model as ever.
         after = [w + (1 - lr * strength) * a - lr * g for w, a, g in zip(server, away, slope, strict=True)]
@@ -105,9 +110,9 @@ def _best_mix(seed: int) -> list[Case]:
         target = server + along * direction + off * aside
         best = min(max(along, 0.0), 1.0)
         arguments = (server, server + direction, target, curvature)
-        return Case(name, arguments, near(best, tolerance=1e-7), _shown(best, seed, "a number from 0 to 1"), hint)
+        return Case(name, arguments, near(best, tolerance=2e-6), _shown(best, seed, "a number from 0 to 1"), hint)
 
-    inside = float(rng.uniform(0.15, 0.45))
+    inside = round(float(rng.uniform(0.15, 0.45)), 4) + 3.7e-5  # between the points of a fine grid
     server = rng.normal(size=dim)
     nothing = (server, server.copy(), rng.normal(size=dim), rng.uniform(0.1, 5, dim))
     return [
@@ -125,6 +130,7 @@ def _predict_with_shares(seed: int) -> list[Case]:
     num_classes = 4 if seed == 0 else int(rng.integers(5, 9))
 
     def case(name, own, everyone, hint):
+        """`everyone`: the counts over all clients, this one included."""
         # Which class is right is drawn first; the scores are what the global model must then have said.
         answer = rng.integers(0, num_classes, 30)
         corrected = rng.uniform(0, 0.5, [30, num_classes])
@@ -137,30 +143,47 @@ def _predict_with_shares(seed: int) -> list[Case]:
         return np.round(total * rng.permutation(np.geomspace(1, 60, num_classes)) / 60)
 
     balanced = np.full(num_classes, 1000.0)
-    lacking = skewed(40)
+    few, own, many, lacking = skewed(90), skewed(90), skewed(3000), skewed(40)
     lacking[: num_classes // 2] = 0
+    nobody = balanced + lacking
+    nobody[0] = 0
+    hints = [
+        "add logarithms, not shares",
+        "the model knows the shares of all already",
+        "own share over the share of all, this client included",
+        "count one example more of each class",
+        "count one example more of each class, over all clients, too",
+    ]
     return [
-        case("classes that are equally common over all", skewed(90), balanced, "add logarithms, not shares"),
-        case("a class that all have in plenty", skewed(90), skewed(3000), "the model knows the shares of all already"),
-        case("a client with many examples", skewed(3000), balanced + skewed(20), "own share over the share of all"),
-        case("classes that the client has never seen", lacking, balanced, "count one example more of each class"),
+        case("classes that are equally common over all", few, balanced, hints[0]),
+        case("a class that all have in plenty", own, own + skewed(3000), hints[1]),
+        case("a client with many examples", many, many + balanced, hints[2]),
+        case("classes that the client has never seen", lacking, lacking + balanced, hints[3]),
+        case("a class that nobody has seen", lacking, nobody, hints[4]),
     ]
 
 
 def _choose_epochs(seed: int) -> list[Case]:
     rng = np.random.default_rng([seed, 155])
-    num_clients = 4 if seed == 0 else 2 * int(rng.integers(3, 8))
+    num_clients = 4 if seed == 0 else 2 ** int(rng.integers(3, 5))
 
-    def accuracies(mean, spread=8):
-        """Multiples of 1/64 with this mean (in 64ths), so that equal means are equal to the last bit."""
-        steps = rng.integers(1, spread + 1, num_clients // 2)
-        return rng.permutation(np.concatenate([mean + steps, mean - steps])) / 64
+    def accuracies(mean, lost=0):
+        """Multiples of 1/64 with this mean (in 64ths): with 2**k clients, equal means are equal to the last bit.
 
-    def case(name, epochs, validation, test, chosen, hint, *, tails=()):
-        valid, judged = (np.stack([accuracies(m) for m in means]) for means in (validation, test))
-        for row in tails:  # many clients gain a little, one loses a lot
-            valid[row] = (validation[row] + 2) / 64
-            valid[row, 0] -= 2 * num_clients / 64
+        One client loses `lost`, and all share the gain, so that neither the median nor an extreme tells the mean.
+        """
+        steps = rng.integers(1, 9, num_clients // 2)
+        values = rng.permutation(np.concatenate([mean + steps, mean - steps])) + lost // num_clients
+        values[np.argmin(values)] -= lost
+        return values / 64
+
+    def case(name, epochs, validation, test, chosen, hint, *, unjust=None, majority=False):
+        """`unjust`: the row that is worst for one client; `majority`: row 1 is row 0, better for all but one."""
+        valid = np.stack([accuracies(m, 32 * (row == unjust)) for row, m in enumerate(validation)])
+        judged = np.stack([accuracies(m, 16) for m in test])
+        if majority:
+            valid[1] = valid[0] + 1 / 64
+            valid[1, np.argmin(valid[0])] -= 2 * num_clients / 64
         expected = (chosen, test[epochs.index(chosen)] / 64)
         arguments = ([int(e) for e in epochs], valid, judged)
         return Case(name, arguments, near(expected), _shown(expected, seed, "a number of epochs, an accuracy"), hint)
@@ -175,6 +198,7 @@ def _choose_epochs(seed: int) -> list[Case]:
             [top - 8, top - 1, top - 5],
             1,
             "the number of epochs, not its place",
+            unjust=1,
         ),
         case(
             "the test images disagree",
@@ -192,7 +216,14 @@ def _choose_epochs(seed: int) -> list[Case]:
             2,
             "row i belongs to epochs[i]",
         ),
-        case("a tie", [many, 3, 1], [top, top, top - 5], [top - 2, top - 7, top - 1], 3, "the fewest epochs that do"),
+        case(
+            "a tie",
+            [many, 3, many + 2, 1],
+            [top, top, top, top - 5],
+            [top - 2, top - 7, top - 3, top - 1],
+            3,
+            "the fewest epochs that do",
+        ),
         case(
             "one client that loses",
             [0, many],
@@ -200,7 +231,7 @@ def _choose_epochs(seed: int) -> list[Case]:
             [top - 2, top - 4],
             0,
             "the mean over clients decides, whatever the typical client says",
-            tails=[1],
+            majority=True,
         ),
     ]
 
@@ -210,8 +241,10 @@ def _q_fed_avg_step(seed: int) -> list[Case]:
     dim = 3 if seed == 0 else int(rng.integers(4, 8))
     lr = 0.5 if seed == 0 else float(rng.uniform(0.05, 0.4))
 
-    def case(name, num_clients, q, hint, *, low=0.3, high=2.0):
-        losses, deltas = rng.uniform(low, high, num_clients), rng.normal(size=[num_clients, dim])
+    def case(name, num_clients, q, hint, *, apart=False):
+        losses, deltas = rng.uniform(0.3, 2, num_clients), rng.normal(size=[num_clients, dim])
+        if apart:
+            losses = rng.permutation(np.geomspace(0.05, 4, num_clients) * rng.uniform(0.9, 1.1, num_clients))
         importance = losses**q
         shortening = 1 + q * np.einsum("kd,kd->k", deltas, deltas) / (lr * losses)
         step = importance @ deltas / (importance @ shortening)
@@ -225,7 +258,7 @@ def _q_fed_avg_step(seed: int) -> list[Case]:
         case("one client", 1, 1.0, "the step is shorter than the client's own"),
         case("q = 1", n, 1.0, "sum both, over all clients, and divide once"),
         case("a larger q", n, q, "mind the exponents: q, and q - 1"),
-        case("losses far apart", n + 1, q, "the badly served client decides", low=0.05, high=4.0),
+        case("losses far apart", n + 1, q, "the badly served client decides", apart=True),
     ]
 
 

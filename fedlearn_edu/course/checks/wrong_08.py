@@ -65,6 +65,19 @@ WRONG_ANSWERS = {
         "steps that never get shorter": _FIXED.format(weights="1 - (1 - num_steps * client_lr * curvatures)"),
         "what is left of the way": _FIXED.format(weights="(1 - client_lr * curvatures) ** num_steps"),
         "infinitely small steps": _FIXED.format(weights="1 - np.exp(-client_lr * curvatures * num_steps)"),
+        "a step too long counts like a short one": _FIXED.format(
+            weights="1 - np.abs(1 - client_lr * curvatures) ** num_steps"
+        ),
+        "a handful of rounds": """
+def fed_avg_fixed_point(curvatures, optima, num_steps, client_lr):
+    number = optima.mean()
+    for _ in range(10):
+        trained = np.full(len(optima), number)
+        for _ in range(num_steps):
+            trained = trained - client_lr * curvatures * (trained - optima)
+        number = trained.mean()
+    return number
+""",
         "one round from 0": """
 def fed_avg_fixed_point(curvatures, optima, num_steps, client_lr):
     trained = np.zeros(len(optima))
@@ -87,6 +100,17 @@ def fed_avg_fixed_point(curvatures, optima, num_steps, client_lr):
         "no spring at all": _PROXIMAL.format(step="client_lr * gradient", result="weights"),
         "twice the gradient": _PROXIMAL.format(step=_ON_SPRING.replace("gradient", "2 * gradient"), result="weights"),
         "the way, not the weights": _PROXIMAL.format(step=_ON_SPRING, result="received - weights"),
+        "the model received is changed, too": _PROXIMAL.format(step="0", result="weights").replace(
+            "weights = weights - 0", f"weights -= {_ON_SPRING}"
+        ),
+        "the sum of the losses": """
+def proximal_steps(received, x, y, client_lr, strength, num_steps):
+    weights = received
+    with np.errstate(all="ignore"):  # it runs away
+        for _ in range(num_steps):
+            weights = weights - client_lr * (x.T @ (x @ weights - y) + strength * (weights - received))
+    return weights
+""",
         "a spring that comes along": """
 def proximal_steps(received, x, y, client_lr, strength, num_steps):
     weights, last = received, received
@@ -100,6 +124,9 @@ def proximal_steps(received, x, y, client_lr, strength, num_steps):
         "the correction the other way round": _SCAFFOLD.format(
             correction="+ control - server_control", delta="delta", control=_OPTION_2
         ),
+        "the model received is changed, too": _SCAFFOLD.format(
+            correction=_CORRECTION, delta="delta", control=_OPTION_2
+        ).replace("weights = weights - ", "weights -= "),
         "takes off only": _SCAFFOLD.format(correction="- control", delta="delta", control=_OPTION_2),
         "trained minus received": _SCAFFOLD.format(correction=_CORRECTION, delta="-delta", control=_OPTION_2),
         "leaves the server's control in": _SCAFFOLD.format(
@@ -137,6 +164,9 @@ def proximal_steps(received, x, y, client_lr, strength, num_steps):
             v=_V,
             step="- server_lr * (m / (1 - beta_1**t)) / (np.sqrt(v / (1 - beta_2**t)) + tau)",
         ).replace("1 - beta_1**t", "max(1 - beta_1**t, 1e-12)"),
+        "corrects what needs no correction": _ADAM.format(
+            start=_START, m=_M, v=_V, step="- server_lr * (m / (1 - beta_1**t)) / (np.sqrt(v) + tau)"
+        ),
         "v starts at 0": _ADAM.format(start="np.zeros_like(weights)", m=_M, v=_V, step=_STEP),
         "no root": _ADAM.format(start=_START, m=_M, v=_V, step="- server_lr * m / (v + tau)"),
         "tau under the root": _ADAM.format(start=_START, m=_M, v=_V, step="- server_lr * m / np.sqrt(v + tau)"),

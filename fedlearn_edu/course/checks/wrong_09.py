@@ -78,6 +78,9 @@ WRONG_ANSWERS["global_means"] = {
     "the same numbers count once": _MEANS.format(
         kept="kept = list({s.tobytes(): (s, n) for s, n in {i: (s, n) for i, s, n in messages}.values()}.values())"
     ),
+    "the fullest message counts": _MEANS.format(
+        kept="kept = list({i: (s, n) for i, s, n in sorted(messages, key=lambda m: m[2].sum())}.values())"
+    ),
     "only clients with one message": _MEANS.format(
         kept="names = [m[0] for m in messages]; kept = [(s, n) for i, s, n in messages if names.count(i) == 1]"
     ),
@@ -125,6 +128,12 @@ WRONG_ANSWERS["ridge_head"] = {
             matrix=f"covariance + penalty * {_IDENTITY}", target="with_labels", answer="kernel, counts / n"
         )
     ),
+    "as many examples at every client": _RIDGE.replace("counts.sum()", "len(messages) * messages[0][2].sum()").format(
+        solve=_SOLVE.format(matrix=f"covariance + penalty * {_IDENTITY}", target="with_labels", answer=_BIAS)
+    ),
+    "a mean of the clients' means": _RIDGE.replace(
+        "sums.sum(axis=0) / n", "np.mean([m[1].sum(axis=0) / m[2].sum() for m in messages], axis=0)"
+    ).format(solve=_SOLVE.format(matrix=f"covariance + penalty * {_IDENTITY}", target="with_labels", answer=_BIAS)),
     "a penalised bias": """
 def ridge_head(messages, penalty):
     gram, sums, counts = (sum(m[i] for m in messages) for i in range(3))
@@ -174,6 +183,8 @@ WRONG_ANSWERS["upload_bytes"] = {
     "float64": _BYTES.format(**_RIGHT | {"size": 8}),
     "the Gram matrix alone": _BYTES.format(**_RIGHT | {"sums": "0"}),
     "features without labels": _BYTES.format(**_RIGHT | {"row": "d"}),
+    "the nearest whole number": _BYTES.format(**_RIGHT | {"rounds": "round(ridge / head) + 1"}),
+    "a head without bias": _BYTES.format(**_RIGHT | {"rounds": "ridge // (4 * d * num_classes) + 1"}),
     "as much is more": _BYTES.format(**_RIGHT | {"rounds": "-(-ridge // head)"}),
 }
 

@@ -10,6 +10,43 @@ def _squared_distances(deltas):
     return ((deltas[:, None, :] - deltas[None, :, :]) ** 2).sum(axis=2)
 """
 
+_TRIMMED = (
+    _ROWS
+    + """
+def trimmed_mean(deltas, num_trimmed):
+    rows = np.sort(_finite(deltas), axis=0)
+    if not len(rows):
+        return np.zeros(deltas.shape[1])
+    {middle}
+    return middle.mean(axis=0) if len(middle) else np.zeros(deltas.shape[1])
+"""
+)
+_MIDDLE = "dropped = min(num_trimmed, {most})\n    middle = rows[dropped : len(rows) - dropped]"
+
+_KRUM = (
+    _DISTANCES
+    + """
+def krum(deltas, num_attackers):
+    n = len(deltas)
+    if n < {smallest}:
+        return None
+    scores = np.sort(_squared_distances(deltas), axis=1)[:, 1 : n - num_attackers - 1].sum(axis=1)
+    return int(np.argmin(scores)), scores
+"""
+)
+
+_WEISZFELD = """
+def geometric_median(deltas, num_iterations, smoothing):
+    point = deltas.mean(axis=0)
+    for _ in range({steps}):
+        distances = np.linalg.norm(deltas - point, axis=1)
+        {stop}
+        weights = 1 / {distances}
+        point = weights @ deltas / weights.sum()
+    return point
+"""
+_STEPS = {"steps": "num_iterations", "stop": "pass", "distances": "np.maximum(distances, smoothing)"}
+
 WRONG_ANSWERS = {
     "hijack_mean": {
         "everyone counts alike": """
@@ -79,6 +116,15 @@ def trimmed_mean(deltas, num_trimmed):
     dropped = min(num_trimmed, (len(rows) - 1) // 2)
     return rows[dropped : len(rows) - dropped].mean(axis=0)
 """,
+        "an even number may be trimmed away": _TRIMMED.format(middle=_MIDDLE.format(most="len(rows) // 2")),
+        "counts rows that are left out": _TRIMMED.format(middle=_MIDDLE.format(most="(len(deltas) - 1) // 2")),
+        "one of the two in the middle": _TRIMMED.format(
+            middle="cut = min(num_trimmed, len(rows) // 2)\n    middle = rows[cut : max(len(rows) - cut, cut + 1)]"
+        ),
+        "drops the largest absolute values": _TRIMMED.format(
+            middle="dropped = min(num_trimmed, (len(rows) - 1) // 2)\n"
+            "    middle = np.array([sorted(column, key=abs) for column in rows.T]).T[: len(rows) - 2 * dropped]"
+        ),
         "trims everyone away": _ROWS
         + """
 def trimmed_mean(deltas, num_trimmed):
@@ -123,13 +169,10 @@ def krum(deltas, num_attackers):
     scores = np.sort(_squared_distances(deltas), axis=1)[:, 1 : n - num_attackers].sum(axis=1)
     return int(np.argmin(scores)), scores
 """,
-        "takes a cohort of any size": _DISTANCES
-        + """
-def krum(deltas, num_attackers):
-    n = len(deltas)
-    scores = np.sort(_squared_distances(deltas), axis=1)[:, 1 : n - num_attackers - 1].sum(axis=1)
-    return int(np.argmin(scores)), scores
-""",
+        "wants one client more": _KRUM.format(smallest="2 * num_attackers + 4"),
+        "the bound of another theorem": _KRUM.format(smallest="3 * num_attackers + 1"),
+        "an honest majority is enough": _KRUM.format(smallest="2 * num_attackers + 1"),
+        "takes a cohort of any size": _KRUM.format(smallest="0"),
         "takes the loneliest": _DISTANCES
         + """
 def krum(deltas, num_attackers):
@@ -166,6 +209,12 @@ def geometric_median(deltas, num_iterations, smoothing):
             point = weights @ deltas / weights.sum()
     return point
 """,
+        "one step too many": _WEISZFELD.format(**_STEPS | {"steps": "num_iterations + 1"}),
+        "smoothing is added": _WEISZFELD.format(**_STEPS | {"distances": "(distances + smoothing)"}),
+        "a smoothing of its own": _WEISZFELD.format(**_STEPS | {"distances": "np.maximum(distances, 1e-6)"}),
+        "stays with a near client": _WEISZFELD.format(
+            **_STEPS | {"stop": "if distances.min() < smoothing: return deltas[distances.argmin()]"}
+        ),
         "always from the mean": """
 def geometric_median(deltas, num_iterations, smoothing):
     mean = deltas.mean(axis=0)
@@ -220,6 +269,11 @@ def silenced_classes(kept, label_counts):
 def silenced_classes(kept, label_counts):
     heard = label_counts[kept.any(axis=0)].sum(axis=0)
     return [c for c in range(label_counts.shape[1]) if heard[c] == 0]
+""",
+        "0 and 1 as row numbers": """
+def silenced_classes(kept, label_counts):
+    heard = label_counts[kept.max(axis=0)].sum(axis=0)
+    return [c for c in range(label_counts.shape[1]) if label_counts[:, c].sum() > 0 and heard[c] == 0]
 """,
         "looks at the last round": """
 def silenced_classes(kept, label_counts):

@@ -10,8 +10,34 @@ def _told(after, worst, num_worse):
     return {"mean": after.mean(), "worst_decile": worst, "num_worse": int(num_worse)}
 """
 
+_WORST = """
+def fairness_report(before, after):
+    b, a = _pairs(before, after)
+    return _told(a, {worst}, (a < b).sum())
+"""
+
+_SHARES = """
+def predict_with_shares(scores, own_counts, all_counts):
+    with np.errstate(divide="ignore"):
+        return np.argmax(scores + np.log({own}) - np.log({others}), axis=1)
+"""
+
+_EPOCHS = """
+def choose_epochs(epochs, validation, test):
+    values = {values}
+    best = {best}
+    return epochs[best], {told}
+"""
+_MEAN, _TOLD = "validation.mean(axis=1)", "test[best].mean()"
+_BEST = "max(range(len(epochs)), key=lambda i: (values[i], -epochs[i]))"
+
 WRONG_ANSWERS = {
     "fairness_report": {
+        "the nearest whole number": _REPORT
+        + _WORST.format(worst="np.sort(a)[: max(1, int(len(a) / 10 + 0.5))].mean()"),
+        "one more, always": _REPORT + _WORST.format(worst="np.sort(a)[: len(a) // 10 + 1].mean()"),
+        "a tenth of all, tested or not": _REPORT + _WORST.format(worst="np.sort(a)[: -(-len(after) // 10)].mean()"),
+        "all up to a limit": _REPORT + _WORST.format(worst="a[a <= np.quantile(a, 0.1)].mean()"),
         "rounds down": _REPORT
         + """
 def fairness_report(before, after):
@@ -128,6 +154,9 @@ def predict_with_shares(scores, own_counts, all_counts):
     own, everyone = own_counts + 1, all_counts + 1
     return np.argmax(scores + own / own.sum() - everyone / everyone.sum(), axis=1)
 """,
+        "one more at this client only": _SHARES.format(own="own_counts + 1", others="np.maximum(all_counts, 1e-9)"),
+        "over the share of the others": _SHARES.format(own="own_counts + 1", others="all_counts - own_counts + 1"),
+        "decimal logarithms": _SHARES.format(own="own_counts + 1", others="all_counts + 1").replace("log(", "log10("),
         "forgets what the model knows": """
 def predict_with_shares(scores, own_counts, all_counts):
     return np.argmax(scores + np.log((own_counts + 1) / (own_counts + 1).sum()), axis=1)
@@ -175,6 +204,15 @@ def choose_epochs(epochs, validation, test):
     best = int(np.argmax(validation.mean(axis=1)))
     return epochs[best], test[best].mean()
 """,
+        "the last of the best": _EPOCHS.format(
+            values=_MEAN, best="max(range(len(epochs)), key=lambda i: (values[i], i))", told=_TOLD
+        ),
+        "reports the typical client": _EPOCHS.format(values=_MEAN, best=_BEST, told="np.median(test[best])"),
+        "a vote": _EPOCHS.format(
+            values="np.bincount(validation.argmax(axis=0), minlength=len(epochs))", best=_BEST, told=_TOLD
+        ),
+        "the worst client decides": _EPOCHS.format(values="validation.min(axis=1)", best=_BEST, told=_TOLD),
+        "the best client decides": _EPOCHS.format(values="validation.max(axis=1)", best=_BEST, told=_TOLD),
         "the place instead of the epochs": """
 def choose_epochs(epochs, validation, test):
     means = validation.mean(axis=1)
