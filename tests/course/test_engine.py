@@ -480,7 +480,7 @@ def test_pandas_says_how_to_convert():
         (np.array([np.nan]), [np.nan], [0.0], "1 of 1 entries is wrong"),
         (np.array([True, False]), [True, False], [1, 0], "the result holds numbers; expected True and False"),
         ([np.ones(2), np.ones(3)], (np.ones(2), [1, 1, 1]), [np.ones(2), np.zeros(3)], "item 1 of the result: 3 of 3"),
-        ([1, 2], np.array([1, 2]), [1], "the result has 1 items; expected 2"),
+        ([1, 2], np.array([1, 2]), [1], "the result has 1 item; expected 2"),
         (["a", "b"], ("a", "b"), ["a", "c"], "item 1 of the result is wrong"),
         (["a"], np.array(["a"]), "a", "the result is text; expected a list of 1"),
         ({"a": 1.0}, {"a": 1}, {"b": 1}, "the result lacks keys: 'a'"),

@@ -143,7 +143,7 @@ def _compare_list(got: Any, expected: list, tolerance: float, where: str) -> str
     if not isinstance(got, list | tuple):
         return f"{where} is {_kind(got)}; expected a list of {len(expected)}"
     if len(got) != len(expected):
-        return f"{where} has {len(got)} items; expected {len(expected)}"
+        return f"{where} has {len(got)} item{'s' * (len(got) != 1)}; expected {len(expected)}"
     for i, (one, other) in enumerate(zip(got, expected, strict=True)):
         one = one.item() if isinstance(one, np.generic) else one
         if problem := _compare(one, other, tolerance, f"item {i} of {where}"):

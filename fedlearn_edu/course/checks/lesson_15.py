@@ -1,4 +1,4 @@
-"""Checks of lesson 15: who gains and who loses, Ditto's step, mixing two models, class shares, epochs, q-FedAvg.
+"""Checks of lesson 15: who gains and who loses, Ditto's step, mixing two models, class shares, epochs.
 
 Answers are drawn first wherever that is possible, and the arguments made from them.
 """
@@ -236,32 +236,6 @@ def _choose_epochs(seed: int) -> list[Case]:
     ]
 
 
-def _q_fed_avg_step(seed: int) -> list[Case]:
-    rng = np.random.default_rng([seed, 156])
-    dim = 3 if seed == 0 else int(rng.integers(4, 8))
-    lr = 0.5 if seed == 0 else float(rng.uniform(0.05, 0.4))
-
-    def case(name, num_clients, q, hint, *, apart=False):
-        losses, deltas = rng.uniform(0.3, 2, num_clients), rng.normal(size=[num_clients, dim])
-        if apart:
-            losses = rng.permutation(np.geomspace(0.05, 4, num_clients) * rng.uniform(0.9, 1.1, num_clients))
-        importance = losses**q
-        shortening = 1 + q * np.einsum("kd,kd->k", deltas, deltas) / (lr * losses)
-        step = importance @ deltas / (importance @ shortening)
-        arguments = ([float(loss) for loss in losses], deltas, float(q), lr)
-        return Case(name, arguments, near(step), _shown(step, seed, f"an array of shape ({dim},)"), hint)
-
-    n = 4 if seed == 0 else int(rng.integers(5, 9))
-    q = 2.0 if seed == 0 else float(rng.uniform(1.5, 4))
-    return [
-        case("q = 0", n, 0.0, "every client counts alike, and h is 1: the plain mean"),
-        case("one client", 1, 1.0, "the step is shorter than the client's own"),
-        case("q = 1", n, 1.0, "sum both, over all clients, and divide once"),
-        case("a larger q", n, q, "mind the exponents: q, and q - 1"),
-        case("losses far apart", n + 1, q, "the badly served client decides", apart=True),
-    ]
-
-
 EXERCISES = [
     Exercise(id=f"15.{name}", points=points, title=title, cases=cases, wrong_answers=WRONG_ANSWERS[name])
     for name, points, title, cases in [
@@ -270,6 +244,5 @@ EXERCISES = [
         ("best_mix", 4, "Between global and local", _best_mix),
         ("predict_with_shares", 3, "A client's own class shares", _predict_with_shares),
         ("choose_epochs", 4, "How many epochs, honestly", _choose_epochs),
-        ("q_fed_avg_step", 5, "The server's step of q-FedAvg", _q_fed_avg_step),
     ]
 ]

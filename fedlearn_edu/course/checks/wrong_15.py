@@ -226,41 +226,4 @@ def choose_epochs(epochs, validation, test):
     return epochs[best], test[best].mean()
 """,
     },
-    "q_fed_avg_step": {
-        "a weighted mean, no more": """
-def q_fed_avg_step(losses, deltas, q, client_lr):
-    weights = np.array(losses) ** q
-    return weights @ deltas / weights.sum()
-""",
-        "norms that are not squared": """
-def q_fed_avg_step(losses, deltas, q, client_lr):
-    loss = np.array(losses)
-    h = q * loss ** (q - 1) * np.linalg.norm(deltas, axis=1) / client_lr + loss**q
-    return loss**q @ deltas / h.sum()
-""",
-        "times the learning rate": """
-def q_fed_avg_step(losses, deltas, q, client_lr):
-    loss = np.array(losses)
-    h = q * loss ** (q - 1) * (deltas**2).sum(axis=1) * client_lr + loss**q
-    return loss**q @ deltas / h.sum()
-""",
-        "the mean of quotients": """
-def q_fed_avg_step(losses, deltas, q, client_lr):
-    loss = np.array(losses)
-    h = q * loss ** (q - 1) * (deltas**2).sum(axis=1) / client_lr + loss**q
-    return ((loss**q / h)[:, None] * deltas).mean(axis=0)
-""",
-        "one power too many": """
-def q_fed_avg_step(losses, deltas, q, client_lr):
-    loss = np.array(losses)
-    h = q * loss**q * (deltas**2).sum(axis=1) / client_lr + loss ** (q + 1)
-    return loss ** (q + 1) @ deltas / h.sum()
-""",
-        "one norm for all": """
-def q_fed_avg_step(losses, deltas, q, client_lr):
-    loss = np.array(losses)
-    h = q * loss ** (q - 1) * (deltas**2).sum() / client_lr + loss**q
-    return loss**q @ deltas / h.sum()
-""",
-    },
 }
