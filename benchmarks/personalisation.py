@@ -6,7 +6,7 @@
 The setting: the bundled backbone's features; Fashion over 50 clients (Dirichlet; 10 in each round) and emoji over 12
 (Dirichlet within each vendor; 6 in each round), 30 rounds of one local epoch in batches of 20, learning rate 0.05
 everywhere. The global model is a linear head by federated averaging; "fine-tuned" goes on from it on each client,
-"local alone" takes as many local epochs as the federated run has rounds, from scratch and without anybody's help.
+"local alone" takes as many local epochs as a client takes part in rounds, on average, from scratch and without help.
 Ditto's models are linear heads too; FedPer and FedRep share the hidden layer of an MLP head and keep the last layer,
 and are to be compared with fine-tuning all of that head. A seed decides the clients, the cohorts and the order of the
 examples. Nothing was tuned.
@@ -24,13 +24,14 @@ import pandas as pd
 from tqdm import tqdm
 
 import fedlearn_edu as fl
+from fedlearn_edu.simulation.precomputed_runs import GLOBAL_MODEL as GLOBAL
+from fedlearn_edu.simulation.precomputed_runs import MLP
 
 RUNS = pathlib.Path(__file__).parent.parent / "fedlearn_edu" / "simulation" / "assets" / "personalisation_runs.csv"
 CONCENTRATIONS = [100.0, 1.0, 0.1]
 NUM_CLIENTS = {"fashion": 50, "emoji": 12}
 CLIENTS_PER_ROUND = {"fashion": 10, "emoji": 6}
 ROUNDS, BATCH_SIZE, LEARNING_RATE = 30, 20, 0.05
-GLOBAL = "global model"
 KEYS = ["dataset", "concentration", "seed"]
 COLUMNS = [*KEYS, "method", "client_id", "num_train", "accuracy"]
 
@@ -51,7 +52,7 @@ def run_linear(name: str, concentration: float, seed: int):
     yield GLOBAL, tune(model, features, averaged.model_weights, 1, seed)["before"]
     yield "fine-tuned, 1 epoch", tune(model, features, averaged.model_weights, 1, seed)["after"]
     yield "fine-tuned, 5 epochs", tune(model, features, averaged.model_weights, 5, seed)["after"]
-    yield "local alone", tune(model, features, model.initial_weights[0], ROUNDS, seed)["after"]
+    yield "local alone", tune(model, features, model.initial_weights[0], mean_epochs(name), seed)["after"]
     ditto = train(name, features, fl.build_ditto(model, client_lr=LEARNING_RATE, strength=1.0), seed)
     yield "Ditto", fl.before_and_after(ditto)["after"]
 
@@ -61,9 +62,19 @@ def run_mlp(name: str, concentration: float, seed: int):
     features = make_features(name, concentration, seed)
     model = fl.mlp_head(features, seed=seed)
     averaged = train(name, features, fl.build_unweighted_fed_avg(model, client_lr=LEARNING_RATE), seed)
-    yield "MLP, fine-tuned, 5 epochs", tune(model, features, averaged.model_weights, 5, seed)["after"]
-    for method, build in {"MLP, FedPer": fl.build_fed_per, "MLP, FedRep": fl.build_fed_rep}.items():
-        yield method, fl.before_and_after(train(name, features, build(model, client_lr=LEARNING_RATE), seed))["after"]
+    tuned = tune(model, features, averaged.model_weights, 5, seed)
+    yield f"{MLP}{GLOBAL}", tuned["before"]
+    yield f"{MLP}fine-tuned, 5 epochs", tuned["after"]
+    for method, build in {"FedPer": fl.build_fed_per, "FedRep": fl.build_fed_rep}.items():
+        yield (
+            MLP + method,
+            fl.before_and_after(train(name, features, build(model, client_lr=LEARNING_RATE), seed))["after"],
+        )
+
+
+def mean_epochs(name: str) -> int:
+    """Returns how often a client takes part in a run, on average."""
+    return round(ROUNDS * CLIENTS_PER_ROUND[name] / NUM_CLIENTS[name])
 
 
 def tune(model, features, weights, num_epochs: int, seed: int) -> pd.DataFrame:
@@ -90,11 +101,13 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for (name, concentration, _seed), here in runs.groupby(KEYS):
         accuracies = here.pivot(index="client_id", columns="method", values="accuracy")
-        others = {method: accuracies[method] for method in here["method"].unique() if method != GLOBAL}
-        table = fl.fairness_table(accuracies[GLOBAL], others).rename({"before": GLOBAL})
-        for method, line in table.iterrows():
-            cell = rows.setdefault((name, method), {}).setdefault(concentration, [])
-            cell.append((line["mean"], line["worst_decile"], line["num_worse"] / line["num_clients"]))
+        for head in ("", MLP):  # a personal model is compared with the global one on the same head
+            methods = [m for m in here["method"].unique() if m.startswith(MLP) == bool(head) and m != head + GLOBAL]
+            others = {method: accuracies[method] for method in methods}
+            table = fl.fairness_table(accuracies[head + GLOBAL], others).rename({"before": head + GLOBAL})
+            for method, line in table.iterrows():
+                cell = rows.setdefault((name, method), {}).setdefault(concentration, [])
+                cell.append((line["mean"], line["worst_decile"], line["num_worse"] / line["num_clients"]))
     text = {
         row: {c: _cell(pd.DataFrame(cells[c])) for c in CONCENTRATIONS if c in cells} for row, cells in rows.items()
     }
@@ -119,7 +132,7 @@ def run(seeds, anew):
     runs = pd.DataFrame(columns=COLUMNS) if anew or not RUNS.exists() else pd.read_csv(RUNS)
     made = set(runs[[*KEYS, "method"]].itertuples(index=False, name=None))
     keys = [(d, c, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for c in CONCENTRATIONS]
-    makers = {GLOBAL: run_linear, "MLP, FedRep": run_mlp}  # by a method that each of them makes
+    makers = {GLOBAL: run_linear, MLP + GLOBAL: run_mlp}  # by a method that each of them makes
     wanted = [(k, make) for k in keys for method, make in makers.items() if (*k, method) not in made]
     for run_keys, make in tqdm(wanted, unit="federation"):
         num_train = {client_id: len(split.train) for client_id, split in make_features(*run_keys).clients.items()}

@@ -29,6 +29,8 @@ from tqdm import tqdm
 import fedlearn_edu as fl
 from fedlearn_edu.plotting.attack_runs import plot_attack_runs
 from fedlearn_edu.simulation.client_reports import client_reports
+from fedlearn_edu.simulation.fairness import worst_decile
+from fedlearn_edu.simulation.precomputed_runs import ASSUMED_ATTACKERS as ASSUMED
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 ASSETS = REPOSITORY / "fedlearn_edu" / "simulation" / "assets"
@@ -37,7 +39,6 @@ RUNS, SELECTIONS = ASSETS / "attack_runs.csv", ASSETS / "attack_selections.csv"
 NUM_IMAGES, NUM_CLIENTS, ROUNDS, BATCH_SIZE, CLIENT_LR = 5_000, 20, 10, 20, 0.05
 PARTITIONS = {"dirichlet:1": fl.Dirichlet(1.0), "minority:1": fl.Minority(1)}
 NUM_ATTACKERS = [2, 4, 6, 8]
-ASSUMED = 4  # attackers for whom the defences are built
 MAX_NORM = 1.0
 TRIGGER, TARGET_CLASS = fl.FeatureDirection(strength=10.0), 0
 ALL = {"clients_per_round": NUM_CLIENTS}
@@ -143,8 +144,8 @@ class Attacked:
     def _of_minority(self, accuracy: dict, key: str, data) -> float:
         """Mean over the minority; without one, over the worst tenth of the honest clients."""
         minority = [accuracy[client_id] for client_id, alone in is_minority(data).items() if alone]
-        honest = sorted(value for client_id, value in accuracy.items() if client_id not in self.hostile[key])
-        return float(np.mean(minority or honest[: max(1, len(honest) // 10)]))
+        honest = [value for client_id, value in accuracy.items() if client_id not in self.hostile[key]]
+        return float(np.mean(minority)) if minority else worst_decile(honest)
 
     def _backdoor_success(self, weights, data) -> float:
         if self.attack not in ("none", "backdoor"):
@@ -195,7 +196,11 @@ def run(seeds, anew):
         pd.DataFrame(columns=columns) if anew or not path.exists() else pd.read_csv(path)
         for path, columns in ((RUNS, COLUMNS), (SELECTIONS, SELECTION_COLUMNS))
     )
-    done = set(runs[["attack", "aggregator", "seed"]].itertuples(index=False, name=None))
+    keys = ["attack", "aggregator", "seed"]
+    done = set(runs[keys].itertuples(index=False, name=None))
+    # Selections are written first: those of a run that was interrupted before it was written are made again.
+    whole = [row in done for row in selections[keys].itertuples(index=False, name=None)]
+    selections = selections[whole]
     wanted = [(s, t, a) for s in range(1, seeds + 1) for t in ATTACKS for a in AGGREGATORS if (t, a, s) not in done]
     attacked = honest = None
     for seed, attack, aggregator in tqdm(wanted, unit="setting"):

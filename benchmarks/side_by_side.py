@@ -54,6 +54,7 @@ class SideBySide:
     ) -> list[tuple[int, object]]:
         """Returns `(round_num, metrics of all and per client)` of each recorded round; as `run_rounds` would.
 
+        Only the order of a client's examples is another: it depends on the client's id, of which the key is a part.
         After each round `on_round(cohort, output)` is called with what the process returned.
         """
         ids = self._federations.client_ids[key]

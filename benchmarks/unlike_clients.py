@@ -28,6 +28,8 @@ from side_by_side import Federations, SideBySide
 from tqdm import tqdm
 
 import fedlearn_edu as fl
+from fedlearn_edu.simulation.fairness import worst_decile
+from fedlearn_edu.simulation.precomputed_runs import CENTRAL
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 RUNS = REPOSITORY / "fedlearn_edu" / "simulation" / "assets" / "algorithm_runs.csv"
@@ -37,7 +39,6 @@ CLIENTS_PER_ROUND = {"fashion": 10, "emoji": 6}
 ROUNDS, BATCH_SIZE = 60, 20
 RECORDED = [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, ROUNDS]
 TUNING_SEED = 100
-CENTRAL = "central ceiling"
 # Each trained head with its learning rates: the best of GRIDS, one rate at a time, on Fashion at concentration 1 with a
 # seed of its own (`tune`).
 TRAINED = {
@@ -49,7 +50,7 @@ TRAINED = {
     "Mime Lite": (fl.build_mime_lite, {"client_lr": 0.02}),
     "FedAdam": (fl.build_fed_adam, {"client_lr": 0.05, "server_lr": 0.01}),
     "FedYogi": (fl.build_fed_yogi, {"client_lr": 0.05, "server_lr": 0.01}),
-    "FedAdagrad": (fl.build_fed_adagrad, {"client_lr": 0.05, "server_lr": 0.01}),
+    "FedAdagrad": (fl.build_fed_adagrad, {"client_lr": 0.05, "server_lr": 0.03}),
     "q-FedAvg, q = 1": (fl.build_q_fed_avg, {"client_lr": 0.02, "q": 1.0}),
 }
 GRIDS = {"client_lr": [0.005, 0.02, 0.05], "server_lr": [0.003, 0.01, 0.03]}
@@ -87,13 +88,13 @@ def run_trained(name: str, algorithm: str, seed: int, concentrations=CONCENTRATI
             clients_per_round=CLIENTS_PER_ROUND[name],
             recorded=RECORDED,
         ):
-            yield concentration, round_num, overall.accuracy, worst_decile([m.accuracy for m in per_client.values()])
+            yield concentration, round_num, overall.accuracy, worst_decile(m.accuracy for m in per_client.values())
 
 
 def run_one_shot(name: str, algorithm: str, seed: int):
     for concentration, clients in federations(name, seed)[0].items():
         result = fl.run_one_shot(ONE_SHOT[algorithm](clients), clients)
-        yield concentration, 1, result.accuracy, worst_decile(list(result.client_accuracy.values()))
+        yield concentration, 1, result.accuracy, worst_decile(result.client_accuracy.values())
 
 
 def run_centrally(name: str, algorithm: str, seed: int):
@@ -106,11 +107,6 @@ def run_centrally(name: str, algorithm: str, seed: int):
             if len(y):
                 scores.append(np.mean((x @ kernel + bias).argmax(axis=1) == y))
         yield concentration, 0, result.accuracy, worst_decile(scores)
-
-
-def worst_decile(accuracies: list[float]) -> float:
-    """Returns the mean accuracy of the worst tenth of the clients, at least one."""
-    return float(np.mean(sorted(accuracies)[: max(1, len(accuracies) // 10)]))
 
 
 def at_the_end(runs: pd.DataFrame) -> pd.DataFrame:
@@ -172,8 +168,8 @@ def run(seeds, anew):
     done = pd.DataFrame(columns=COLUMNS) if anew or not RUNS.exists() else pd.read_csv(RUNS)
     makers = {CENTRAL: run_centrally} | dict.fromkeys(ONE_SHOT, run_one_shot) | dict.fromkeys(TRAINED, run_trained)
     wanted = [(d, a, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for a in makers]
-    made = set(done[["dataset", "algorithm", "seed"]].itertuples(index=False, name=None))
-    for name, algorithm, seed in tqdm([w for w in wanted if w not in made], unit="run"):
+    made = done.groupby(["dataset", "algorithm", "seed"])["concentration"].nunique()
+    for name, algorithm, seed in tqdm([w for w in wanted if made.get(w, 0) < len(CONCENTRATIONS)], unit="run"):
         rows = [(name, algorithm, c, seed, *scores) for c, *scores in makers[algorithm](name, algorithm, seed)]
         rows = pd.DataFrame(rows, columns=COLUMNS)
         done = pd.concat([done, rows], ignore_index=True) if len(done) else rows

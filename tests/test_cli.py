@@ -1,6 +1,7 @@
 """The commands as a user types them: results, resuming, and one clear line for bad input."""
 
 import csv
+import inspect
 import json
 import os
 import pathlib
@@ -17,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import fedlearn_edu as fl
 from fedlearn_edu import cli, lessons
 
 COMMAND = [sys.executable, "-m", "fedlearn_edu.cli"]
@@ -148,6 +150,14 @@ def test_ctrl_c_keeps_the_rounds_done(photos, tmp_path):
     with open(tmp_path / "run" / "history.csv") as file:
         rounds = {int(row["round_num"]) for row in csv.DictReader(file)}
     assert rounds == set(range(summary["num_rounds"] + 1))  # all that were finished, and what --resume goes on from
+
+
+@pytest.mark.parametrize("algorithm", cli.ALGORITHMS)
+def test_every_algorithm_has_a_builder_that_needs_no_more_than_the_demo_knows(algorithm):
+    parameters = inspect.signature(getattr(fl, f"build_{algorithm}")).parameters
+    required = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
+    assert {"model"} <= required <= {"model", "num_clients"}
+    assert {"client_lr", "server_lr"} & set(parameters)
 
 
 def test_own_folder_natural_clients_other_algorithms_and_numbered_runs(invoke, photos, tmp_path):

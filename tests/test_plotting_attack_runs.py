@@ -77,6 +77,18 @@ def test_where_nobody_is_dropped_the_minority_is_shown(runs, selections, partiti
     assert not right.patches
 
 
+def test_the_longest_title_is_not_cut_off(runs):
+    named = runs.replace("mean", "geometric median")
+    figure = fl.plot_attack_runs(named, **CHOICE | {"aggregator": "geometric median"})
+    figure_png(figure)
+    right = figure.axes[1]
+    (title,) = [
+        text for text in right.get_children() if getattr(text, "get_text", str)().startswith("geometric median:")
+    ]
+    assert title.get_text() == "geometric median: drops no client; far updates weigh less"
+    assert title.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_without_selections_nobody_is_known_to_be_dropped(runs):
     right = fl.plot_attack_runs(runs.replace("Multi-Krum", "mine"), **CHOICE | {"aggregator": "mine"}).axes[1]
     assert right.get_title(loc="left") == "mine: drops no client"
@@ -98,6 +110,8 @@ def test_a_run_that_is_not_there_is_said(runs, selections):
         fl.UsageError, match="runs: expected one of 'flip' against 'Krum' with 4 attackers on 'minority:1'"
     ):
         fl.plot_attack_runs(runs, selections, **CHOICE | {"aggregator": "Krum"})
+    with pytest.raises(fl.UsageError, match="runs: expected one of 'flop' against 'Multi-Krum' with 0 attackers"):
+        fl.plot_attack_runs(runs, selections, **CHOICE | {"attack": "flop", "num_attackers": 0})
 
 
 def test_one_seed_is_drawn_without_a_spread(runs, selections):

@@ -88,6 +88,15 @@ def test_labels_of_equal_curves_stand_apart(here):
     assert len(styles) == 12
 
 
+@pytest.mark.parametrize("lowest", [0.05, 0.4, 0.74, 0.87])
+def test_an_accuracy_is_labelled_as_what_it_is(lowest):
+    rows = [(r, "global", "accuracy", a) for r, a in ((0, 0.05), (1, lowest), (2, lowest), (3, 0.89))]
+    axis = fl.plot_race({"FedAvg": History({}, rows)}).yaxis
+    ticks = axis.get_majorticklocs()
+    assert axis.get_major_formatter().format_ticks(ticks) == [f"{100 * tick:.10g} %" for tick in ticks]
+    assert len(ticks) >= 5
+
+
 def test_numbers_are_moved_apart_as_little_as_that_needs():
     assert spread([1.0, 5.0], 2.0, 0.0, 10.0) == [1.0, 5.0]
     assert spread([5.0, 5.0, 5.0], 1.0, 0.0, 10.0) == [4.0, 5.0, 6.0]
@@ -147,7 +156,11 @@ def test_what_is_not_there_is_said(runs, choice, message):
         fl.plot_race(runs, **choice)
 
 
-def test_what_is_no_run_is_refused():
+def test_what_is_no_run_is_refused(here):
+    with pytest.raises(fl.UsageError, match="runs: expected at least one run, got an empty table"):
+        fl.plot_race(here[:0])
+    with pytest.raises(fl.UsageError, match="dataset: expected None, since runs has no such column, got 'a'"):
+        fl.plot_race(here.drop(columns="dataset"), dataset="a")
     with pytest.raises(fl.UsageError, match="runs: expected at least one run with an accuracy, got none"):
         fl.plot_race({"FedAvg": History({})})
     with pytest.raises(fl.UsageError, match="runs: expected a History or another result with an accuracy, got float"):

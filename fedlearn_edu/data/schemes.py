@@ -170,7 +170,7 @@ class Minority:
         if self.num_classes >= len(classes) or num_clients < 2:
             raise UsageError(
                 f"num_classes: expected a minority's classes, fewer than all {len(classes)}, and at least 2 clients, "
-                f"got {self.num_classes} for {num_clients} clients"
+                f"got {self.num_classes} for {num_clients} clients; take fewer classes or more clients"
             )
         is_theirs = np.isin(labels, classes[-self.num_classes :])
         num_minority = min(max(1, round(is_theirs.mean() * num_clients)), num_clients - 1)
@@ -215,8 +215,8 @@ def parse_scheme(text: str) -> Scheme | Natural | NaturalDirichlet:
     """Reads a scheme from text, as on the command line.
 
     Args:
-        text: `iid`, `dirichlet:C`, `shards:N`, `quantity:S`, `minority:N` or `natural`; without a number its default
-            is taken.
+        text: `iid`, `dirichlet:C`, `shards:N`, `quantity:S`, `minority:N`, `natural` or `natural_dirichlet:C`;
+            without a number its default is taken.
 
     Raises:
         UsageError: No such scheme, or no such number.

@@ -27,7 +27,7 @@ _DOES = {
     "norm bounding": "shortens long updates",
     "median": "coordinate by coordinate",
     "trimmed mean": "coordinate by coordinate",
-    "geometric median": "gives far updates less weight",
+    "geometric median": "far updates weigh less",
 }
 # Kind of client: colour, hatch of its bar, mark under it.
 _KINDS = {
@@ -72,10 +72,10 @@ def plot_attack_runs(
     """
     here = runs[(runs["partition"] == partition) & runs["attack"].isin([attack, NO_ATTACK])]
     mine = here[(here["aggregator"] == aggregator) & (here["num_attackers"] == num_attackers)]
-    if mine.empty:
+    if mine.empty or attack not in set(runs["attack"]):
         raise UsageError(
             f"runs: expected one of {attack!r} against {aggregator!r} with {num_attackers} attackers on {partition!r}, "
-            "got none"
+            "got none; see what there is with runs[['attack', 'aggregator', 'partition', 'num_attackers']]"
         )
     kept = _kept(selections, attack, aggregator, partition, num_attackers)
     if figure is None:

@@ -56,13 +56,13 @@ def plot_fairness(table: pd.DataFrame, *, chosen: str | None = None, ax: Axes | 
         if place:
             told = f"{row['num_worse']:g} of {row['num_clients']:g} worse"
             ax.text(1.04, place, told, fontsize=9, va="center", color=TEXT, alpha=max(look["alpha"], 0.7))
-    ax.set_yticks(range(len(table)), [shorten(str(name), 24) for name in table.index], fontsize=9)
+    ax.set_yticks(range(len(table)), [shorten(str(name), 26) for name in table.index], fontsize=9)
     if chosen is not None:
         ax.get_yticklabels()[table.index.get_loc(chosen)].set_fontweight("bold")
     ax.tick_params(axis="y", length=0)
-    ax.set(xlim=(-0.02, 1.36), ylim=(len(table) - 0.4, -0.6), xlabel="accuracy on the client's own test examples")
+    ax.set(xlim=(-0.02, 1.5), ylim=(len(table) - 0.4, -0.6), xlabel="accuracy on the client's own test examples")
     ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-    ax.xaxis.label.set_x(0.52 / 1.38)
+    ax.xaxis.label.set_x(0.52 / 1.52)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.spines["left"].set_visible(False)
     ax.spines["bottom"].set_bounds(0, 1)

@@ -97,7 +97,7 @@ def plot_race(
             labels.append(EndLabel(mean.iloc[-1], f"{name}  {100 * mean.iloc[-1]:.1f} %", styles[name][0], weight))
     ceiling = table.loc[table["algorithm"] == CENTRAL, "accuracy"].mean()
     if np.isfinite(ceiling):
-        ax.plot([0, last_round], [ceiling] * 2, color=MUTED, ls=":", lw=1.4, label=CENTRAL, zorder=1)
+        ax.plot([0, end], [ceiling] * 2, color=MUTED, ls=":", lw=1.4, label=CENTRAL, zorder=1)
         labels.append(EndLabel(ceiling, f"{CENTRAL}  {100 * ceiling:.1f} %", MUTED))
     _set_axes(ax, table, last_round)
     write_end_labels(ax, labels, end=end, start=end + 0.035 * last_round)
@@ -112,14 +112,18 @@ def _chosen(runs, choice: dict) -> pd.DataFrame:
     """Returns a table of one data set and concentration."""
     if isinstance(runs, Mapping):
         return _table_of(runs)
+    if runs.empty:
+        raise UsageError("runs: expected at least one run, got an empty table; see algorithm_runs()")
     for column, value in choice.items():
+        if value is not None and column not in runs:
+            raise UsageError(f"{column}: expected None, since runs has no such column, got {value!r}; leave it out")
         known = list(runs[column].unique()) if column in runs else []
-        if value is not None:
-            runs = runs[runs[column] == value] if known else runs[:0]
-        elif len(known) > 1:
+        if value is None and len(known) > 1:
             raise UsageError(f"{column}: runs has several, expected one of {', '.join(map(str, known))}, got None")
-        if runs.empty:
-            raise UsageError(f"{column}: expected one of {', '.join(map(str, known)) or 'no others'}, got {value!r}")
+        if value is not None:
+            if value not in known:
+                raise UsageError(f"{column}: expected one of {', '.join(map(str, known))}, got {value!r}")
+            runs = runs[runs[column] == value]
     return runs
 
 
@@ -168,7 +172,7 @@ def _draw_curve(ax: Axes, name: str, mean: pd.Series, spread: pd.Series, style: 
         return
     if spread.any():
         ax.fill_between(mean.index, mean - spread, mean + spread, color=colour, alpha=0.13, lw=0)
-    marked = np.unique(np.linspace(0, len(mean) - 1, min(len(mean), 12)).round().astype(int)).tolist()
+    marked = np.unique(np.linspace(0, len(mean) - 1, min(len(mean), 20)).round().astype(int)).tolist()
     ax.plot(
         mean.index, mean, color=colour, ls=line, lw=2.4 if name == _BOLD else 1.8, marker=mark, markevery=marked,
         ms=4.5, label=name, zorder=3,
@@ -188,5 +192,6 @@ def _set_axes(ax: Axes, table: pd.DataFrame, last_round: int) -> None:
     ax.set_xticks([tick for tick in ticks if 0 <= tick <= last_round])
     ax.spines["bottom"].set_bounds(0, last_round)
     ax.xaxis.label.set_x(0.5 / width)  # under the rounds
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))  # whole percents, as they are labelled
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.grid(axis="y", color=GRID, lw=0.8)

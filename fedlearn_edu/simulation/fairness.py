@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -107,6 +107,17 @@ def fairness_table(
     )
 
 
+def worst_decile(accuracies: Iterable[float]) -> float:
+    """Returns the mean of the worst tenth, rounded up: of one client at least, of two if there are eleven.
+
+    Example:
+        >>> worst_decile([0.5, 0.2, 0.4])
+        0.2
+    """
+    values = np.sort(np.asarray(list(accuracies), float))
+    return float(values[: math.ceil(len(values) / 10)].mean())
+
+
 def _spread(accuracy: pd.Series, before: pd.Series) -> dict[str, float]:
     values = np.sort(accuracy.to_numpy(float))
     tenth = math.ceil(len(values) / 10)
@@ -114,7 +125,7 @@ def _spread(accuracy: pd.Series, before: pd.Series) -> dict[str, float]:
         "mean": values.mean(),
         "standard_deviation": values.std(),
         "variance": values.var(),
-        "worst_decile": values[:tenth].mean(),
+        "worst_decile": worst_decile(values),
         "best_decile": values[-tenth:].mean(),
         "worst": values[0],
         "num_worse": int((accuracy < before).sum()),

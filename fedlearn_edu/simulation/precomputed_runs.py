@@ -10,6 +10,7 @@ import pandas as pd
 CENTRAL = "central ceiling"
 NO_ATTACK = "none"
 GLOBAL_MODEL = "global model"
+MLP = "MLP, "  # how the names of methods on an MLP head begin; the others are on a linear one
 ASSUMED_ATTACKERS = 4  # for which the defences of the stored runs were built
 _ASSETS = pathlib.Path(__file__).parent / "assets"
 
@@ -51,8 +52,9 @@ def attack_runs() -> pd.DataFrame:
     A linear head on the bundled backbone's features; 5,000 images of Fashion over 20 clients, all of them in each of 10
     rounds, one local epoch in batches of 20, learning rate 0.05. Up to 8 clients are hostile in every round. In one
     federation the clients' labels are skewed (`"dirichlet:1"`); in the other (`"minority:1"`) two honest clients alone
-    hold the last class, and nothing else. A seed decides the images, the clients and the order of the examples, the
-    same for all attacks and aggregators, so that two runs with one seed can be compared in pairs.
+    hold the last class, and nothing else. A seed decides the images and the clients, the same for all attacks and
+    aggregators, so that two runs with one seed can be compared in pairs. (The order of the examples depends on the
+    number of attackers as well.)
 
     Every defence is built for 4 attackers, whatever comes. The bound of norm bounding, 1, is about the median length of
     an honest delta in the first round of a seed of its own. Attackers with a backdoor train on half of their images
@@ -89,6 +91,16 @@ def attack_selections() -> pd.DataFrame:
     return _read("attack_selections.csv").copy()
 
 
+def global_model_of(method: str) -> str:
+    """Returns the global model on the same head, which is what a method's personal models are compared with.
+
+    Example:
+        >>> global_model_of("MLP, FedPer"), global_model_of("Ditto")
+        ('MLP, global model', 'global model')
+    """
+    return MLP + GLOBAL_MODEL if method.startswith(MLP) else GLOBAL_MODEL
+
+
 def personalisation_runs() -> pd.DataFrame:
     """Returns what `benchmarks/personalisation.py run` measured: one row per run, method and client.
 
@@ -96,16 +108,16 @@ def personalisation_runs() -> pd.DataFrame:
     within each vendor; 6 in each round), 30 rounds of one local epoch in batches of 20, learning rate 0.05 everywhere;
     nothing was tuned. A seed decides the clients, the cohorts and the order of the examples, the same for all methods,
     so that a client's accuracies by two methods can be compared. All models are linear heads, but those called "MLP":
-    FedPer and FedRep share the hidden layer of an MLP head and keep the last layer, so that part of what they gain over
-    the global model is the larger head's. Compare them with the fine-tuned MLP.
+    FedPer and FedRep share the hidden layer of an MLP head and keep the last layer. Compare them with the global model
+    and the fine-tuned one on the same head.
 
     Returns:
         DataFrame with the columns `dataset`, `concentration`, `seed`, `method`, `client_id`, `num_train` (training
         examples of the client) and `accuracy` (on its own test examples, 0 to 1; clients without any have no rows).
         Methods: `"global model"` (federated averaging, one model for all: the "before"), `"fine-tuned, 1 epoch"` and
-        `"fine-tuned, 5 epochs"` (from there, on each client by itself), `"local alone"` (as many local epochs as there
-        are rounds, from scratch) and `"Ditto"`; with an MLP head `"MLP, fine-tuned, 5 epochs"`, `"MLP, FedPer"` and
-        `"MLP, FedRep"`.
+        `"fine-tuned, 5 epochs"` (from there, on each client by itself), `"local alone"` (from scratch, as many epochs
+        as a client takes part in rounds, on average) and `"Ditto"`; with an MLP head `"MLP, global model"`,
+        `"MLP, fine-tuned, 5 epochs"`, `"MLP, FedPer"` and `"MLP, FedRep"`.
 
     Example:
         >>> runs = personalisation_runs()

@@ -10,7 +10,7 @@ from fedlearn_edu.plotting.fairness import plot_fairness
 from fedlearn_edu.plotting.personalisation import plot_personalisation
 from fedlearn_edu.plotting.style import NotebookAxes, NotebookFigure
 from fedlearn_edu.simulation.fairness import before_and_after, fairness_table
-from fedlearn_edu.simulation.precomputed_runs import GLOBAL_MODEL, personalisation_runs
+from fedlearn_edu.simulation.precomputed_runs import GLOBAL_MODEL, global_model_of, personalisation_runs
 from fedlearn_edu.widgets.parts import format_spread
 from fedlearn_edu.widgets.run_explorer import ALL_SEEDS, RunExplorer, choice, numbers_of, seeds_of, slider
 
@@ -21,8 +21,9 @@ class PersonalisationExplorer(RunExplorer):
     """Shows what personal models change for every client, and how accuracy is spread over them by each method.
 
     All numbers come from runs that were made before (see `personalisation_runs`), so that a control answers at once.
-    Every client counts alike. With several seeds a number is the mean over seeds and, behind ±, the standard deviation
-    over seeds; the picture has the clients of all of them.
+    Every client counts alike, and is compared with what the global model on the same head does for it. With several
+    seeds a number is the mean over seeds and, behind ±, the standard deviation over seeds; the picture has the clients
+    of all of them, of many only 40, from the best to the worst.
 
     Args:
         runs: Runs to show in place of the package's own, with the columns of `personalisation_runs()`.
@@ -54,7 +55,8 @@ class PersonalisationExplorer(RunExplorer):
             & (runs["concentration"] == self.concentration.value)
             & ((runs["seed"] == self.seed.value) | (self.seed.value == ALL_SEEDS))
         ]
-        missing = [name for name in (GLOBAL_MODEL, method) if name not in set(here["method"])]
+        before = _before(method)
+        missing = [name for name in (GLOBAL_MODEL, before, method) if name not in set(here["method"])]
         if missing:
             raise UsageError(
                 f"method: no run of {missing[0]!r} on {self.dataset.value} at concentration "
@@ -63,8 +65,8 @@ class PersonalisationExplorer(RunExplorer):
         by_seed = {seed: _by_method(rows) for seed, rows in here.groupby("seed")}
         several = len(by_seed) > 1
         pairs = [
-            before_and_after(accuracies[GLOBAL_MODEL], accuracies[method]).rename(
-                index=lambda client_id, seed=seed: f"{client_id}, seed {seed}" if several else client_id
+            before_and_after(accuracies[before], accuracies[method]).rename(
+                index=lambda client_id, seed=seed: f"{client_id} seed {seed}" if several else client_id
             )
             for seed, accuracies in by_seed.items()
         ]
@@ -90,7 +92,7 @@ class PersonalisationExplorer(RunExplorer):
         if figure is None:
             # Margins that hold whatever is chosen, so that the panels stay where they are.
             figure = NotebookFigure(figsize=(11, 6))
-            figure.subplots_adjust(left=0.115, right=0.985, bottom=0.09, top=0.89, wspace=0.46)
+            figure.subplots_adjust(left=0.115, right=0.985, bottom=0.09, top=0.89, wspace=0.56)
             for number in (1, 2):
                 figure.add_subplot(1, 2, number, axes_class=NotebookAxes)
         left, right = figure.axes
@@ -107,6 +109,17 @@ def _by_method(runs: pd.DataFrame) -> dict[str, pd.Series]:
     return {name: rows.set_index("client_id")["accuracy"] for name, rows in runs.groupby("method", sort=False)}
 
 
+def _before(method: str) -> str:
+    """The global model that a method is compared with: on the same head; that of the larger head with the other one."""
+    before = global_model_of(method)
+    return GLOBAL_MODEL if before == method else before
+
+
 def _fairness(accuracies: dict[str, pd.Series]) -> pd.DataFrame:
-    others = {name: values for name, values in accuracies.items() if name != GLOBAL_MODEL}
-    return fairness_table(accuracies[GLOBAL_MODEL], others).rename({"before": GLOBAL_MODEL})
+    """A row per method of one seed; `num_worse` and `num_better` by the global model on its head."""
+    start = accuracies[GLOBAL_MODEL]
+    rows = [fairness_table(start, start).loc[["before"]].rename({"before": GLOBAL_MODEL})]
+    for name, values in accuracies.items():
+        if name != GLOBAL_MODEL and _before(name) in accuracies:
+            rows.append(fairness_table(accuracies[_before(name)], {name: values}).loc[[name]])
+    return pd.concat(rows)

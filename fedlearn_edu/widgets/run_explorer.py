@@ -37,7 +37,7 @@ class RunExplorer(widgets.VBox):
         for control in self.inputs:
             control.observe(self._changed, names="value")
         top = widgets.HBox(
-            [widgets.VBox(self.inputs), self.numbers], layout={"flex_flow": "row wrap", "align_items": "center"}
+            [widgets.VBox(self.inputs), self.numbers], layout={"flex_flow": "row wrap", "align_items": "flex-start"}
         )
         super().__init__([top, self.error_line, self.picture])
         self.add_class(f"fl-{name}")
@@ -72,9 +72,8 @@ def choice(description: str, options: list, **kwargs) -> widgets.Dropdown:
 
 def several(description: str, options: list, value: list) -> widgets.SelectMultiple:
     """Returns a list to choose several from, all of it in sight."""
-    return widgets.SelectMultiple(
-        options=options, value=value, rows=len(options), description=description, style=_STYLE, layout=_LAYOUT
-    )
+    looks = {"description": description, "tooltip": "several: with Ctrl or Shift", "style": _STYLE, "layout": _LAYOUT}
+    return widgets.SelectMultiple(options=options, value=value, rows=len(options), **looks)
 
 
 def slider(description: str, options: list, **kwargs) -> widgets.SelectionSlider:
@@ -92,9 +91,14 @@ def numbers_of(values: pd.Series, *, largest_first: bool = False) -> list[tuple[
     return [(f"{value:g}", value) for value in sorted(values.unique().tolist(), reverse=largest_first)]
 
 
-ALL_SEEDS = 0
+ALL_SEEDS = -1  # no seed is negative
 
 
 def seeds_of(values: pd.Series) -> list[tuple[str, int]]:
-    """Returns the seeds that occur, as options, after one that means all of them."""
+    """Returns the seeds that occur, as options, after one that means all of them.
+
+    Example:
+        >>> seeds_of(pd.Series([1, 0, 1]))
+        [('all', -1), ('0', 0), ('1', 1)]
+    """
     return [("all", ALL_SEEDS)] + [(str(seed), seed) for seed in sorted(values.unique().tolist())]

@@ -94,6 +94,15 @@ def test_one_seed_has_no_spread(race):
     assert "after round 4, 1 seed<" in race.numbers.value
 
 
+def test_a_seed_of_0_is_one_seed(toy_runs):
+    race = AlgorithmRace(toy_runs.assign(seed=toy_runs["seed"] - 1))
+    assert "after round 4, 3 seeds" in race.numbers.value
+    race.seed.value = 0
+    assert race.error is None
+    assert "after round 4, 1 seed<" in race.numbers.value
+    assert row(race, "FedAvg")[0] == "52.0 %"
+
+
 def test_ahead_of_fed_avg_even_where_that_is_not_shown(race):
     race.algorithms.value = ["SCAFFOLD"]
     assert row(race, "SCAFFOLD")[2] == "8.0 ± 0.0 points"

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.plotting import figure_png
 from fedlearn_edu.simulation.precomputed_runs import personalisation_runs
 from fedlearn_edu.widgets import personalisation_explorer
 from fedlearn_edu.widgets.personalisation_explorer import PersonalisationExplorer
@@ -57,7 +58,7 @@ def test_the_stored_runs_can_be_compared():
     assert not runs.isna().any().any()
     assert runs["accuracy"].between(0, 1).all()
     assert "global model" in set(runs["method"])
-    assert runs["method"].nunique() == 8
+    assert runs["method"].nunique() == 9
     for _, same in runs.groupby(["dataset", "concentration", "seed"]):
         assert set(same["method"]) == set(runs["method"]), "all methods had the same clients"
         assert same.groupby("method")["client_id"].agg(frozenset).nunique() == 1
@@ -68,6 +69,22 @@ def test_the_stored_runs_can_be_compared():
 
 
 # The widget
+
+
+def test_a_method_is_compared_with_the_global_model_on_its_head(toy_runs):
+    other = toy_runs[toy_runs["method"].isin(["global model", "Ditto"])]
+    better = other["accuracy"] + 0.2 * ((other["client_id"] == "b") & (other["method"] == "global model"))
+    explorer = PersonalisationExplorer(
+        pd.concat([toy_runs, other.assign(method="MLP, " + other["method"], accuracy=better)], ignore_index=True)
+    )
+    assert row(explorer, "Ditto")[4] == "0 of 6"
+    explorer.method.value = "MLP, Ditto"  # the same accuracies, but a better model to start from, for b
+    assert explorer.error is None
+    assert row(explorer, "▸ MLP, Ditto")[:4] == row(explorer, "Ditto")[:4]
+    assert row(explorer, "▸ MLP, Ditto")[4] == "2 of 6"
+    assert (explorer.chosen["gain"] < 0).sum() == 2
+    explorer.method.value = "MLP, global model"  # against the one on the other head
+    assert (explorer.chosen["gain"] > 0.1).sum() == 2
 
 
 def test_numbers_are_those_of_one_seed(explorer):
@@ -88,13 +105,30 @@ def test_numbers_of_all_seeds_are_means_over_seeds(explorer):
     assert row(explorer, "global model")[:3] == ["45.0 ± 7.1 %", "25.0 ± 7.1 %", "65.0 ± 7.1 %"]
     assert row(explorer, "global model")[3] == "16.3 ± 0.0 points"
     assert row(explorer, "▸ fine-tuned")[4] == "2 of 6"
-    assert explorer.chosen.index.tolist()[:2] == ["a, seed 1", "a, seed 2"]
+    assert explorer.chosen.index.tolist()[:2] == ["a seed 1", "a seed 2"]
     assert len(explorer.chosen) == 6
     left, right = explorer.picture.figure.axes
     assert left.get_title(loc="left") == "2 of 6 clients got worse"
     assert [text.get_text() for text in right.texts] == ["2 of 6 worse", "0 of 6 worse"]
     dots = {line.get_ydata()[0]: line.get_xdata()[0] for line in right.lines if line.get_marker() == "o"}
     assert dots == pytest.approx({0: 0.45, 1: 0.55, 2: 0.55})  # both others are 10 points ahead
+
+
+def test_nothing_is_cut_off():
+    explorer = PersonalisationExplorer()
+    explorer.method.value = "MLP, fine-tuned, 5 epochs"  # the longest, and bold
+    for dataset in explorer.dataset.options:
+        explorer.dataset.value = dataset
+        explorer.concentration.value = 100.0  # here most clients get worse: numbers of three digits
+        figure = explorer.picture.figure
+        figure_png(figure)
+        left, right = figure.axes
+        names = left.get_yticklabels() + right.get_yticklabels()
+        assert not [name.get_text() for name in names if "…" in name.get_text()]
+        boxes = [text.get_window_extent() for text in [*names, *right.texts]]
+        assert min(box.x0 for box in boxes) >= 0
+        assert max(box.x1 for box in boxes) <= figure.bbox.x1
+        assert min(name.get_window_extent().x0 for name in right.get_yticklabels()) > left.get_window_extent().x1
 
 
 def test_each_control_shows_other_runs_and_comes_back(explorer):

@@ -148,7 +148,13 @@ def _upload_bytes(seed: int) -> list[Case]:
         case("by hand", 3 + more, 2 + more, 2, "a triangle of a 2 x 2 matrix, with its diagonal, has 3 numbers"),
         case("features of a backbone", 160 + more, dim, 10, "float32: 4 bytes for each number"),
         case("more classes than features", 50 + more, 64 + more, 1000 + more, "FedAvg needs more than one round"),
-        case("equally dear", 10 + more, 12 * (2 + more), 3, "after the same bytes, FedAvg has not yet sent *more*"),
+        case(
+            "equally dear",
+            10 + more,
+            12 * (2 + more),
+            3,
+            "after the same bytes, FedAvg has sent as much, and not yet more",
+        ),
     ]
 
 
@@ -206,7 +212,13 @@ def _lone_examples(seed: int) -> list[Case]:
         case("several", [1, *some(1), 1, 1], some(4), "each class of which the client has a single example"),
         case("nothing to be found", [0, *some(2)], [1, *some(2)], "it is the client's own count that has to be 1"),
         case("nobody else has it", [*some(1), 1], [*some(1), 0], "subtracting 0 is subtracting, too"),
-        case("rounded counts", [1, *some(1), 0, 1], some(4), "9.9996 is not 10, but close", error=1e-3),
+        case(
+            "rounded counts",
+            [1, *some(1), 0, 1],
+            some(4),
+            "a count of 0.9994 stands for one example: round first",
+            error=1e-3,
+        ),
     ]
 
 

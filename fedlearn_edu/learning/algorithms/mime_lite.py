@@ -79,8 +79,6 @@ def build_mime_lite(
             "base_optimizer": describe_optimizer(base_optimizer),
             "server_optimizer": describe_optimizer(server_optimizer),
             "model_aggregator": describe_factory(model_aggregator),
-            "full_gradient_aggregator": (
-                None if full_gradient_aggregator is None else type(full_gradient_aggregator).__name__
-            ),
+            "full_gradient_aggregator": describe_factory(full_gradient_aggregator),
         },
     )

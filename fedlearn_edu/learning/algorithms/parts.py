@@ -90,7 +90,3 @@ def compose_process(
             set_hparams_fn=server_step.set_hparams,
         ),
     )
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
