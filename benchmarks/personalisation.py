@@ -21,6 +21,7 @@ import pathlib
 
 import click
 import pandas as pd
+from stored_runs import StoredRuns
 from tqdm import tqdm
 
 import fedlearn_edu as fl
@@ -49,8 +50,9 @@ def run_linear(name: str, concentration: float, seed: int):
     features = make_features(name, concentration, seed)
     model = fl.linear_head(features)
     averaged = train(name, features, fl.build_unweighted_fed_avg(model, client_lr=LEARNING_RATE), seed)
-    yield GLOBAL, tune(model, features, averaged.model_weights, 1, seed)["before"]
-    yield "fine-tuned, 1 epoch", tune(model, features, averaged.model_weights, 1, seed)["after"]
+    tuned = tune(model, features, averaged.model_weights, 1, seed)
+    yield GLOBAL, tuned["before"]
+    yield "fine-tuned, 1 epoch", tuned["after"]
     yield "fine-tuned, 5 epochs", tune(model, features, averaged.model_weights, 5, seed)["after"]
     yield "local alone", tune(model, features, model.initial_weights[0], mean_epochs(name), seed)["after"]
     ditto = train(name, features, fl.build_ditto(model, client_lr=LEARNING_RATE, strength=1.0), seed)
@@ -129,22 +131,21 @@ def main():
 @click.option("--anew", is_flag=True, help="Forget the runs on disk.")
 def run(seeds, anew):
     """All runs; those that are on disk are not made again."""
-    runs = pd.DataFrame(columns=COLUMNS) if anew or not RUNS.exists() else pd.read_csv(RUNS)
-    made = set(runs[[*KEYS, "method"]].itertuples(index=False, name=None))
+    runs = StoredRuns(RUNS, COLUMNS, [*KEYS, "method", "client_id"], anew=anew)
+    made = runs.made(*KEYS, "method")
     keys = [(d, c, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for c in CONCENTRATIONS]
     makers = {GLOBAL: run_linear, MLP + GLOBAL: run_mlp}  # by a method that each of them makes
     wanted = [(k, make) for k in keys for method, make in makers.items() if (*k, method) not in made]
     for run_keys, make in tqdm(wanted, unit="federation"):
         num_train = {client_id: len(split.train) for client_id, split in make_features(*run_keys).clients.items()}
-        rows = [
-            (*run_keys, method, client_id, num_train[client_id], accuracy)
-            for method, accuracies in make(*run_keys)
-            for client_id, accuracy in accuracies.dropna().items()
-        ]
-        rows = pd.DataFrame(rows, columns=COLUMNS)
-        runs = pd.concat([runs, rows], ignore_index=True) if len(runs) else rows
-        runs.to_csv(RUNS, index=False, float_format="%.4f")
-    report(runs)
+        runs.add(
+            [
+                (*run_keys, method, client_id, num_train[client_id], accuracy)
+                for method, accuracies in make(*run_keys)
+                for client_id, accuracy in accuracies.dropna().items()
+            ]
+        )
+    report(runs.table)
 
 
 @main.command("table")
@@ -154,10 +155,8 @@ def table():
 
 
 def report(runs: pd.DataFrame) -> None:
-    print(
-        "Mean accuracy over clients ± standard deviation over seeds / mean of the worst tenth / clients that are worse"
-    )
-    print("off than with the global model; all in %, by concentration")
+    print("Mean accuracy over clients ± standard deviation over seeds / mean of the worst tenth of the clients /")
+    print("clients that are worse off than with the global model on the same head; all in %, by concentration")
     print(summarise(runs).to_string())
 
 

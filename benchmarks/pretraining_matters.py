@@ -28,6 +28,7 @@ import pandas as pd
 import tensorflow as tf
 import tensorflow_federated as tff
 from side_by_side import Federations, SideBySide
+from stored_runs import StoredRuns
 from tqdm import tqdm
 
 import fedlearn_edu as fl
@@ -220,12 +221,9 @@ def main():
 @click.option("--anew", is_flag=True, help="Forget the runs on disk.")
 def run(seeds, depths, anew):
     """All runs; those that are on disk are not made again."""
-    RUNS.parent.mkdir(exist_ok=True)
-    done = pd.DataFrame(columns=[*KEYS, "round_num", "accuracy"])
-    if RUNS.exists() and not anew:
-        done = pd.read_csv(RUNS)
+    done = StoredRuns(RUNS, [*KEYS, "round_num", "accuracy"], [*KEYS, "round_num"], anew=anew)
     wanted = wanted_runs(list(depths) or DEPTHS, seeds)
-    known = set(done[KEYS].itertuples(index=False, name=None))
+    known = done.made(*KEYS)
     missing = wanted[[row not in known for row in wanted.itertuples(index=False, name=None)]]
     with tqdm(total=len(missing), unit="run") as bar:
         for (name, depth, server, seed), group in missing.groupby(
@@ -237,11 +235,9 @@ def run(seeds, depths, anew):
                     (name, depth, server, concentration, seed, round_num, accuracy)
                     for round_num, accuracy in training.run(concentration)
                 ]
-                rows = pd.DataFrame(rows, columns=done.columns)
-                done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
-                done.to_csv(RUNS, index=False, float_format="%.4f")
+                done.add(rows)
                 bar.update()
-    report(done)
+    report(done.table)
 
 
 @main.command("table")

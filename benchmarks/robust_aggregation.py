@@ -24,6 +24,7 @@ import click
 import numpy as np
 import pandas as pd
 from side_by_side import Federations, SideBySide
+from stored_runs import StoredRuns
 from tqdm import tqdm
 
 import fedlearn_edu as fl
@@ -192,15 +193,9 @@ def main():
 @click.option("--anew", is_flag=True, help="Forget the runs on disk.")
 def run(seeds, anew):
     """All runs; those that are on disk are not made again."""
-    runs, selections = (
-        pd.DataFrame(columns=columns) if anew or not path.exists() else pd.read_csv(path)
-        for path, columns in ((RUNS, COLUMNS), (SELECTIONS, SELECTION_COLUMNS))
-    )
-    keys = ["attack", "aggregator", "seed"]
-    done = set(runs[keys].itertuples(index=False, name=None))
-    # Selections are written first: those of a run that was interrupted before it was written are made again.
-    whole = [row in done for row in selections[keys].itertuples(index=False, name=None)]
-    selections = selections[whole]
+    runs = StoredRuns(RUNS, COLUMNS, KEYS, anew=anew)
+    selections = StoredRuns(SELECTIONS, SELECTION_COLUMNS, [*KEYS, "client_id"], anew=anew)
+    done = runs.made("attack", "aggregator", "seed")
     wanted = [(s, t, a) for s in range(1, seeds + 1) for t in ATTACKS for a in AGGREGATORS if (t, a, s) not in done]
     attacked = honest = None
     for seed, attack, aggregator in tqdm(wanted, unit="setting"):
@@ -208,22 +203,15 @@ def run(seeds, anew):
             honest = {(partition, seed): make_clients(partition, seed) for partition in PARTITIONS}
             attacked = Attacked(attack, honest)
         found = list(attacked.run(aggregator))
-        rows = pd.DataFrame([row for row, _ in found], columns=COLUMNS)
-        clients = pd.DataFrame([row for _, rows in found for row in rows], columns=SELECTION_COLUMNS)
-        runs, selections = _extended(runs, rows), _extended(selections, clients)
-        selections.to_csv(SELECTIONS, index=False)
-        runs.to_csv(RUNS, index=False, float_format="%.4f")
-    report(runs, selections)
+        selections.add([row for _, rows in found for row in rows])
+        runs.add([row for row, _ in found])
+    report(runs.table, selections.table)
 
 
 @main.command("table")
 def table():
     """Table and figure from the runs on disk."""
     report(pd.read_csv(RUNS), pd.read_csv(SELECTIONS))
-
-
-def _extended(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat([table, rows], ignore_index=True) if len(table) else rows
 
 
 if __name__ == "__main__":

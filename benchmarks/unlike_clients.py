@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from side_by_side import Federations, SideBySide
+from stored_runs import StoredRuns
 from tqdm import tqdm
 
 import fedlearn_edu as fl
@@ -165,16 +166,14 @@ def main():
 @click.option("--anew", is_flag=True, help="Forget the runs on disk.")
 def run(seeds, anew):
     """All runs; those that are on disk are not made again."""
-    done = pd.DataFrame(columns=COLUMNS) if anew or not RUNS.exists() else pd.read_csv(RUNS)
+    done = StoredRuns(RUNS, COLUMNS, [*KEYS, "round_num"], anew=anew)
     makers = {CENTRAL: run_centrally} | dict.fromkeys(ONE_SHOT, run_one_shot) | dict.fromkeys(TRAINED, run_trained)
     wanted = [(d, a, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for a in makers]
-    made = done.groupby(["dataset", "algorithm", "seed"])["concentration"].nunique()
-    for name, algorithm, seed in tqdm([w for w in wanted if made.get(w, 0) < len(CONCENTRATIONS)], unit="run"):
-        rows = [(name, algorithm, c, seed, *scores) for c, *scores in makers[algorithm](name, algorithm, seed)]
-        rows = pd.DataFrame(rows, columns=COLUMNS)
-        done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
-        done.to_csv(RUNS, index=False, float_format="%.4f")
-    report(done)
+    made = done.made(*KEYS)
+    missing = [(d, a, s) for d, a, s in wanted if not {(d, a, c, s) for c in CONCENTRATIONS} <= made]
+    for name, algorithm, seed in tqdm(missing, unit="run"):
+        done.add([(name, algorithm, c, seed, *scores) for c, *scores in makers[algorithm](name, algorithm, seed)])
+    report(done.table)
 
 
 @main.command("table")

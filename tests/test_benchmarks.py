@@ -65,3 +65,24 @@ def test_side_by_side_is_run_rounds(monkeypatch, features, stateful):
         accuracy = history.global_metrics()["accuracy"]
         assert {num: overall.accuracy for num, (overall, _) in found} == {num: accuracy[num] for num in (1, 3)}
     assert np.abs(heads[2][0] - heads[5][0]).max() > 0.1  # the two federations are not the same
+
+
+def test_stored_runs_go_on_and_are_whole_at_any_moment(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    stored_runs, path = importlib.import_module("stored_runs"), tmp_path / "runs.csv"
+    arguments = path, ["name", "seed", "accuracy"], ["name", "seed"]
+    stored_runs.StoredRuns(*arguments).add([("a", 1, 0.5), ("b", 1, 0.25)])
+    again = stored_runs.StoredRuns(*arguments)
+    assert again.made("name", "seed") == {("a", 1), ("b", 1)}
+    again.add([("b", 1, 0.75), ("b", 2, 0.1)])  # what is made again takes the place of what was there
+    assert stored_runs.StoredRuns(*arguments).table.to_numpy().tolist() == [
+        ["a", 1, 0.5],
+        ["b", 1, 0.75],
+        ["b", 2, 0.1],
+    ]
+    whole = path.read_bytes()
+    monkeypatch.setattr(stored_runs.os, "replace", lambda *paths: 1 / 0)  # interrupted while it is written
+    with pytest.raises(ZeroDivisionError):
+        again.add([("c", 1, 0.3)])
+    assert path.read_bytes() == whole
+    assert stored_runs.StoredRuns(*arguments, anew=True).made("name") == set()

@@ -18,8 +18,7 @@ def plot_fairness(table: pd.DataFrame, *, chosen: str | None = None, ax: Axes | 
     """Draws what each model gives to the worst tenth of the clients, to all in the mean, and to the best tenth.
 
     A row leads from the worst tenth over the mean (dot) to the best tenth. The dotted upright lines are the worst
-    tenth and the mean of the first row, the model before. At the right, how many clients are worse off than with that
-    one.
+    tenth and the mean of the first row, the model before. At the right, how many clients are worse off by `num_worse`.
 
     Args:
         table: From `fairness_table`; the first row is the model that the others are compared with.
