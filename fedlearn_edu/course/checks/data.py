@@ -119,13 +119,9 @@ def comparable(value: Any) -> Any:
         return tuple(comparable(item) for item in value)
     if isinstance(value, dict):
         return frozenset((key, comparable(item)) for key, item in value.items())
-    return (
-        float(f"{value:.6g}")
-        if isinstance(value, float) and value == value
-        else str(value)
-        if value != value
-        else value
-    )
+    if value != value:  # NaN, which is not even equal to itself
+        return "NaN"
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 class _Short(reprlib.Repr):
