@@ -114,7 +114,7 @@ def test_empty_clients_and_classes_are_told(make_folder):
     (folder / "bo" / "cat").mkdir(parents=True)
     (folder / "cy").mkdir()
     (folder / "al" / "eel").mkdir()
-    with pytest.warns(UserWarning, match="classes without an image left out: eel; client 'bo': no image; client 'cy'"):
+    with pytest.warns(UserWarning, match="classes without an image left out: 'eel'; client 'bo': no image; client 'cy'"):
         dataset = load_folder(folder, image_size=8)
     assert dataset.class_names == ("cat", "dog")
     assert dataset.report.warnings.to_dict() == {"al": "", "bo": "no image", "cy": "no image"}
@@ -174,7 +174,7 @@ def test_no_folder_no_images(tmp_path):
     assert "does not exist; expected DIR/<class>/image" in refused(tmp_path / "missing")
     assert "is empty" in refused(tmp_path)
     (tmp_path / "notes.txt").touch()
-    assert "holds no image (.bmp, .gif" in refused(tmp_path)
+    assert "holds no image (.apng, .avif" in refused(tmp_path)
     assert "is a file" in refused(tmp_path / "notes.txt")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.png").touch()
