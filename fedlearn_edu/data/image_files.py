@@ -164,7 +164,8 @@ def _to_square_rgb(image: Image.Image, image_size: int, damage: str) -> DecodedI
     if getattr(image, "is_animated", False):
         kinds.append("first frame")
     # Pillow turns 16-bit colour into 8 bits while it decodes: afterwards nothing would tell.
-    if ";16" in str(image.tile):
+    is_wide_ppm = image.format == "PPM" and image.mode == "I"  # 16 bits, which it keeps in 32, stretched to 0 to 65535
+    if is_wide_ppm or ";16" in str(image.tile):
         kinds.append("16-bit")
     # Large JPEGs are decoded at a fraction of their size; twice the target leaves the resampling its quality.
     image.draft(image.mode, (2 * image_size, 2 * image_size))
@@ -176,7 +177,7 @@ def _to_square_rgb(image: Image.Image, image_size: int, damage: str) -> DecodedI
     if (method := _orientation(image)) is not None:  # asked again: TIFF files are turned while they are loaded
         image = image.transpose(method)
 
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+    if is_wide_ppm or image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint32)
         if values.max() < 4096:
             kinds.append("dark 16-bit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -122,9 +123,7 @@ def _tiff(content: bytes) -> Iterator[bytes]:
 
 def _avif(content: bytes) -> bytes:
     # Positions are counted from the file's start, so that nothing may move: the items get a type that nobody reads.
-    for kind in (b"Exif", b"mime"):
-        content = content.replace(kind + b"\0", b"skip\0", 1)
-    return content
+    return re.sub(rb"(infe\x02.{7}|infe\x03.{9})(?:Exif|mime)", rb"\1skip", content, flags=re.DOTALL)
 
 
 _REWRITE = (

@@ -114,7 +114,9 @@ def test_empty_clients_and_classes_are_told(make_folder):
     (folder / "bo" / "cat").mkdir(parents=True)
     (folder / "cy").mkdir()
     (folder / "al" / "eel").mkdir()
-    with pytest.warns(UserWarning, match="classes without an image left out: 'eel'; client 'bo': no image; client 'cy'"):
+    with pytest.warns(
+        UserWarning, match="classes without an image left out: 'eel'; client 'bo': no image; client 'cy'"
+    ):
         dataset = load_folder(folder, image_size=8)
     assert dataset.class_names == ("cat", "dog")
     assert dataset.report.warnings.to_dict() == {"al": "", "bo": "no image", "cy": "no image"}
