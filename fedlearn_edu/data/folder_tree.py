@@ -37,10 +37,9 @@ class Tree:
             return ""
         kinds = collections.Counter(kind for _, kind in self.missed)
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        return (
-            f"{len(self.missed)} files look like images but are left out ({counts}), first "
-            f"{joined(self.missed[0][0])}; save them as .jpg or .png"
-        )
+        several = len(self.missed) > 1
+        files = f"{len(self.missed)} files look like images but are" if several else "1 file looks like an image but is"
+        return f"{files} not read ({counts}), first {joined(self.missed[0][0])}; save as .jpg or .png"
 
 
 def joined(parts: Parts) -> str:

@@ -149,9 +149,10 @@ def _attempts(path: str | os.PathLike) -> Iterator[tuple[str | os.PathLike | io.
 
 def _reason(error: Exception, path: str | os.PathLike) -> str:
     if isinstance(error, UnidentifiedImageError):
-        if os.path.getsize(path) == 0:
+        start = _start_of(path)
+        if not start:
             return "the file is empty"
-        kind = kind_of_image(path)
+        kind = next((kind for magic, kind in _NO_PICTURE if start.lower().startswith(magic)), kind_of_image(path))
         return f"not a readable {', '.join(FORMATS)} image" + (f", it looks like {kind}" if kind else "")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return one_line(" ".join(reason.split()))
@@ -219,11 +220,14 @@ def is_image_name(name: str) -> bool:
 
 def kind_of_image(path: str | os.PathLike) -> str | None:
     """Returns what a file looks like by its first bytes, else by its suffix, e.g. `"HEIC"`; None if like no image."""
+    start = _start_of(path)
+    found = (kind for at, magic, kind in _KIND_OF_START if start.startswith(magic, at))
+    return next(found, None) or _KIND_OF_SUFFIX.get(pathlib.PurePath(path).suffix.lower())
+
+
+def _start_of(path: str | os.PathLike) -> bytes:
     try:
         with open(path, "rb") as file:
-            start = file.read(132)
+            return file.read(132)
     except OSError:
-        start = b""
-    found = [kind for at, magic, kind in _KIND_OF_START if start[at:].startswith(magic)]
-    found += [kind for magic, kind in _NO_PICTURE if start.lower().startswith(magic)]
-    return found[0] if found else _KIND_OF_SUFFIX.get(pathlib.PurePath(path).suffix.lower())
+        return b""

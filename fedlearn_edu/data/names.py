@@ -43,7 +43,7 @@ def check_name(argument: str, name: str, *, what: str) -> None:
     if not isinstance(name, str):
         raise UsageError(f"{argument}: expected text as the name of {what}, got {quoted(name)}")
     if not name.strip():
-        raise UsageError(f"{argument}: expected a name for {what}, got {quoted(name)}")
+        raise UsageError(f"{argument}: expected a name that can be seen for {what}, got {quoted(name)}")
     if not is_showable(name):
         raise UsageError(
             f"{argument}: the name of {what}, {quoted(name)}, has control characters or is no UTF-8; rename it"

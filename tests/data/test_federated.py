@@ -61,7 +61,7 @@ def test_other_examples_keep_the_clients():
         ({"x": split([-1])}, r"row numbers must lie in \[0, 6\)"),
         ({"a/b": split([0])}, "client_id: expected a name without '/'"),
         ({"..": split([0])}, "client_id: expected a name without '/'"),
-        ({"": split([0])}, "client_id: expected a name for a client, got ''"),
+        ({"": split([0])}, "client_id: expected a name that can be seen for a client, got ''"),
     ],
 )
 def test_clients_that_cannot_be(clients, message):
