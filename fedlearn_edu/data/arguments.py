@@ -69,9 +69,12 @@ def as_labels(labels, *, num_examples: int, num_classes: int | None = None) -> n
 
 def as_class_names(class_names: Iterable[str | int]) -> tuple[str, ...]:
     """Returns class names as a tuple of different texts, in Unicode's composed form."""
-    if isinstance(class_names, str | bytes) or not isinstance(class_names, Iterable):
-        raise UsageError(f"class_names: expected one name per label, got {quoted(class_names)}")
-    names = [str(name) if _is_whole(name) else name for name in class_names]
+    try:
+        if isinstance(class_names, str | bytes):  # iterable, too, but letters are no names
+            raise TypeError
+        names = [str(name) if _is_whole(name) else name for name in class_names]
+    except TypeError as error:
+        raise UsageError(f"class_names: expected one name per label, got {quoted(class_names)}") from error
     for name in names:
         check_name("class_names", name, what="a class")
     names = tuple(same_name(str(name)) for name in names)
@@ -83,13 +86,13 @@ def as_class_names(class_names: Iterable[str | int]) -> tuple[str, ...]:
 
 def as_owners(owners, *, num_examples: int) -> np.ndarray:
     """Returns owners as an array of text or of whole numbers, `[num_examples]`, text in Unicode's composed form."""
-    kept = _as_array("natural_client_ids", owners)
-    # Objects, because NumPy would write None and numbers beside text as text.
-    array = kept if kept.dtype.kind in "Uiu" and hasattr(owners, "__array__") else _as_array("", owners, dtype=object)
+    array = _as_array("natural_client_ids", owners)
     if array.shape != (num_examples,):
         raise UsageError(f"natural_client_ids: expected one owner per image ({num_examples}), got {_form(array)}")
     if array.dtype.kind in "iu":
         return array
+    if not isinstance(owners, np.ndarray):  # as objects, since NumPy turns None and numbers beside text into text
+        array = _as_array("natural_client_ids", owners, dtype=object)
     number_of, names = pd.factorize(array.astype(object))
     for number, name in enumerate(names):
         if _is_whole(name):
