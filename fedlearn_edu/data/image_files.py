@@ -153,6 +153,8 @@ def _reason(error: Exception, path: str | os.PathLike) -> str:
         if not start:
             return "the file is empty"
         kind = next((kind for magic, kind in _NO_PICTURE if start.lower().startswith(magic)), kind_of_image(path))
+        if kind and kind.upper() in FORMATS:
+            return f"a damaged {kind} image"
         return f"not a readable {', '.join(FORMATS)} image" + (f", it looks like {kind}" if kind else "")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return one_line(" ".join(reason.split()))

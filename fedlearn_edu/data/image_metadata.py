@@ -10,12 +10,14 @@ from collections.abc import Iterator
 # PNG: header, palette, pixels, end; and, if they are whole, transparency and EXIF (for the orientation).
 _PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _PNG_IF_WHOLE = (b"tRNS", b"eXIf")
-JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _JPEG_SCAN = 0xDA
 _JPEG_COMMENT, _JPEG_APPLICATION = 0xFE, range(0xE0, 0xF0)
 # The application segments that decide about pixels: what the colours mean, and which way is up.
 _JPEG_KEPT = {0xE0: (b"JFIF\0", 14), 0xE1: (b"Exif\0\0", 8), 0xEE: (b"Adobe", 12)}
 _GIF_IMAGE, _GIF_EXTENSION, _GIF_END, _GIF_CONTROL = 0x2C, 0x21, b"\x3b", 0xF9
+_WEBP_PIXELS = (b"ALPH", b"VP8 ", b"VP8L", b"ANIM", b"ANMF")
+_WEBP_EXTRAS = 0b101100  # the flags in VP8X's first byte that announce a profile, EXIF and XMP
 _TIFF_ORIENTATION = 274
 # Size, samples, compression, strips and tiles, predictor, palette, JPEG tables, YCbCr; no resolution, no text.
 _TIFF_PIXELS = {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 338, 339}
@@ -33,12 +35,12 @@ def without_metadata(content: bytes) -> bytes | None:
         content: The file's bytes.
 
     Returns:
-        The bytes of a file of the same format, or None if it is no PNG, JPEG, GIF, TIFF or AVIF, or its structure
-        is damaged.
+        The bytes of a file of the same format, or None if it is no PNG, JPEG, GIF, WebP, TIFF or AVIF, or its
+        structure is damaged.
 
     References:
         PNG: W3C, Portable Network Graphics, 3rd edition, 2025. JPEG: ITU-T T.81, 1992, annex B. GIF: CompuServe,
-        GIF89a, 1990. TIFF: Adobe, TIFF 6.0, 1992. AVIF: ISO/IEC 23008-12 (HEIF).
+        GIF89a, 1990. WebP: RFC 9649, 2024. TIFF: Adobe, TIFF 6.0, 1992. AVIF: ISO/IEC 23008-12 (HEIF).
     """
     for magic, rewrite in _REWRITE:
         if content.startswith(magic):
@@ -58,7 +60,7 @@ def _png(content: bytes) -> Iterator[bytes]:
         at += len(chunk)
         whole = chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4]))
         # Transparency of grey (colour type 0) and RGB (2) is one colour of 16 bits a channel, of a palette a list.
-        fits = kind != b"tRNS" or length == {0: 2, 2: 6}.get(content[25], length)
+        fits = kind != b"tRNS" or length == {0: 2, 2: 6}.get(content[25], min(length, 256))
         if kind in _PNG_PIXELS or (kind in _PNG_IF_WHOLE and whole and fits):
             yield chunk
 
@@ -104,6 +106,21 @@ def _gif(content: bytes) -> Iterator[bytes]:
     yield _GIF_END
 
 
+def _webp(content: bytes) -> Iterator[bytes]:
+    kept, at = [], 12
+    while at + 8 <= len(content):
+        kind, length = struct.unpack_from("<4sI", content, at)
+        data = content[at + 8 : at + 8 + length]
+        at += 8 + length + length % 2
+        if kind == b"VP8X":
+            data = bytes([data[0] & ~_WEBP_EXTRAS]) + data[1:]
+        elif kind not in _WEBP_PIXELS or any(kind == other == b"ANMF" for other, _ in kept):
+            continue
+        kept.append((kind, data))
+    chunks = b"".join(kind + struct.pack("<I", len(data)) + data + bytes(len(data) % 2) for kind, data in kept)
+    yield b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+
+
 def _tiff(content: bytes) -> Iterator[bytes]:
     order = "<" if content[:1] == b"I" else ">"
     (start,) = struct.unpack_from(f"{order}I", content, 4)
@@ -130,6 +147,7 @@ _REWRITE = (
     (b"\x89PNG\r\n\x1a\n", _png),
     (JPEG_START, _jpeg),
     (b"GIF8", _gif),
+    (b"RIFF", _webp),
     (b"II*\0", _tiff),
     (b"MM\0*", _tiff),
 )

@@ -29,6 +29,8 @@ def same_name(name: str) -> str:
 
 def is_showable(name: str) -> bool:
     """Whether a name can be encoded as UTF-8 and stands in one line."""
+    if name.isascii():
+        return name.isprintable()
     return not any(unicodedata.category(character) in _UNSHOWN for character in name)
 
 
@@ -75,7 +77,7 @@ def one_line(text: str, *, limit: int = 100) -> str:
 
 
 def quoted(value: object, *, limit: int = 100) -> str:
-    """Returns a value as `repr` writes it, in one line of at most `limit` characters.
+    r"""Returns a value as `repr` writes it, in one line of at most `limit` characters.
 
     Example:
         >>> quoted("two\nlines"), quoted("x" * 200, limit=12)

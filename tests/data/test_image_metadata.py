@@ -77,6 +77,9 @@ ODD = {
     "JPEG: profile cut short": lambda: odd.jpeg_with(odd.segment(0xE2, b"ICC_PROFILE\0")),
     "JPEG: list of pictures garbage": lambda: odd.jpeg_with(odd.segment(0xE2, b"MPF\0junkjunkjunk")),
     "JPEG: something behind the end": lambda: odd.jpeg_with() + bytes(100),
+    "JPEG: bytes before the first segment": lambda: b"\xff\xd8junk" + odd.jpeg_with()[2:],
+    "WebP: broken off in its EXIF": lambda: odd.encoded("WEBP", lossless=True, exif=bytes(50))[:-20],
+    "WebP: second frame broken off": lambda: two_frames("WEBP")[:-30],
     "WebP: EXIF garbage": lambda: odd.encoded("WEBP", lossless=True, exif=b"garbage garbage"),
     "WebP: profile garbage": lambda: odd.encoded("WEBP", lossless=True, icc_profile=b"garbage"),
     "AVIF: EXIF garbage": avif_with_broken_exif,
@@ -127,6 +130,16 @@ def test_an_orientation_that_does_not_exist_leaves_the_picture_as_stored(folder,
     decoded = read(folder, content)
     assert seen(decoded) == "RRGB"
     assert "rotated" not in decoded.conversions
+
+
+def test_a_palette_with_more_transparencies_than_colours_is_read(folder):
+    plain = odd.encoded("PNG", odd.PIXELS[:, :, 0])  # grey, then said to be a palette
+    colours = odd.chunk(b"PLTE", bytes(range(256)) * 3)
+    header = odd.chunk(b"IHDR", plain[16:25] + b"\3\0\0\0")
+    pixels = plain[33:]
+    whole = read(folder, plain[:8] + header + colours + pixels)
+    decoded = read(folder, plain[:8] + header + colours + odd.chunk(b"tRNS", bytes(300)) + pixels)
+    np.testing.assert_array_equal(decoded.pixels, whole.pixels)
 
 
 def test_what_was_left_out_is_told(folder):
