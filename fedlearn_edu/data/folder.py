@@ -27,7 +27,9 @@ def load_folder(folder: str | os.PathLike, *, image_size: int = 224, on_broken: 
     `DIR/<class>/<image>` has no clients of its own; in `DIR/<client>/<class>/<image>` the outer folders are the
     natural clients. Which of the two it is follows from the depth, which must be the same everywhere. Folders and
     files are read in sorted order; links are followed, each folder once and under its own name. Names are compared in
-    Unicode's composed form (NFC): an "Äpfel" from macOS and one from Linux are one class.
+    Unicode's composed form (NFC): an "Äpfel" from macOS and one from Linux are one class. A warning of one line tells
+    what a reader might miss: image files of kinds that are not read, names that look alike, folders called like the
+    parts of a split, a single client, empty classes.
 
     All images are kept in memory: `num_images * image_size**2 * 3` bytes, 150 MB per 1,000 images at 224 pixels.
 
@@ -114,6 +116,8 @@ class _Row:
             found.append("one class only")
         if dark := self.converted["dark 16-bit"]:
             found.append(f"{dark} 16-bit images use less than 1/16 of their range and look nearly black")
+        if cut := self.converted["cut off"]:
+            found.append(f"{cut} JPEG images break off and end in grey")
         return found
 
     def cells(self) -> dict:
@@ -169,14 +173,17 @@ def _warn(name: str, tree: Tree, rows: dict[str, _Row], class_names: list[str], 
     if tree.missed:
         remarks.append(tree.missed_by_kind())
     tops = [top for top, row in rows.items() if row.num_images]
-    for kind, names in (("classes", class_names), ("clients", tops if has_clients else [])):
+    if has_clients and len(tops) == 1:
+        remarks.append(f"only one client, {quoted(tops[0])}; if it only wraps the classes, load that folder itself")
+    for kind, names in {"clients": tops if has_clients else [], "classes": class_names}.items():
         for group in alike(names):
             remarks.append(f"{kind} that differ only in case, spaces or the form of letters: {_listed(group)}")
-    if splits := [top for top in tops if top.casefold() in SPLITS]:
-        remarks.append(
-            f"{_listed(splits)} taken as {'clients' if has_clients else 'classes'}; if these are parts of one data "
-            "set, put the images of each class together, and partition gives every client a test set of its own"
-        )
+        splits = [name for name in names if name.casefold() in SPLITS]
+        if len(splits) > 1 or (splits and names == tops):
+            remarks.append(
+                f"{_listed(splits)} taken as {kind}; if these are parts of one data set, put the images of each class "
+                "together, and partition gives every client a test set of its own"
+            )
     depth = 3 if has_clients else 2
     left_out = {same_name(parts[-1]) for parts in tree.folders if len(parts) == depth - 1} - set(class_names)
     if left_out:

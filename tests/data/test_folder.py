@@ -270,14 +270,31 @@ def test_names_that_differ_only_in_case_or_spaces_are_told(make_folder):
 
 
 @pytest.mark.parametrize("names", [("train", "test"), ("Training", "VALIDATION"), ("dev", "shop_1")])
-@pytest.mark.parametrize("below", ["cat/1.png", "1.png"])
-def test_folders_called_like_the_parts_of_a_split_are_told(make_folder, names, below):
-    folder = make_folder(*(f"{name}/{below}" for name in names))
-    if "/" in below:
-        folder = make_folder(*(f"{name}/dog/1.png" for name in names))
-    _, warning = read(folder)
-    assert f"{names[0]!r}" in warning
-    assert f"taken as {'clients' if '/' in below else 'classes'}; if these are parts of one data set" in warning
+def test_folders_called_like_the_parts_of_a_split_are_told(tmp_path, names):
+    first, second = names
+    told = "; if these are parts of one data set, put the images of each class together"
+    splits = ", ".join(repr(name) for name in sorted(names) if name != "shop_1")
+    _, warning = read(write_images(tmp_path / "1", *(f"{name}/{of}/1.png" for name in names for of in ("cat", "dog"))))
+    assert f"{splits} taken as clients{told}" in warning
+    _, warning = read(write_images(tmp_path / "2", f"{first}/1.png", f"{second}/1.png"))
+    assert f"{splits} taken as classes{told}" in warning
+    _, warning = read(write_images(tmp_path / "3", *(f"{of}/{name}/1.png" for name in names for of in ("cat", "dog"))))
+    assert (f"{splits} taken as classes{told}" in warning) == (second != "shop_1")
+
+
+def test_an_image_that_breaks_off_is_told(make_folder):
+    folder = make_folder("cat/1.png", "dog/1.png")
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "cat" / "2.jpg")
+    (folder / "cat" / "2.jpg").write_bytes((folder / "cat" / "2.jpg").read_bytes()[:-9])
+    dataset, warning = read(folder)
+    assert dataset.report.converted["cat"] == "cut off: 1"
+    assert "class 'cat': 1 JPEG images break off and end in grey" in warning
+
+
+def test_a_folder_that_only_wraps_the_classes_is_told(make_folder):
+    _, warning = read(make_folder("photos/cat/1.png", "photos/dog/1.png"))
+    assert "only one client, 'photos'; if it only wraps the classes, load that folder itself" in warning
 
 
 def test_a_client_cannot_be_called_as_histories_call_the_whole(make_folder):
