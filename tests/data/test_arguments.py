@@ -142,6 +142,17 @@ def test_arrays_that_are_refused(change, message):
     assert message in refused(build, **change)
 
 
+def or_line(call, *arguments, **keywords):
+    """Returns what a call returns, or the one short line with which it is refused."""
+    try:
+        return call(*arguments, **keywords)
+    except UsageError as error:
+        line = str(error)
+        is_one_short_line = len(line.splitlines()) == 1 and len(line) < 500
+        assert is_one_short_line, line
+        return line
+
+
 class _Stubborn:
     """What raises whatever it is asked."""
 
@@ -186,15 +197,19 @@ def is_whole(dataset) -> bool:
 @settings(max_examples=300, deadline=None)
 @given(name=st.sampled_from(["name", "images", "labels", "class_names", "natural_client_ids", "is_test"]), value=JUNK)
 def test_any_argument_makes_a_whole_data_set_or_one_line(name, value):
-    try:
-        dataset = build(**{name: value})
-    except UsageError as error:
-        line = str(error)
-        is_one_line = len(line.splitlines()) == 1 and len(line) < 500
-        assert is_one_line, line
-        assert line.startswith(f"{name}: ") or name == "class_names"  # too few names are said of the labels
+    dataset = or_line(build, **{name: value})
+    if isinstance(dataset, str):
+        assert dataset.startswith(f"{name}: ") or name == "class_names"  # too few names are said of the labels
     else:
         assert is_whole(dataset)
+
+
+def federated(name, value) -> FederatedDataset:
+    rows = {"train": [0, 1], "test": [2]} | ({name: value} if name in ("train", "test") else {})
+    clients = {value if name == "id" and value.__hash__ else "x": ClientSplit(**rows)}
+    arguments = {"name": "toy", "examples": IMAGES, "labels": [0, 1, 0, 1], "class_names": ["a", "b"]}
+    arguments["clients"] = clients
+    return FederatedDataset(**arguments | ({name: value} if name in arguments else {}))
 
 
 @settings(max_examples=300, deadline=None)
@@ -202,36 +217,22 @@ def test_any_argument_makes_a_whole_data_set_or_one_line(name, value):
     name=st.sampled_from(["name", "examples", "labels", "class_names", "clients", "train", "test", "id"]), value=JUNK
 )
 def test_any_argument_makes_a_whole_federation_or_one_line(name, value):
-    arguments = {"name": "toy", "examples": IMAGES, "labels": [0, 1, 0, 1], "class_names": ["a", "b"]}
-    try:
-        rows = {"train": [0, 1], "test": [2]} | ({name: value} if name in ("train", "test") else {})
-        arguments["clients"] = {value if name == "id" and value.__hash__ else "x": ClientSplit(**rows)}
-        if name in ("name", "examples", "labels", "class_names", "clients"):
-            arguments[name] = value
-        clients = FederatedDataset(**arguments)
-    except UsageError as error:
-        line = str(error)
-        is_one_line = len(line.splitlines()) == 1 and len(line) < 500
-        assert is_one_line, line
-    else:
-        assert all(type(client_id) is str for client_id in clients.client_ids)
-        assert clients.labels.shape == (4,)
-        for client_id in clients.client_ids:
-            examples, labels = clients.train(client_id)
-            assert len(examples) == len(labels) > 0
+    clients = or_line(federated, name, value)
+    if isinstance(clients, str):
+        return
+    assert all(type(client_id) is str for client_id in clients.client_ids)
+    assert clients.labels.shape == (4,)
+    for client_id in clients.client_ids:
+        examples, labels = clients.train(client_id)
+        assert len(examples) == len(labels) > 0
 
 
 @settings(max_examples=200, deadline=None)
 @given(name=st.sampled_from(["dataset", "scheme", "num_clients", "seed", "test_fraction", "min_size"]), value=JUNK)
 def test_any_argument_of_partition_deals_all_out_or_is_one_line(name, value):
     arguments = {"dataset": make_dataset([0, 1] * 6), "scheme": IID(), "num_clients": 2, "seed": 0} | {name: value}
-    try:
-        clients = partition(**arguments)
-    except UsageError as error:
-        line = str(error)
-        is_one_line = len(line.splitlines()) == 1 and len(line) < 500
-        assert is_one_line, line
-    else:
+    clients = or_line(partition, **arguments)
+    if not isinstance(clients, str):
         assert sorted(np.concatenate([split.all for split in clients.clients.values()])) == list(range(12))
 
 
@@ -240,14 +241,7 @@ def test_any_argument_of_partition_deals_all_out_or_is_one_line(name, value):
     st.one_of(JUNK, st.builds("{}:{}".format, st.sampled_from([*SCHEMES, "iid "]), st.text(max_size=5) | st.floats()))
 )
 def test_any_text_is_a_scheme_or_one_line(text):
-    try:
-        scheme = parse_scheme(text)
-    except UsageError as error:
-        line = str(error)
-        is_one_line = len(line.splitlines()) == 1 and len(line) < 500
-        assert is_one_line, line
-    else:
-        assert isinstance(scheme, tuple(SCHEMES.values()))
+    assert isinstance(or_line(parse_scheme, text), (str, *SCHEMES.values()))
 
 
 def test_questions_to_a_federation_are_answered_or_refused_in_one_line():
