@@ -351,6 +351,14 @@ def test_a_link_that_sorts_before_its_target_does_not_take_its_place(make_folder
     assert dataset.report.ignored_files["a"] == ("a/bird (folder already read under another name)",)
 
 
+def test_of_several_links_to_one_folder_the_first_is_read(make_folder, tmp_path):
+    folder = make_folder("a/1.png", "b/1.png")
+    write_images(tmp_path / "elsewhere", "1.png")
+    for name in ("z", "m", "y"):
+        (folder / name).symlink_to(tmp_path / "elsewhere")
+    assert load_folder(folder, image_size=8).class_names == ("a", "b", "m")
+
+
 def test_folders_nested_very_deep_are_one_line(make_folder, monkeypatch):
     folder = make_folder("cat/1.png", "dog/1.png")
     monkeypatch.chdir(folder / "cat")

@@ -18,7 +18,7 @@ def unreadable(path) -> str:
     return message
 
 
-@pytest.mark.parametrize("suffix", ["png", "bmp", "gif", "tif", "webp", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "bmp", "gif", "tif", "webp", "jpg", "avif", "ppm"])
 def test_every_format_gives_the_same_colour(tmp_path, suffix):
     result = decoded(tmp_path, Image.new("RGB", (8, 8), (200, 30, 60)), f"image.{suffix}")
     assert result.pixels.shape == (8, 8, 3)
@@ -67,6 +67,15 @@ def test_16_bit_is_scaled_by_its_range(tmp_path, suffix):
     assert result.pixels[0, :, 0].tolist() == [0, 1, 100, 255]
     assert result.pixels[0, :, 2].tolist() == [0, 1, 100, 255]
     assert result.conversions == ("16-bit",)
+
+
+@pytest.mark.parametrize(("largest", "stored"), [(65535, [0, 129, 25700, 65535]), (4095, [0, 8, 1606, 4095])])
+def test_portable_grey_of_more_than_8_bits_is_scaled_by_its_own_range(tmp_path, largest, stored):
+    values = np.array([stored], ">u2").repeat(4, axis=0)
+    (tmp_path / "image.pgm").write_bytes(b"P5 4 4 %d\n" % largest + values.tobytes())
+    result = decode_image(tmp_path / "image.pgm", image_size=4)
+    assert result.conversions == ("16-bit",)
+    np.testing.assert_allclose(result.pixels[0, :, 1], [0, 0.5, 100, 255], atol=0.5)
 
 
 def test_12_bit_values_in_16_bits_are_told(tmp_path):
