@@ -16,8 +16,7 @@ _JPEG_COMMENT, _JPEG_APPLICATION = 0xFE, range(0xE0, 0xF0)
 # The application segments that decide about pixels: what the colours mean, and which way is up.
 _JPEG_KEPT = {0xE0: (b"JFIF\0", 14), 0xE1: (b"Exif\0\0", 8), 0xEE: (b"Adobe", 12)}
 _GIF_IMAGE, _GIF_EXTENSION, _GIF_END, _GIF_CONTROL = 0x2C, 0x21, b"\x3b", 0xF9
-_WEBP_PIXELS = (b"ALPH", b"VP8 ", b"VP8L", b"ANIM", b"ANMF")
-_WEBP_EXTRAS = 0b101100  # the flags in VP8X's first byte that announce a profile, EXIF and XMP
+_WEBP_PIXELS = (b"VP8X", b"ALPH", b"VP8 ", b"VP8L", b"ANIM", b"ANMF")
 _TIFF_ORIENTATION = 274
 # Size, samples, compression, strips and tiles, predictor, palette, JPEG tables, YCbCr; no resolution, no text.
 _TIFF_PIXELS = {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 338, 339}
@@ -112,11 +111,8 @@ def _webp(content: bytes) -> Iterator[bytes]:
         kind, length = struct.unpack_from("<4sI", content, at)
         data = content[at + 8 : at + 8 + length]
         at += 8 + length + length % 2
-        if kind == b"VP8X":
-            data = bytes([data[0] & ~_WEBP_EXTRAS]) + data[1:]
-        elif kind not in _WEBP_PIXELS or any(kind == other == b"ANMF" for other, _ in kept):
-            continue
-        kept.append((kind, data))
+        if kind in _WEBP_PIXELS and not any(kind == other == b"ANMF" for other, _ in kept):  # one frame is enough
+            kept.append((kind, data))
     chunks = b"".join(kind + struct.pack("<I", len(data)) + data + bytes(len(data) % 2) for kind, data in kept)
     yield b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
 

@@ -45,14 +45,14 @@ def exif(*entries: tuple[int, int, int, bytes]) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4)
 
 
-def tiff_with(tag: int, kind: int, count: int, value: bytes, **save) -> bytes:
-    """Returns a TIFF that has one entry more, or another in the place of its own."""
+def tiff_with(*new: tuple[int, int, int, bytes], **save) -> bytes:
+    """Returns a TIFF with `(tag, type, count, four bytes)` entries, added or in the place of its own."""
     plain = encoded("TIFF", **save)
     (start,) = struct.unpack_from("<I", plain, 4)
     (number,) = struct.unpack_from("<H", plain, start)
     entries = [plain[at : at + 12] for at in range(start + 2, start + 2 + 12 * number, 12)]
-    kept = [entry for entry in entries if struct.unpack_from("<H", entry)[0] != tag]
-    kept.append(struct.pack("<HHI", tag, kind, count) + value)
+    kept = [entry for entry in entries if struct.unpack_from("<H", entry)[0] not in {tag for tag, *_ in new}]
+    kept += [struct.pack("<HHI", *entry[:3]) + entry[3] for entry in new]
     kept.sort(key=lambda entry: struct.unpack_from("<H", entry))
     plain += bytes(len(plain) % 2)
     directory = struct.pack("<H", len(kept)) + b"".join(kept) + bytes(4)

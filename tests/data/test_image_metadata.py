@@ -83,9 +83,9 @@ ODD = {
     "WebP: EXIF garbage": lambda: odd.encoded("WEBP", lossless=True, exif=b"garbage garbage"),
     "WebP: profile garbage": lambda: odd.encoded("WEBP", lossless=True, icc_profile=b"garbage"),
     "AVIF: EXIF garbage": avif_with_broken_exif,
-    "TIFF: resolution as text": lambda: odd.tiff_with(0x011A, 2, 4, b"abc\0"),
-    "TIFF: maker behind the end": lambda: odd.tiff_with(*BEHIND_THE_END),
-    "TIFF, LZW: maker behind the end": lambda: odd.tiff_with(*BEHIND_THE_END, compression="tiff_lzw"),
+    "TIFF: resolution as text": lambda: odd.tiff_with((0x011A, 2, 4, b"abc\0")),
+    "TIFF: maker behind the end": lambda: odd.tiff_with(BEHIND_THE_END),
+    "TIFF, LZW: maker behind the end": lambda: odd.tiff_with(BEHIND_THE_END, compression="tiff_lzw"),
     "GIF: second frame broken off": lambda: two_frames("GIF")[: len(odd.encoded("GIF")) + 40],
     "GIF: no end": lambda: odd.encoded("GIF")[:-1],
     "JPEG of two pictures": lambda: two_frames("MPO"),
@@ -109,7 +109,9 @@ def test_odd_metadata_cost_no_picture(folder, name):
         (odd.png_with(odd.chunk(b"tEXt", b"c\0x", wrong=1), odd.chunk(b"eXIf", odd.exif(odd.UPSIDE_DOWN))), "BGRR"),
         (odd.png_with(odd.chunk(b"iTXt", XMP + b'<x tiff:Orientation="6"/>')), "GRBR"),
         (odd.encoded("AVIF", quality=95, exif=odd.exif((0x0112, 3, 1, b"\6\0\0\0"))), "GRBR"),
-        (odd.tiff_with(*odd.UPSIDE_DOWN), "BGRR"),
+        (odd.tiff_with(odd.UPSIDE_DOWN), "BGRR"),
+        (odd.tiff_with(odd.UPSIDE_DOWN, BEHIND_THE_END), "BGRR"),
+        (odd.tiff_with(odd.UPSIDE_DOWN, BEHIND_THE_END, compression="tiff_lzw"), "BGRR"),
     ],
 )
 def test_beside_odd_metadata_the_orientation_still_counts(folder, content, corners):
@@ -125,7 +127,7 @@ def test_an_orientation_that_does_not_exist_leaves_the_picture_as_stored(folder,
     content = {
         "PNG": lambda: odd.png_with(odd.chunk(b"eXIf", odd.exif(entry))),
         "JPEG": lambda: jpeg_with_exif(entry),
-        "TIFF": lambda: odd.tiff_with(*entry),
+        "TIFF": lambda: odd.tiff_with(entry),
     }[write]()
     decoded = read(folder, content)
     assert seen(decoded) == "RRGB"
