@@ -1,26 +1,86 @@
-"""Where a backbone's files are: a folder, or tensorflow-hub's cache filled by a download that cannot hang."""
+"""Where a backbone's files are: a folder, or a cache of TF-Hub modules filled by a download that cannot hang."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pathlib
-import socket
+import shutil
+import ssl
+import tempfile
 import threading
 import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
 
 from tqdm.auto import tqdm
 
-from fedlearn_edu.backbone.hub import import_hub, is_url
+from fedlearn_edu.backbone.cache import cache_root
+from fedlearn_edu.backbone.contract import check_is_saved_model
+from fedlearn_edu.backbone.hub import is_url
 from fedlearn_edu.errors import RunError
+from fedlearn_edu.folders import check_private, make_private
 
+HUB_CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 # A download that brings no byte for this long is given up; so is a connection that does not open.
 STALL_SECONDS = 15.0
 _POLL_SECONDS = 0.1
+_LOCK_SECONDS = 600.0
+_MODULE_FILES = ("saved_model.pb", "tfhub_module.pb", "fingerprint.pb", "MODEL_CARD.md", "variables", "assets")
+_ADVICE = f"chmod go-w it, delete it, or set {HUB_CACHE_VARIABLE} to a folder of your own"
+
+
+@contextlib.contextmanager
+def open_module(source: str, *, name: str) -> Iterator[pathlib.Path]:
+    """Gives the local folder of a module, which nobody else can change while it is open.
+
+    A URL's is in the cache, downloaded if needed; a folder that other users could change is copied to a private place.
+
+    Args:
+        source: URL or folder.
+        name: What the user typed, for messages.
+
+    Raises:
+        UsageError: There is no SavedModel in the folder.
+        RunError: As `resolve_module`; the copy cannot be made.
+    """
+    folder = pathlib.Path(resolve_module(source, name=name))
+    check_is_saved_model(folder)
+    if _is_private(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="fedlearn-edu-") as copy:
+        try:
+            _copy_files(folder, pathlib.Path(copy))
+        except OSError as error:
+            raise RunError(f"backbone: cannot copy {str(folder)!r}: {error.strerror or error}") from None
+        yield pathlib.Path(copy)
+
+
+def _is_private(folder: pathlib.Path) -> bool:
+    try:
+        check_private(folder, what="backbone", advice="it is copied", contents=True)
+    except RunError:
+        return False
+    return True
+
+
+def _copy_files(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copies a module's regular files; what is neither file nor folder, such as a pipe, is left out."""
+    for entry in _MODULE_FILES:
+        found = [source / entry]
+        if (source / entry).is_dir():
+            found = [pathlib.Path(folder, file) for folder, _, files in os.walk(source / entry) for file in files]
+        for file in filter(pathlib.Path.is_file, found):
+            copy = target / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
 
 
 def resolve_module(source: str, *, name: str, stall_seconds: float = STALL_SECONDS) -> str:
-    """Returns the local folder of a module, downloading it into tensorflow-hub's cache if needed.
+    """Returns the local folder of a module, downloading it into the cache if needed.
 
     Args:
         source: URL or folder.
@@ -31,33 +91,31 @@ def resolve_module(source: str, *, name: str, stall_seconds: float = STALL_SECON
         Path of a folder.
 
     Raises:
-        RunError: The module cannot be fetched: offline, no such URL, no module there, cache not writable.
+        RunError: The module cannot be fetched: offline, no such URL, no module there, cache not writable; or other
+            users could change the cache.
     """
     if not is_url(source):
         return source
-    _, hub = import_hub()
-    outcome: dict[str, object] = {}
+    try:
+        folder = make_private(_hub_cache(), what=HUB_CACHE_VARIABLE, advice=_ADVICE) / _folder_name(source)
+    except OSError as error:
+        raise _download_error(name, source, _hub_cache() / _folder_name(source), error) from None
+    outcome: dict[str, BaseException] = {}
 
     def fetch():
         try:
-            outcome["folder"] = hub.resolve(source)
+            _download(source, folder, stall_seconds)
         except BaseException as error:  # it is re-raised, as one line, in the caller's thread
             outcome["error"] = error
 
-    # tensorflow-hub opens its URL with no time limit, and a name look-up knows none at all: the limit on
-    # sockets bounds the first, the watched thread everything else.
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(stall_seconds)
-    try:
-        thread = threading.Thread(target=fetch, name="tfhub-download", daemon=True)
-        thread.start()
-        if not _watch(thread, _cache_folder(source), stall_seconds):
-            outcome["error"] = TimeoutError(f"nothing received for {stall_seconds:g} s")
-    finally:
-        socket.setdefaulttimeout(before)
+    # The limit on the connection does not hold for a name look-up, which knows none at all: hence the watched thread.
+    thread = threading.Thread(target=fetch, name="tfhub-download", daemon=True)
+    thread.start()
+    if not _watch(thread, folder, stall_seconds):
+        outcome["error"] = TimeoutError(f"nothing received for {stall_seconds:g} s")
     if "error" in outcome:
-        raise _download_error(name, source, outcome["error"]) from None
-    folder = pathlib.Path(str(outcome["folder"]))
+        raise _download_error(name, source, folder, outcome["error"]) from None
+    check_private(folder, what=f"cached copy of {name!r}", advice=_ADVICE, contents=True)
     if not (folder / "saved_model.pb").is_file():
         raise RunError(
             f"backbone: the cached copy of {name!r} is damaged, it has no saved_model.pb; delete that folder: {folder}"
@@ -65,11 +123,37 @@ def resolve_module(source: str, *, name: str, stall_seconds: float = STALL_SECON
     return str(folder)
 
 
-def _cache_folder(url: str) -> pathlib.Path:
+def _hub_cache() -> pathlib.Path:
+    given = os.environ.get(HUB_CACHE_VARIABLE)
+    return pathlib.Path(given).expanduser() if given else cache_root() / "tfhub"
+
+
+def _folder_name(url: str) -> str:
+    return hashlib.sha1(url.encode()).hexdigest()  # tensorflow-hub's own name, so that its caches can be used
+
+
+class _HttpsOnly(urllib.request.HTTPRedirectHandler):
+    """Follows a redirection to https alone."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        if not is_url(newurl):
+            raise OSError(f"redirected to {newurl[:80]}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _download(url: str, folder: pathlib.Path, stall_seconds: float) -> None:
+    """Fetches and unpacks a module unless it is there, as `tensorflow_hub.resolve` does, but over https alone."""
     from tensorflow_hub import resolver
 
-    digest = hashlib.sha1(url.encode("utf8")).hexdigest()
-    return pathlib.Path(resolver.tfhub_cache_dir(use_temp=True)) / digest
+    def fetch(url, scratch):
+        parts = urllib.parse.urlsplit(url)
+        query = urllib.parse.urlencode([*urllib.parse.parse_qsl(parts.query), ("tf-hub-format", "compressed")])
+        tls = urllib.request.HTTPSHandler(context=ssl.create_default_context())
+        opener = urllib.request.build_opener(tls, _HttpsOnly)
+        with opener.open(parts._replace(query=query).geturl(), timeout=stall_seconds) as response:
+            resolver.DownloadManager(url).download_and_uncompress(response, scratch)
+
+    resolver.atomic_download(url, fetch, str(folder), _LOCK_SECONDS)
 
 
 def _watch(thread: threading.Thread, folder: pathlib.Path, stall_seconds: float) -> bool:
@@ -100,14 +184,13 @@ def _size(file: pathlib.Path) -> int:
         return 0
 
 
-def _download_error(name: str, url: str, error: BaseException) -> RunError:
+def _download_error(name: str, url: str, folder: pathlib.Path, error: BaseException) -> RunError:
     reason = " ".join(str(error).split())[:160] or type(error).__name__
     tried = url if name == url else f"{name!r} = {url}"
-    folder = _cache_folder(url)
     lock = f"{folder}.lock"
     if isinstance(error, TimeoutError) and os.path.exists(lock):
         reason += f" (if no other download is running, delete {lock})"
     return RunError(
-        f"backbone: cannot get {tried}: {reason}; looked in the cache {folder.parent} (TFHUB_CACHE_DIR) and "
+        f"backbone: cannot get {tried}: {reason}; looked in the cache {folder.parent} ({HUB_CACHE_VARIABLE}) and "
         "tried the network; --backbone bundled works offline"
     )

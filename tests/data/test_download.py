@@ -251,7 +251,7 @@ def test_without_the_medmnist_package(monkeypatch):
 
 @pytest.mark.parametrize("name", ["emnist", "cifar100", "flowers", "medmnist:webmnist"])
 def test_offline(offline, medmnist, tmp_path, name):
-    sys.modules["medmnist"].INFO["webmnist"] = {"task": "multi-class", "url": "http://localhost/x.npz", "MD5": "0"}
+    sys.modules["medmnist"].INFO["webmnist"] = {"task": "multi-class", "url": "https://localhost/x.npz", "MD5": "0"}
     message = fails(name_or_dir=name, cache_dir=tmp_path / "cache")
     assert f"{name!r} could not be downloaded from" in message
     assert "Name or service not known" in message
@@ -261,10 +261,10 @@ def test_offline(offline, medmnist, tmp_path, name):
 
 def test_a_silent_server_is_given_up(monkeypatch, tmp_path):
     monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.5)
-    for variable in ("http_proxy", "HTTP_PROXY"):
+    for variable in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:  # it takes connections and never answers
-        monkeypatch.setattr(download, "FLOWERS_URL", f"http://127.0.0.1:{server.getsockname()[1]}/flowers.tgz")
+        monkeypatch.setattr(download, "FLOWERS_URL", f"https://127.0.0.1:{server.getsockname()[1]}/flowers.tgz")
         start = time.perf_counter()
         assert "timed out" in fails(name_or_dir="flowers", cache_dir=tmp_path)
     assert time.perf_counter() - start < 5
