@@ -36,6 +36,17 @@ def make_private(folder: str | os.PathLike, *, what: str, advice: str) -> pathli
     return folder
 
 
+def take_over(unpacked: pathlib.Path) -> None:
+    """Makes what was unpacked from an archive this user's own, writable for nobody else.
+
+    An archive names owners, which root's tar keeps, and the umask may leave files open.
+    """
+    for path in (unpacked, *unpacked.rglob("*")):
+        if not path.is_symlink():
+            os.chown(path, os.geteuid(), os.getegid())
+            path.chmod(path.stat().st_mode & ~(stat.S_IWGRP | stat.S_IWOTH))
+
+
 def check_private(path: str | os.PathLike, *, what: str, advice: str, contents: bool = False) -> None:
     """Refuses a file or folder that a user other than this one and root could have put there, or could replace.
 

@@ -37,7 +37,7 @@ def load_layer(folder: pathlib.Path, *, name: str, allow_unsafe: bool = False):
         raise _refusal(name, "a module in the old TF1 Hub format")
     danger = None if allow_unsafe or allows_unsafe() else find_danger(folder)
     if danger:
-        raise _refusal(name, f"a SavedModel {danger}")
+        raise UsageError(f"backbone: {_short(name)!r} is a SavedModel {danger}")
     try:
         return hub.KerasLayer(str(folder), trainable=False)
     except Exception as error:  # damaged files make TensorFlow raise whatever it stumbles over
@@ -158,8 +158,11 @@ def check_contract(layer, *, name: str, image_size: int) -> int:
 
 def _refusal(name: str, found: str) -> UsageError:
     # The reason first: a message is often cut.
-    name = name if len(name) <= 60 else "..." + name[-57:]
-    return UsageError(f"backbone: {name!r} is {found}; {_EXPECTED}")
+    return UsageError(f"backbone: {_short(name)!r} is {found}; {_EXPECTED}")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 60 else "..." + name[-57:]
 
 
 def _reason(error: BaseException) -> str:

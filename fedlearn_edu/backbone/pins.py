@@ -16,7 +16,8 @@ from fedlearn_edu.folders import make_private
 _VARIABLE_FILE = re.compile(r"variables\.(index|data-\d{5}-of-\d{5})")
 # What desktops and editors leave in any folder.
 _LITTER = re.compile(
-    r"\._.*|\.DS_Store|\.AppleDouble|\.directory|\.nfs.*|~.*|.*~|Thumbs\.db|desktop\.ini|@eaDir|__MACOSX", re.I
+    r"\._.*|\.DS_Store|\.AppleDouble|\.directory|\.nfs.*|\..*\.sw.|~.*|.*~|Thumbs\.db|desktop\.ini|@eaDir|__MACOSX",
+    re.I,
 )
 _SHA256 = re.compile("[0-9a-f]{64}")
 

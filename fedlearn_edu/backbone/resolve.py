@@ -21,7 +21,7 @@ from fedlearn_edu.backbone.cache import cache_root
 from fedlearn_edu.backbone.contract import check_is_saved_model
 from fedlearn_edu.backbone.hub import is_url
 from fedlearn_edu.errors import RunError
-from fedlearn_edu.folders import check_private, make_private
+from fedlearn_edu.folders import check_private, make_private, take_over
 
 HUB_CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 # A download that brings no byte for this long is given up; so is a connection that does not open.
@@ -152,6 +152,7 @@ def _download(url: str, folder: pathlib.Path, stall_seconds: float) -> None:
         opener = urllib.request.build_opener(tls, _HttpsOnly)
         with opener.open(parts._replace(query=query).geturl(), timeout=stall_seconds) as response:
             resolver.DownloadManager(url).download_and_uncompress(response, scratch)
+        take_over(pathlib.Path(scratch))
 
     resolver.atomic_download(url, fetch, str(folder), _LOCK_SECONDS)
 

@@ -19,7 +19,7 @@ from fedlearn_edu.data import class_names
 from fedlearn_edu.data.folder import load_folder
 from fedlearn_edu.data.images import ImageDataset, allocate_images, grey_to_rgb
 from fedlearn_edu.errors import RunError, UsageError, nearest_names
-from fedlearn_edu.folders import check_private, make_private
+from fedlearn_edu.folders import check_private, make_private, take_over
 from fedlearn_edu.quiet import silence_import_noise
 
 TIMEOUT_SECONDS = 30.0  # a connection that says nothing for so long is given up
@@ -266,7 +266,7 @@ def _cached(
         try:
             with _give_up_on_silence():
                 fetch(pathlib.Path(staging))
-            _make_ours(pathlib.Path(staging, target))
+            take_over(pathlib.Path(staging, target))
             if not (root / target).exists():  # else another process was faster; its result stands
                 os.replace(pathlib.Path(staging, target), root / target)
         except Exception as error:  # Keras raises bare Exception, TFF whatever urllib, lzma or sqlite raise
@@ -276,14 +276,6 @@ def _cached(
                 "network, proxy and disk space, or use dataset 'fashion', which works offline"
             ) from error
     return root / target
-
-
-def _make_ours(unpacked: pathlib.Path) -> None:
-    """Takes files over from the owners an archive names (root's tar keeps those), and closes them to other writers."""
-    for path in (unpacked, *unpacked.rglob("*")):
-        if not path.is_symlink():
-            os.chown(path, os.geteuid(), os.getegid())
-            path.chmod(path.stat().st_mode & ~0o022)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import lzma
+import os
 import pathlib
 import socket
 import sqlite3
@@ -192,6 +193,21 @@ def test_a_changed_archive_is_refused(flower_archive, tmp_path, monkeypatch):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's tar keeps the owners that an archive names")
+def test_what_root_unpacks_is_roots_and_nobody_elses_to_write(flower_archive, tmp_path, monkeypatch):
+    def theirs(member):
+        member.uid, member.gid, member.mode = 4242, 4242, 0o777
+        return member
+
+    with tarfile.open(flower_archive, "w:gz") as tar:
+        tar.add(tmp_path / "source" / "flower_photos", "flower_photos", filter=theirs)
+    monkeypatch.setattr(download, "FLOWERS_SHA256", hashlib.sha256(flower_archive.read_bytes()).hexdigest())
+    for _ in range(2):
+        assert len(load_dataset("flowers", cache_dir=tmp_path / "cache", image_size=16).images) == 2
+    for path in (tmp_path / "cache").rglob("*"):
+        assert (path.stat().st_uid, path.stat().st_mode & 0o022) == (0, 0)
+
+
 # --- MedMNIST
 
 
@@ -257,6 +273,26 @@ def test_offline(offline, medmnist, tmp_path, name):
     assert "Name or service not known" in message
     assert "use dataset 'fashion', which works offline" in message
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_nothing_comes_over_http(medmnist, tmp_path):
+    sys.modules["medmnist"].INFO["webmnist"] = {"task": "multi-class", "url": "http://localhost/x.npz", "MD5": "0"}
+    message = fails(name_or_dir="medmnist:webmnist", cache_dir=tmp_path / "cache")
+    assert "expected a URL that begins with https://, got http://localhost/x.npz" in message
+
+
+def test_another_file_than_the_one_medmnist_names_is_refused(medmnist, tmp_path):
+    sys.modules["medmnist"].INFO["greymnist"]["MD5"] = "0" * 32
+    assert "Incomplete or corrupted file" in fails(name_or_dir="medmnist:greymnist", cache_dir=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_others_can_write_is_refused(flower_archive, tmp_path):
+    load_dataset("flowers", cache_dir=tmp_path / "cache", image_size=16)
+    (tmp_path / "cache").chmod(0o777)
+    message = fails(name_or_dir="flowers", cache_dir=tmp_path / "cache")
+    assert "cache_dir: expected a folder that nobody else can change" in message
+    assert "cache can be written by every user" in message
 
 
 def test_a_silent_server_is_given_up(monkeypatch, tmp_path):
