@@ -121,11 +121,10 @@ def _check_model(model: tf.keras.Model) -> None:
     for ends, kind in ((model.input, "input"), (model.output, "output")):
         if isinstance(ends, (dict, list, tuple)):
             raise UsageError(f"model: expected one {kind}, got a {type(ends).__name__} of {len(ends)}")
-    shape = model.input_shape
-    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or len(model.output_shape) != 2:
+    shape, features = model.input.shape, model.output.shape
+    if shape.rank != 4 or shape[1] != shape[2] or shape[3] != 3 or features.rank != 2:
         raise UsageError(
-            f"model: expected images [batch, size, size, 3] -> features [batch, dim], got {shape} -> "
-            f"{model.output_shape}"
+            f"model: expected images [batch, size, size, 3] -> features [batch, dim], got {shape} -> {features}"
         )
     if shape[0] is not None:
         raise UsageError(f"model: expected any number of images at a time, got a fixed batch of {shape[0]}")

@@ -53,7 +53,10 @@ def find_danger(folder: str | os.PathLike) -> str | None:
         path = pathlib.PurePosixPath(asset.filename)
         if path.is_absolute() or ".." in path.parts:
             return f"that reads a file outside its folder: {asset.filename[:80]!r}"
-    operations = sorted(set(_beyond_a_network(graph)))
+    try:
+        operations = sorted(set(_beyond_a_network(graph)))
+    except RecursionError:
+        return "that cannot be read: functions within functions without end"
     if operations:
         more = f" and {len(operations) - _NAMED} more" if len(operations) > _NAMED else ""
         return (

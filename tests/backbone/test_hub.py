@@ -1,5 +1,9 @@
 """Backbones are found by name, URL or folder, and nothing that is no feature vector gets through."""
 
+import os
+import re
+import shutil
+
 import numpy as np
 import pytest
 from hub_modules import MOBILENET_V2_URL, STAND_IN_FINGERPRINT, save_module
@@ -97,11 +101,25 @@ def _bad_modules():
         "grey": (flat, (None, 28, 28, 1), r"input has shape \[None, 28, 28, 1\]"),
         "vectors": (flat, (None, 10), r"input has shape \[None, 10\]"),
         "not square": (flat, (None, 32, 64, 3), "32 x 64 pixels"),
+        "fixed batch": (flat, (4, None, None, 3), "takes 4 images at a time, no more and no fewer"),
     }
 
 
 @pytest.mark.parametrize(
-    "kind", ["rank", "dtype", "one number", "infinite", "batch lost", "random", "dict", "grey", "vectors", "not square"]
+    "kind",
+    [
+        "rank",
+        "dtype",
+        "one number",
+        "infinite",
+        "batch lost",
+        "random",
+        "dict",
+        "grey",
+        "vectors",
+        "not square",
+        "fixed batch",
+    ],
 )
 def test_a_saved_model_that_is_no_feature_vector_is_refused(tmp_path, kind):
     fn, input_shape, message = _bad_modules()[kind]
@@ -109,7 +127,77 @@ def test_a_saved_model_that_is_no_feature_vector_is_refused(tmp_path, kind):
     with pytest.raises(fl.UsageError, match=message) as caught:
         fl.load_backbone(folder)
     assert "expected a TF2 image feature vector" in str(caught.value)
+    assert re.search(message, str(caught.value)[:160])  # messages are cut: the reason comes first
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (("uint8", [None, 8, 8, 3]), r"takes uint8 \(None, 8, 8, 3\)"),
+        (("float16", [None, 8, 8, 3]), r"takes float16 \(None, 8, 8, 3\)"),
+        (("string", [None]), r"takes string \(None,\)"),
+        ({"image": ("float32", [None, 8, 8, 3])}, "takes a dict"),
+        ([("float32", [None, 8, 8, 3])] * 2, "takes a list"),
+    ],
+)
+def test_a_module_for_other_inputs_is_refused_by_what_it_takes(tmp_path, spec, message):
+    import tensorflow as tf
+
+    specs = tf.nest.map_structure(lambda part: part, spec)
+    if isinstance(spec, tuple):
+        specs = tf.TensorSpec(spec[1], spec[0])
+    elif isinstance(spec, dict):
+        specs = {name: tf.TensorSpec(shape, dtype) for name, (dtype, shape) in spec.items()}
+    else:
+        specs = [tf.TensorSpec(shape, dtype) for dtype, shape in spec]
+    module = tf.train.Checkpoint()
+    module.__call__ = tf.function(lambda inputs: tf.zeros([3, 4]), input_signature=[specs])
+    tf.saved_model.save(module, str(tmp_path / "module"))
+    with pytest.raises(fl.UsageError) as caught:
+        fl.load_backbone(tmp_path / "module")
+    assert re.search(message, str(caught.value)[:160])
+
+
+@pytest.mark.parametrize("file", ["variables.index", "variables.data-00000-of-00001"])
+@pytest.mark.parametrize("kept", [0, 10, 60, None])
+def test_damaged_variables_are_refused_in_one_line(tmp_path, tiny_folder, file, kept):
+    copy = shutil.copytree(tiny_folder, tmp_path / "copy")
+    damaged = copy / "variables" / file
+    damaged.unlink() if kept is None else damaged.write_bytes(damaged.read_bytes()[:kept])
+    if kept == 60 and "data" in file:
+        damaged.write_bytes(b"\0" * 60)
+    with pytest.raises(fl.UsageError, match=r"copy' is one that cannot be read: \S.*; expected a TF2") as caught:
+        fl.load_backbone(copy)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le"])
+def test_a_model_card_in_any_encoding_is_read(tmp_path, tiny_folder, encoding):
+    copy = shutil.copytree(tiny_folder, tmp_path / "copy")
+    (copy / "MODEL_CARD.md").write_bytes("Für Köln".encode(encoding))
+    card = fl.load_backbone(copy).model_card
+    assert card == "Für Köln" or encoding == "utf-16-le"  # without a mark nobody can tell, but nothing fails
+
+
+def test_a_forked_process_is_told_to_spawn(tiny, images):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            for use in (lambda: tiny.features(images), lambda: fl.load_backbone("bundled")):
+                try:
+                    use()
+                except fl.RunError as error:
+                    os.write(writer, f"{error}\n".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as answers:
+        lines = answers.read().splitlines()
+    os.waitpid(child, 0)
+    assert len(lines) == 2
+    assert all("multiprocessing.get_context('spawn')" in line for line in lines)
 
 
 def test_a_saved_model_that_cannot_be_called_is_refused(tmp_path):
