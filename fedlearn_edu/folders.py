@@ -7,6 +7,7 @@ import os
 import pathlib
 import pwd
 import stat
+from collections.abc import Iterator
 
 from fedlearn_edu.errors import RunError
 
@@ -41,10 +42,23 @@ def take_over(unpacked: pathlib.Path) -> None:
 
     An archive names owners, which root's tar keeps, and the umask may leave files open.
     """
-    for path in (unpacked, *unpacked.rglob("*")):
+    for path in (unpacked, *everything_below(unpacked)):
         if not path.is_symlink():
             os.chown(path, os.geteuid(), os.getegid())
             path.chmod(path.stat().st_mode & ~(stat.S_IWGRP | stat.S_IWOTH))
+
+
+def everything_below(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yields all files, folders and links in a folder and below, however deep; links are not followed."""
+    waiting = [pathlib.Path(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as found:
+                entries = [(pathlib.Path(entry), entry.is_dir(follow_symlinks=False)) for entry in found]
+        except OSError:  # no folder, or one that cannot be read
+            continue
+        yield from (entry for entry, _ in entries)
+        waiting += [entry for entry, is_folder in entries if is_folder]
 
 
 def check_private(path: str | os.PathLike, *, what: str, advice: str, contents: bool = False) -> None:
@@ -59,20 +73,25 @@ def check_private(path: str | os.PathLike, *, what: str, advice: str, contents: 
         path: File or folder.
         what: What it is for, at the beginning of a message.
         advice: What to do if it is refused, at the end of the message.
-        contents: Check everything below the folder, too.
+        contents: Check everything below the folder, too, also through links.
 
     Raises:
         RunError: See above; also too many symbolic links.
     """
-    for place, is_above in _way_to(path):
-        _check(place, what, advice, sticky_will_do=is_above)
-    if contents:
-        for folder, subfolders, files in os.walk(path):
-            for name in (*subfolders, *files):
-                place = pathlib.Path(folder, name)
-                _check(place, what, advice)
-                if place.is_symlink():
-                    check_private(place, what=what, advice=advice)
+    waiting, seen = [pathlib.Path(path)], set()
+    while waiting:
+        start = waiting.pop()
+        way = _way_to(start)
+        for place, is_above in way:
+            _check(place, what, advice, sticky_will_do=is_above)
+        real = way[-1][0]
+        if not contents or real in seen:
+            continue
+        seen.add(real)
+        for place in everything_below(real):
+            _check(place, what, advice)
+            if place.is_symlink():
+                waiting.append(place)
 
 
 def _check(place: pathlib.Path, what: str, advice: str, *, sticky_will_do: bool = False) -> None:

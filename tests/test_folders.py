@@ -3,6 +3,7 @@
 import os
 import pathlib
 import stat
+import subprocess
 import tempfile
 
 import pytest
@@ -116,6 +117,25 @@ def test_contents_are_looked_at_when_asked(place):
         os.chmod(elsewhere.name, 0o666)
         (place / "link").symlink_to(elsewhere.name)
         assert is_refused(place, contents=True)
+
+
+def test_links_to_folders_are_followed_once_and_deep_folders_are_no_trouble(place):
+    (place / "module").mkdir()
+    (place / "elsewhere").mkdir()
+    (place / "module" / "variables").symlink_to(place / "elsewhere")
+    (place / "elsewhere" / "back").symlink_to(place / "module")
+    here = os.getcwd()
+    os.chdir(place / "module")
+    for _ in range(1100):
+        os.mkdir("d")
+        os.chdir("d")
+    os.chdir(here)
+    assert not is_refused(place / "module", contents=True)
+    (place / "elsewhere" / "data").write_text("")
+    (place / "elsewhere" / "data").chmod(0o666)
+    assert is_refused(place / "module", contents=True)
+    assert len(list(folders.everything_below(place / "module"))) == 1101
+    subprocess.run(["rm", "-rf", place / "module"], check=True)  # what Python's own removal cannot
 
 
 def _nobody_can_change(root: pathlib.Path, cache: pathlib.Path) -> bool:

@@ -250,9 +250,12 @@ def _source_of(name: str) -> str:
             f"backbone: expected a URL that begins with https://, got {name!r}: anyone on the way could "
             "put another program in its place"
         )
-    folder = pathlib.Path(name).expanduser()
-    if folder.is_dir():
-        return str(folder)
+    folder = pathlib.Path(os.path.expanduser(name))
+    try:
+        if folder.is_dir():
+            return str(folder)
+    except OSError as error:
+        raise UsageError(f"backbone: cannot open the folder {name[:80]!r}: {error.strerror}") from None
     if folder.suffix in KERAS_SUFFIXES and folder.is_file():
         raise UsageError(f"backbone: expected a folder with a SavedModel, got the Keras file {name!r}; {FROM_KERAS}")
     if len(folder.parts) == 1 and not name.startswith("."):

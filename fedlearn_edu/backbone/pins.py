@@ -10,7 +10,7 @@ import re
 
 from fedlearn_edu.backbone.cache import cache_root, write_atomically
 from fedlearn_edu.errors import RunError, UsageError
-from fedlearn_edu.folders import make_private
+from fedlearn_edu.folders import everything_below, make_private
 
 # TensorFlow reads no other file in `variables`.
 _VARIABLE_FILE = re.compile(r"variables\.(index|data-\d{5}-of-\d{5})")
@@ -29,7 +29,7 @@ def module_fingerprint(folder: str | os.PathLike) -> str:
     """
     folder = pathlib.Path(folder)
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
+    for file in sorted(everything_below(folder)):
         relative = file.relative_to(folder)
         if file.is_file() and _belongs(relative):
             digest.update(f"{relative.as_posix()}\0{file.stat().st_size}\0".encode())
@@ -80,13 +80,11 @@ def _compare_with_first(url: str, fingerprint: str) -> None:
     file = folder / hashlib.sha256(url.encode()).hexdigest()[:40]
     with contextlib.suppress(OSError):  # no cache can be written: nothing is remembered
         make_private(folder, what="cache", advice="set FEDLEARN_EDU_CACHE to a folder of your own")
-        try:
-            first = file.read_text().split()[0]
-        except FileNotFoundError:
+        first = file.read_text(errors="replace").split()[:1] if file.exists() else []
+        if not first:
             write_atomically(file, lambda stream: stream.write(f"{fingerprint} {url}\n".encode()))
-            return
-        if first != fingerprint:
+        elif first != [fingerprint]:
             raise RunError(
                 f"backbone: {url} is not what this machine first got from there (fingerprint {fingerprint}, first "
-                f"{first}); if you know why it changed, delete {file}, or append #sha256={fingerprint} to the URL"
+                f"{first[0]}); if you know why it changed, delete {file}, or append #sha256={fingerprint} to the URL"
             )

@@ -21,7 +21,7 @@ from fedlearn_edu.backbone.cache import cache_root
 from fedlearn_edu.backbone.contract import check_is_saved_model
 from fedlearn_edu.backbone.hub import is_url
 from fedlearn_edu.errors import RunError
-from fedlearn_edu.folders import check_private, make_private, take_over
+from fedlearn_edu.folders import check_private, everything_below, make_private, take_over
 
 HUB_CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 # A download that brings no byte for this long is given up; so is a connection that does not open.
@@ -44,19 +44,19 @@ def open_module(source: str, *, name: str) -> Iterator[pathlib.Path]:
 
     Raises:
         UsageError: There is no SavedModel in the folder.
-        RunError: As `resolve_module`; the copy cannot be made.
+        RunError: As `resolve_module`; a file cannot be read or copied.
     """
     folder = pathlib.Path(resolve_module(source, name=name))
-    check_is_saved_model(folder)
-    if _is_private(folder):
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="fedlearn-edu-") as copy:
-        try:
+    try:
+        check_is_saved_model(folder)
+        if _is_private(folder):
+            yield folder
+            return
+        with tempfile.TemporaryDirectory(prefix="fedlearn-edu-") as copy:
             _copy_files(folder, pathlib.Path(copy))
-        except OSError as error:
-            raise RunError(f"backbone: cannot copy {str(folder)!r}: {error.strerror or error}") from None
-        yield pathlib.Path(copy)
+            yield pathlib.Path(copy)
+    except OSError as error:
+        raise RunError(f"backbone: cannot read {str(folder)!r}: {error.strerror or error}") from None
 
 
 def _is_private(folder: pathlib.Path) -> bool:
@@ -70,13 +70,11 @@ def _is_private(folder: pathlib.Path) -> bool:
 def _copy_files(source: pathlib.Path, target: pathlib.Path) -> None:
     """Copies a module's regular files; what is neither file nor folder, such as a pipe, is left out."""
     for entry in _MODULE_FILES:
-        found = [source / entry]
-        if (source / entry).is_dir():
-            found = [pathlib.Path(folder, file) for folder, _, files in os.walk(source / entry) for file in files]
-        for file in filter(pathlib.Path.is_file, found):
-            copy = target / file.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
+        for file in (source / entry, *everything_below(source / entry)):
+            if file.is_file():
+                copy = target / file.relative_to(source)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
 
 
 def resolve_module(source: str, *, name: str, stall_seconds: float = STALL_SECONDS) -> str:
@@ -101,17 +99,18 @@ def resolve_module(source: str, *, name: str, stall_seconds: float = STALL_SECON
     except OSError as error:
         raise _download_error(name, source, _hub_cache() / _folder_name(source), error) from None
     outcome: dict[str, BaseException] = {}
+    download = _Download(source, folder, stall_seconds)
 
     def fetch():
         try:
-            _download(source, folder, stall_seconds)
+            download.run()
         except BaseException as error:  # it is re-raised, as one line, in the caller's thread
             outcome["error"] = error
 
     # The limit on the connection does not hold for a name look-up, which knows none at all: hence the watched thread.
     thread = threading.Thread(target=fetch, name="tfhub-download", daemon=True)
     thread.start()
-    if not _watch(thread, folder, stall_seconds):
+    if not _watch(thread, download, stall_seconds):
         outcome["error"] = TimeoutError(f"nothing received for {stall_seconds:g} s")
     if "error" in outcome:
         raise _download_error(name, source, folder, outcome["error"]) from None
@@ -141,23 +140,44 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _download(url: str, folder: pathlib.Path, stall_seconds: float) -> None:
+class _Download:
     """Fetches and unpacks a module unless it is there, as `tensorflow_hub.resolve` does, but over https alone."""
-    from tensorflow_hub import resolver
 
-    def fetch(url, scratch):
+    def __init__(self, url: str, folder: pathlib.Path, stall_seconds: float):
+        self.url, self.folder = url, folder
+        self._stall_seconds, self._received, self._response = stall_seconds, 0, None
+
+    def run(self) -> None:
+        """Downloads, or waits for another process that does."""
+        from tensorflow_hub import resolver
+
+        resolver.atomic_download(self.url, self._fetch, str(self.folder), _LOCK_SECONDS)
+
+    @property
+    def received(self) -> int:
+        """Bytes that have come, those of another process as far as it has unpacked them."""
+        unpacked = self.folder.parent.glob(self.folder.name + ".*.tmp")  # tensorflow-hub's name, in any process
+        return self._received or sum(_size(file) for part in unpacked for file in part.rglob("*"))
+
+    def _fetch(self, url: str, scratch: str) -> None:
+        from tensorflow_hub import resolver
+
         parts = urllib.parse.urlsplit(url)
         query = urllib.parse.urlencode([*urllib.parse.parse_qsl(parts.query), ("tf-hub-format", "compressed")])
         tls = urllib.request.HTTPSHandler(context=ssl.create_default_context())
         opener = urllib.request.build_opener(tls, _HttpsOnly)
-        with opener.open(parts._replace(query=query).geturl(), timeout=stall_seconds) as response:
-            resolver.DownloadManager(url).download_and_uncompress(response, scratch)
+        with opener.open(parts._replace(query=query).geturl(), timeout=self._stall_seconds) as self._response:
+            resolver.DownloadManager(url).download_and_uncompress(self, scratch)
         take_over(pathlib.Path(scratch))
 
-    resolver.atomic_download(url, fetch, str(folder), _LOCK_SECONDS)
+    def read(self, size: int) -> bytes:
+        """Reads on, counting: unpacked files grow by megabytes at a time, which on a slow line takes minutes."""
+        block = self._response.read(size)
+        self._received += len(block)
+        return block
 
 
-def _watch(thread: threading.Thread, folder: pathlib.Path, stall_seconds: float) -> bool:
+def _watch(thread: threading.Thread, download: _Download, stall_seconds: float) -> bool:
     """Shows progress until the thread ends; False when the bytes stopped coming."""
     received, last_change, bar = 0, time.monotonic(), None
     try:
@@ -165,10 +185,10 @@ def _watch(thread: threading.Thread, folder: pathlib.Path, stall_seconds: float)
             thread.join(_POLL_SECONDS)
             if not thread.is_alive():
                 return True
-            # tensorflow-hub unpacks into <folder>.<id>.tmp, whichever process is doing the download.
-            size = sum(_size(f) for part in folder.parent.glob(folder.name + ".*.tmp") for f in part.rglob("*"))
+            size = download.received
             if size > received:
-                bar = bar or tqdm(desc="download backbone", unit="B", unit_scale=True, leave=False)
+                if bar is None:  # a bar of unknown length has no truth value
+                    bar = tqdm(desc="download backbone", unit="B", unit_scale=True, leave=False)
                 bar.update(size - received)
                 received, last_change = size, time.monotonic()
             if time.monotonic() - last_change > stall_seconds:

@@ -68,6 +68,8 @@ def test_batch_size_below_one_is_refused(tiny, images):
         ("resnet", "Known: bundled, mobilenet_v2"),
         ("./no/such/folder", "expected a folder with a SavedModel at './no/such/folder', found nothing there"),
         (__file__, "found a file"),
+        ("x" * 300, "cannot open the folder 'xxx"),
+        ("~nobody-of-that-name/module", "found nothing there"),
     ],
 )
 def test_unknown_backbones_are_refused_in_one_line(name, message):

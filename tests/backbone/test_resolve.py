@@ -53,6 +53,13 @@ def certificate(tmp_path_factory):
     return file
 
 
+def packed(folder) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        archive.add(folder, arcname=".")
+    return buffer.getvalue()
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         path = self.path.split("?")[0]
@@ -61,7 +68,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path in self.server.away:
             self.send_header("Location", self.server.away[path])
         self.end_headers()
-        self.wfile.write(self.server.bodies.get(path, b""))
+        body, pieces = self.server.bodies.get(path, b""), self.server.pieces
+        for number in range(pieces):
+            self.wfile.write(body[len(body) * number // pieces : len(body) * (number + 1) // pieces])
+            time.sleep(0.2 if pieces > 1 else 0)
 
     def log_message(self, *args):
         pass
@@ -71,9 +81,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def serve(tiny_folder, certificate, monkeypatch):
     """Starts servers of the tiny module as `/module.tar.gz` and a web page as `/page`, which note what they served."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    buffer, servers = io.BytesIO(), []
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        archive.add(tiny_folder, arcname=".")
+    servers = []
 
     def start(scheme="https"):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -81,8 +89,8 @@ def serve(tiny_folder, certificate, monkeypatch):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.paths, server.away = [], {}
-        server.bodies = {"/module.tar.gz": buffer.getvalue(), "/page": b"<html>no module</html>" * 100}
+        server.paths, server.away, server.pieces = [], {}, 1
+        server.bodies = {"/module.tar.gz": packed(tiny_folder), "/page": b"<html>no module</html>" * 100}
         server.url = f"{scheme}://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
@@ -109,6 +117,13 @@ def test_a_url_is_downloaded_once(server, tiny):
     assert first.fingerprint == again.fingerprint == tiny.fingerprint
     assert first.source == f"{server.url}/module.tar.gz"
     assert server.paths == ["/module.tar.gz?tf-hub-format=compressed"]
+
+
+def test_a_slow_download_shows_that_it_goes_on(server, capfd):
+    server.bodies["/module.tar.gz"], server.pieces = packed(hub.BUNDLED_DIR), 8
+    folder = resolve.resolve_module(f"{server.url}/module.tar.gz", name="m", stall_seconds=1.0)
+    assert pins.module_fingerprint(folder) == pins.module_fingerprint(hub.BUNDLED_DIR)
+    assert "download backbone" in capfd.readouterr().err
 
 
 def test_the_cache_is_the_packages_own_and_its_owners_alone(server, tmp_path, monkeypatch):
@@ -192,10 +207,7 @@ def test_a_url_that_gives_something_else_later_is_refused_until_the_user_agrees(
     url = f"{server.url}/module.tar.gz"
     fl.load_backbone(url)
     shutil.rmtree(cached(tmp_path, url))
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        archive.add(hub.BUNDLED_DIR, arcname=".")
-    server.bodies["/module.tar.gz"] = buffer.getvalue()
+    server.bodies["/module.tar.gz"] = packed(hub.BUNDLED_DIR)
     with pytest.raises(
         fl.RunError, match=r"is not what this machine first got from there .* delete .*first_seen"
     ) as caught:
@@ -236,7 +248,7 @@ def test_a_silent_server_does_not_hang():
 
 
 def test_a_name_lookup_that_never_ends_does_not_hang(monkeypatch):
-    monkeypatch.setattr(resolve, "_download", lambda *_: time.sleep(30))
+    monkeypatch.setattr(resolve._Download, "run", lambda self: time.sleep(30))
     with pytest.raises(fl.RunError, match=r"nothing received for 0\.3 s"):
         resolve.resolve_module("https://example.org/module", name="module", stall_seconds=0.3)
 
