@@ -119,23 +119,26 @@ def test_contents_are_looked_at_when_asked(place):
         assert is_refused(place, contents=True)
 
 
-def test_links_to_folders_are_followed_once_and_deep_folders_are_no_trouble(place):
+def test_links_to_folders_are_followed_once(place):
     (place / "module").mkdir()
     (place / "elsewhere").mkdir()
     (place / "module" / "variables").symlink_to(place / "elsewhere")
     (place / "elsewhere" / "back").symlink_to(place / "module")
-    here = os.getcwd()
-    os.chdir(place / "module")
-    for _ in range(1100):
-        os.mkdir("d")
-        os.chdir("d")
-    os.chdir(here)
     assert not is_refused(place / "module", contents=True)
     (place / "elsewhere" / "data").write_text("")
     (place / "elsewhere" / "data").chmod(0o666)
     assert is_refused(place / "module", contents=True)
-    assert len(list(folders.everything_below(place / "module"))) == 1101
-    subprocess.run(["rm", "-rf", place / "module"], check=True)  # what Python's own removal cannot
+
+
+def test_deep_folders_are_no_trouble(place):
+    here = os.getcwd()
+    os.chdir(place)
+    for _ in range(1010):  # above Python's limit of calls within calls
+        os.mkdir("d")
+        os.chdir("d")
+    os.chdir(here)
+    assert not is_refused(place, contents=True)
+    subprocess.run(["rm", "-rf", place / "d"], check=True)  # what Python's own removal cannot
 
 
 def _nobody_can_change(root: pathlib.Path, cache: pathlib.Path) -> bool:
@@ -167,7 +170,7 @@ def _nobody_can_change(root: pathlib.Path, cache: pathlib.Path) -> bool:
 
 
 @needs_root
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.tuples(

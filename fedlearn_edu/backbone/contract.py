@@ -49,10 +49,10 @@ def load_layer(folder: pathlib.Path, *, name: str, allow_unsafe: bool = False):
 
 def read_card(folder: pathlib.Path) -> str | None:
     """Returns the text of a module's model card, in whatever encoding it was saved, or None if there is none."""
-    try:
-        data = (folder / "MODEL_CARD.md").read_bytes()
-    except OSError:
+    card = folder / "MODEL_CARD.md"
+    if not card.is_file():
         return None
+    data = card.read_bytes()
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
     try:
