@@ -55,7 +55,8 @@ def cli():
     default=_DEFAULTS.backbone,
     show_default=True,
     metavar="bundled|mobilenet_v2|URL|DIR",
-    help="The pre-trained network, in TF-Hub format.",
+    help="The pre-trained network, in TF-Hub format. It is a program: one that touches files is refused, unless "
+    "FEDLEARN_EDU_ALLOW_UNSAFE=1 is set; append #sha256=... to demand a fingerprint.",
 )
 @click.option(
     "--partition",
@@ -99,7 +100,7 @@ def cli():
     metavar="DIR",
     help="Where results go.  [default: fedlearn-edu-run/<number>]",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --output (default: the newest one).")
+@click.option("--resume", is_flag=True, help="Go on with your own run in --output (default: newest); it is a program.")
 @click.pass_context
 def demo(context, **options):
     """Federate a pre-trained MobileNetV2 and show every client.
