@@ -1,5 +1,6 @@
 """README's result tables say what the stored runs say, cell by cell, to the last digit that is printed."""
 
+import importlib
 import re
 
 import numpy as np
@@ -155,3 +156,38 @@ def test_what_a_server_reads():
 
 def _told(kind: str) -> str:
     return {"label counts": "classes of", "feature recovery": "feature vector", "client membership": "take part"}[kind]
+
+
+@pytest.fixture
+def readme_demo(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
+    return importlib.import_module("readme_demo")
+
+
+def test_the_demos_block_is_what_its_tool_leaves_of_the_output(readme_demo):
+    """Idempotent on the block in README; and of a whole output, written here by hand, nothing else is left out."""
+    (block,) = re.findall(r"^```text\n(fashion: .*?)^```$", README, re.M | re.S)
+    assert readme_demo.abridge(block) == block
+    rounds = [f"{n:5}   {n + 10}.0% ██   0.5   0.0%   75.0%   {n}.0 MB" for n in range(14)]
+    clients = [f"client_{n:02}   67.5%   -7.5%   11" for n in range(5)]
+    head, tail = ["fashion: 10,000 images", "", "round  global accuracy"], ["", "global accuracy 87.2%, 40 rounds", ""]
+    names = ["", "Every client after round 14, worst first:", "client_id   accuracy    gain  rounds trained"]
+    kept = [*head, *rounds[:3], "  ...", rounds[5], "  ...", rounds[10], "  ...", *names, *clients[:3], "...", *tail]
+    assert readme_demo.abridge("\n".join([*head, *rounds, *names, *clients, *tail])) == "\n".join(kept)
+
+
+def test_the_block_is_put_between_its_markers_and_nowhere_else(readme_demo, monkeypatch, tmp_path):
+    path = tmp_path / "README.md"
+    monkeypatch.setattr(readme_demo, "README", path)
+    monkeypatch.setattr(readme_demo, "run_demo", lambda: "fashion: new\n")
+    monkeypatch.setattr("sys.argv", ["readme_demo.py"])
+    path.write_text(f"before\n\n{readme_demo.START}old\n{readme_demo.END}after\n")
+    for _ in range(2):
+        readme_demo.main()
+        assert path.read_text() == (
+            f"before\n\n{readme_demo.START}```text\nfashion: new\n```\n{readme_demo.END}after\n"
+        )
+    path.write_text("no markers\n")
+    with pytest.raises(SystemExit, match=r"^README.md: expected one line '<!-- demo: made by"):
+        readme_demo.main()
+    assert path.read_text() == "no markers\n"
