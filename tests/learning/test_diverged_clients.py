@@ -26,7 +26,6 @@ def process_of(features):
         "fed_dyn": lambda: fl.build_fed_dyn(fl.linear_head(features), strength=STRENGTH, **common),
         "ditto": lambda: fl.build_ditto(fl.linear_head(features), client_lr=LR),
         "fed_per": lambda: fl.build_fed_per(mlp, client_lr=LR),
-        "fed_rep": lambda: fl.build_fed_rep(mlp, client_lr=LR),
         "mime_lite": lambda: fl.build_mime_lite(fl.linear_head(features), client_lr=0.05),
     }
     return functools.cache(lambda name: builds[name]())
@@ -62,7 +61,7 @@ class Rounds:
         return [np.sum(parts, axis=0) / self.features.num_clients for parts in zip(*kept, strict=True)]
 
 
-@pytest.mark.parametrize("name", ["scaffold", "fed_dyn", "ditto", "fed_per", "fed_rep"])
+@pytest.mark.parametrize("name", ["scaffold", "fed_dyn", "ditto", "fed_per"])
 def test_what_a_client_keeps_is_what_it_had_and_training_goes_on(features, process_of, name):
     process = process_of(name)
     for factor in FACTORS:
@@ -85,7 +84,7 @@ def test_what_a_client_keeps_is_what_it_had_and_training_goes_on(features, proce
 def test_the_server_still_has_the_mean_of_what_clients_have(features, process_of, name, of_server, of_client, factor):
     rounds = Rounds(process_of(name), features)
     rounds.run()
-    for cohort in (COHORT, [BROKEN], [BROKEN, "client_5"]):
+    for cohort in (COHORT, [BROKEN]):
         rounds.run(cohort, **{BROKEN: factor})
         rounds.run(["client_2", BROKEN])
         for a, b in zip(rounds.of_server(of_server), rounds.mean_of_clients(of_client), strict=True):

@@ -70,19 +70,18 @@ WEIGHTS = st.lists(
 ).filter(lambda weights: weights[0] > 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(FEDERATIONS, WEIGHTS, st.sampled_from([1e-8, 1.0, 1e8]))
 def test_no_point_has_a_smaller_sum_of_distances(median_of, values, weights, scale):
     weights = np.array(weights[: len(values)])
     found = median_of(values * scale, weights) / scale
-    size = np.linalg.norm(values, axis=1).max() or 1.0
-    assert total(values, weights, found) <= least_total(values, weights) + 1e-9 * weights.sum() * np.median(
-        np.linalg.norm(values - found, axis=1)
-    )
-    assert left_over_force(values, weights, found, same=1e-9 * size) < 1e-6
+    # Values are about 1, except those far away, whose distances have fewer digits behind the point.
+    tolerance = (1e-9 + 1e-14 * np.abs(values).max()) * weights.sum()
+    assert total(values, weights, found) <= least_total(values, weights) + tolerance
+    assert left_over_force(values, weights, found, same=1e-9 * max(1, np.abs(found).max())) < 1e-6
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(FEDERATIONS, WEIGHTS, st.randoms(use_true_random=False))
 def test_it_does_not_depend_on_order_and_moves_with_the_clients(median_of, values, weights, random):
     weights = np.array(weights[: len(values)])

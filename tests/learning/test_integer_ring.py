@@ -47,7 +47,7 @@ def test_the_drawn_noise_is_the_reported_one_and_nothing_folds(noise_multiplier,
 
 @pytest.mark.parametrize(
     ("bits", "clients", "noise_multiplier"),
-    [(11, 20, 1.0), (12, 20, 1.0), (13, 20, 1.0), (20, 20, 1.0), (14, 150, 1.0), (8, 20, 0.1)],
+    [(11, 20, 1.0), (12, 20, 1.0), (20, 20, 1.0), (14, 60, 1.0), (8, 20, 0.1)],
 )
 def test_no_coordinate_of_the_integers_leaves_the_ring(bits, clients, noise_multiplier):
     """The sum before it is taken modulo the ring, of values as a rotation at random leaves them."""
@@ -110,7 +110,7 @@ def test_where_no_ring_is_large_enough_the_advice_is_another():
         choose_fixed_point(**LINEAR_HEAD | {"noise_multiplier": 1e5}, bits=20)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     noise_multiplier=st.floats(1e-9, 30),
     clients=st.integers(1, 5000),
@@ -154,7 +154,7 @@ VECTORS = st.integers(1, 40).flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(VECTORS, st.integers(0, 2**31 - 1), st.floats(0, 3))
 def test_rounding_keeps_to_the_norm_whatever_is_sent(vector, seed, slack):
     bound = float(np.linalg.norm(vector.astype(np.float64))) + slack
@@ -183,7 +183,7 @@ def test_rounding_hardly_ever_has_to_truncate(dim, shape):
     elif shape == "dense":
         vector = np.random.default_rng(0).normal(size=dim)
     vector *= min(chosen.scale / np.linalg.norm(vector), 1 if shape == "halves" else math.inf)
-    for seed in range(200):
+    for seed in range(50):
         found = round_at_random(tf.constant(vector, tf.float32), seed=[seed, 1], l2_bound=chosen.l2_sensitivity)
         assert np.linalg.norm(found) <= chosen.l2_sensitivity
         truncated = np.array_equal(found, np.trunc(vector))

@@ -34,7 +34,6 @@ def received(features, build, **arguments):
         (fl.build_weighted_fed_avg, {"server_optimizer": lambda: tff.learning.optimizers.build_sgdm(20.0, 0.9)}),
         (fl.build_unweighted_fed_avg, {"model_aggregator": lambda: fl.geometric_median(clients_per_round=3)}),
         (fl.build_scaffold, {"num_clients": 6, "server_lr": 0.5}),
-        (fl.build_mime_lite, {"server_lr": 0.1}),
     ],
 )
 def test_the_servers_step_does_not_change_what_is_received(features, build, arguments):
