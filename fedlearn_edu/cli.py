@@ -248,7 +248,7 @@ def exercises(action, source, target, nbgrader):
 @click.option("--timeout", type=float, default=30.0, show_default=True, metavar="S", help="Seconds per exercise.")
 @click.option("--memory", "memory_gb", type=float, default=4.0, show_default=True, metavar="GB", help="Per exercise.")
 @click.option("--jobs", type=int, metavar="N", help="Exercises at a time.  [default: processor cores]")
-@click.option("--seed", type=int, metavar="N", help="Of the hidden cases; keep it secret.  [default: random, recorded]")
+@click.option("--seed-file", type=click.Path(), metavar="FILE", help="Keeps the hidden cases' seed; made if missing.")
 @click.option("--lesson", "lessons", multiple=True, metavar="NN", help="Grade this lesson; may be repeated.")
 @click.option(
     "--isolation",
@@ -261,7 +261,8 @@ def exercises(action, source, target, nbgrader):
 def grade(submissions, lessons, **options):
     """Grade a folder (or LMS zip) of notebooks without trusting a line of them.
 
-    Learner code runs in its own guarded process per exercise, on hidden variants of the checks.
+    Learner code runs in its own guarded process per exercise, on hidden variants of the checks. What is written (with
+    it the seed of the variants: keep it secret) only you can read.
 
     \b
     Examples:
