@@ -242,7 +242,7 @@ def exercises(action, source, target, nbgrader):
     type=click.Path(path_type=pathlib.Path),
     default=pathlib.Path("grades.csv"),
     show_default=True,
-    help="One row a student and exercise; totals and an LMS-ready table are written beside it.",
+    help="One row a student and exercise; totals and an LMS-ready table are written beside it. Yours alone to read.",
 )
 @click.option("--feedback", type=click.Path(path_type=pathlib.Path), metavar="DIR", help="An HTML page per student.")
 @click.option("--timeout", type=float, default=30.0, show_default=True, metavar="S", help="Seconds per exercise.")
@@ -261,8 +261,7 @@ def exercises(action, source, target, nbgrader):
 def grade(submissions, lessons, **options):
     """Grade a folder (or LMS zip) of notebooks without trusting a line of them.
 
-    Learner code runs in its own guarded process per exercise, on hidden variants of the checks. What is written (with
-    it the seed of the variants: keep it secret) only you can read.
+    Learner code runs in its own guarded process per exercise, on hidden variants of the checks.
 
     \b
     Examples:

@@ -9,7 +9,7 @@ import pathlib
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
 from fedlearn_edu.course.grading.text import clean
@@ -96,7 +96,7 @@ class Archive:
 
     Args:
         stream: The zip.
-        shown: What its names are shown behind in `problems`.
+        shown: Its own path, for `problems`.
         max_entries: More are not looked at.
 
     Raises:
@@ -115,11 +115,11 @@ class Archive:
             raise BadArchive(f"cannot be read as a zip ({clean(error, limit=80)})") from None
         entries = self._zip.infolist()
         if max_entries is not None and len(entries) > max_entries:
-            self.problems.append(f"{shown}{len(entries):,} entries; only the first {max_entries:,} were looked at")
+            self.problems.append(f"{shown}: {len(entries):,} entries; only the first {max_entries:,} were looked at")
         for entry in entries[:max_entries]:
             name = entry.filename.replace("\\", "/")
             if problem := self._add(name, entry):
-                self.problems.append(f"{shown}{clean(name)}: {problem}")
+                self.problems.append(f"{shown}{'/' if shown else ''}{clean(name)}: {problem}")
 
     def _add(self, name: str, entry: zipfile.ZipInfo) -> str:
         path = tuple(part for part in name.split("/") if part not in ("", "."))
@@ -175,14 +175,14 @@ def _entry_kind(entry: zipfile.ZipInfo) -> str:
     return "link" if stat.S_ISLNK(entry.external_attr >> 16) else "file"
 
 
-def walk(tree: Tree, start: Path, problems: list[str], *, max_names: int) -> Iterator[tuple[Path, str]]:
-    """Yields (path, kind) of all that lies below a folder, folders included, in order of names within a folder.
+def walk(tree: Tree, start: Path, failed: Callable[[Path, str], object], *, max_names: int) -> Iterator:
+    """Yields (path, kind) of all that lies below a folder, folders included.
 
     Args:
         tree: Where.
         start: The folder; not yielded itself.
-        problems: Gets a line on every folder that cannot be looked into.
-        max_names: After so many names the rest is left out, with a line.
+        failed: Called with each folder that cannot be looked into, and why.
+        max_names: After so many names the rest is left out.
     """
     waiting, seen = [start], 0
     while waiting:
@@ -190,17 +190,16 @@ def walk(tree: Tree, start: Path, problems: list[str], *, max_names: int) -> Ite
         try:
             names = tree.list(folder)
         except OSError as error:
-            problems.append(f"{clean('/'.join(folder))}: cannot be looked into: {error.strerror or clean(error)}")
+            failed(folder, error.strerror or clean(error))
             continue
         for name, kind in names:
             seen += 1
             if seen > max_names:
-                problems.append(f"{clean('/'.join(start))}: more than {max_names:,} names; the rest was left out")
+                failed(start, f"more than {max_names:,} names; the rest was left out")
                 return
             path = (*folder, name)
             yield path, kind
-            if kind == "folder":
-                if len(path) > MAX_DEPTH:
-                    problems.append(f"{clean('/'.join(path))}: deeper than {MAX_DEPTH} folders; left out")
-                else:
-                    waiting.append(path)
+            if kind == "folder" and len(path) <= MAX_DEPTH:
+                waiting.append(path)
+            elif kind == "folder":
+                failed(path, f"deeper than {MAX_DEPTH} folders; left out")

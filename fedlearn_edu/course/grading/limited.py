@@ -15,6 +15,8 @@ from typing import Any
 CPU_SECONDS = 30
 MEMORY_BYTES = 2 * 2**30
 _WALL_SECONDS = 300  # for slow disks and busy machines; what costs too much work ends long before
+_EXIT_SECONDS = 5
+_NO_MEMORY = 3
 _ANSWER_BYTES = 64 * 2**20
 
 
@@ -45,7 +47,7 @@ def run_limited(work: Callable[[], Any]) -> Any:
             raise OverLimit(f"no end after {_WALL_SECONDS} s")
         answer = json.loads(receiver.recv_bytes())
     except EOFError:
-        child.join()
+        child.join(_EXIT_SECONDS)
         raise OverLimit(_reason(child.exitcode)) from None
     finally:
         child.kill()
@@ -57,37 +59,44 @@ def run_limited(work: Callable[[], Any]) -> Any:
     return answer["result"]
 
 
-def _reason(exit_code: int) -> str:
+def _reason(exit_code: int | None) -> str:
     if exit_code == -signal.SIGXCPU:
         return f"it takes more than {CPU_SECONDS} s of processor time"
-    if exit_code == -signal.SIGKILL:
-        return "the system ended the process that read it; perhaps memory ran out"
+    if exit_code in (-signal.SIGKILL, _NO_MEMORY):
+        return f"it takes more than {MEMORY_BYTES // 2**20} MiB of memory, or more than this machine has"
     return f"the process that read it ended with {exit_code}"
 
 
 def _run(work: Callable[[], Any], sender: Connection) -> None:
+    """Ends the child itself, so that nothing of the parent's is flushed or cleaned up in it."""
+    try:
+        sender.send_bytes(_answer(work))
+    except MemoryError:  # too little is left even to say so
+        os._exit(_NO_MEMORY)
+    finally:
+        os._exit(0)
+
+
+def _answer(work: Callable[[], Any]) -> bytes:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the child without a word; the parent has the say
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:
         stream.write("1000")  # if the machine runs out of memory, this process goes, not the batch
     with open("/proc/self/statm") as stream:
         used = int(stream.read().split()[0]) * resource.getpagesize()
-    # Processor time counts from the fork.
     _lower(resource.RLIMIT_AS, used + MEMORY_BYTES)
-    _lower(resource.RLIMIT_CPU, CPU_SECONDS)
+    _lower(resource.RLIMIT_CPU, CPU_SECONDS)  # counts from the fork
     _lower(resource.RLIMIT_FSIZE, 0)
     _lower(resource.RLIMIT_CORE, 0)
     try:
-        answer = json.dumps({"result": work()})
-        if len(answer) > _ANSWER_BYTES:
-            answer = json.dumps({"failure": f"it comes to more than {_ANSWER_BYTES // 2**20} MiB"})
+        answer = json.dumps({"result": work()}).encode("ascii")
     except MemoryError:
-        answer = json.dumps({"failure": f"it takes more than {MEMORY_BYTES // 2**30} GiB of memory"})
+        raise
     except Exception as error:  # whatever hostile data makes of a library that expects good data
-        answer = json.dumps({"failure": f"{type(error).__name__}: {error}"[:200]})
-    with contextlib.suppress(OSError):  # the parent is gone
-        sender.send_bytes(answer.encode("ascii"))
-    os._exit(0)  # nothing of the parent's is flushed or cleaned up here
+        return json.dumps({"failure": f"{type(error).__name__}: {error}"[:200]}).encode("ascii")
+    if len(answer) > _ANSWER_BYTES:
+        return json.dumps({"failure": f"it comes to more than {_ANSWER_BYTES // 2**20} MiB"}).encode("ascii")
+    return answer
 
 
 def _lower(kind: int, limit: int) -> None:

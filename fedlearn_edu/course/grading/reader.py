@@ -37,7 +37,7 @@ class HandedIn:
     """All that one student handed in.
 
     Attributes:
-        files: Notebooks in the natural order of their paths, those that cannot be read included.
+        files: What cannot be read; then the notebooks in the order by which the last of several counts.
         instead: What was handed in besides notebooks, in words.
         problems: One line on everything left out or unusual.
     """
@@ -99,7 +99,8 @@ class _Reader:
         self._hidden = hidden
         self._unpacked = 0
         self._candidates: list[_Candidate] = []
-        self._files: list[dict] = []
+        self._read: list[dict] = []  # the last first
+        self._unread: list[dict] = []
         self._others: list[str] = []
         self._problems: list[str] = []
 
@@ -124,7 +125,11 @@ class _Reader:
         more = len(self._problems) - _MAX_LINES
         if more > 0:
             self._problems[_MAX_LINES:] = [f"{self._shown(names[0][0])}: {more} more lines like these"]
-        return {"files": self._files[::-1], "instead": self._instead(), "problems": self._problems}
+        return {
+            "files": self._unread[:_MAX_LINES] + self._read[::-1],
+            "instead": self._instead(),
+            "problems": self._problems,
+        }
 
     def _instead(self) -> str:
         if not self._others:
@@ -136,11 +141,11 @@ class _Reader:
         return clean("/".join(path[self._hidden :]))
 
     def _walk(self, tree: Tree, start: Path, prefix: Path, depth: int) -> None:
-        problems: list[str] = []
-        for path, kind in walk(tree, start, problems, max_names=_MAX_NAMES):
+        def failed(path: Path, reason: str) -> None:
+            self._unreadable(self._shown((*prefix, *path)), reason)
+
+        for path, kind in walk(tree, start, failed, max_names=_MAX_NAMES):
             self._look(tree, path, kind, prefix, depth)
-        before = "/".join(clean(part) for part in prefix[self._hidden :])
-        self._problems += [f"{before}/{line}" if before else line for line in problems]
 
     def _look(self, tree: Tree, path: Path, kind: str, prefix: Path, depth: int) -> None:
         shown, name = self._shown((*prefix, *path)), path[-1]
@@ -160,7 +165,7 @@ class _Reader:
         self._problems.append(f"{shown}: {reason}")
 
     def _unreadable(self, shown: str, reason: str) -> None:
-        self._files.append({"path": shown, "problem": reason})
+        self._unread.append({"path": shown, "problem": reason})
         self._problems.append(f"{shown}: cannot be read: {reason}")
 
     def _open_zip(self, tree: Tree, path: Path, prefix: Path, depth: int) -> None:
@@ -172,7 +177,7 @@ class _Reader:
         limit = min(_MAX_ZIP_BYTES, _MAX_UNPACKED - self._unpacked)
         try:
             stream = tree.open_file(path, limit)
-            archive = Archive(stream, shown=f"{shown}/", max_entries=_MAX_NAMES)
+            archive = Archive(stream, shown=shown, max_entries=_MAX_NAMES)
         except TooLarge:
             self._unreadable(shown, f"a zip within a zip, larger than {limit // 2**20} MiB")
         except OSError as error:
@@ -211,7 +216,7 @@ class _Reader:
             if not candidate.is_named_so:
                 self._problems.append(f"{shown}: read as a notebook, which it is in spite of its name")
             self._problems += [f"{shown}: {note}" for note in notebook.notes]
-            self._files.append(
+            self._read.append(
                 {
                     "path": shown,
                     "problem": "",

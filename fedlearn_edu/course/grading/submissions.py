@@ -34,7 +34,7 @@ class Submission:
         name: The name alone, as the LMS has it.
         lms: "moodle", "canvas" or "".
         lms_id: Number in the LMS, or "".
-        files: The notebooks, in the natural order of their paths.
+        files: What cannot be read; then the notebooks in the order by which the last of several counts.
         instead: What was handed in where no notebook was, in words.
         identity: What no other student has and the student keeps from batch to batch: name and number in the LMS, or
             the name of the file or folder.
@@ -166,7 +166,7 @@ def _is_one_student(tree: Tree, folder: Path) -> bool:
     direct = [name for name, kind in inside if kind == "file" and is_notebook_or_zip(name)]
     deeper = any(
         kind == "file" and is_notebook_or_zip(path[-1]) and len(path) > len(folder) + 1
-        for path, kind in walk(tree, folder, [], max_names=_MAX_NAMES)
+        for path, kind in walk(tree, folder, lambda *_: None, max_names=_MAX_NAMES)
     )
     if deeper:
         return False
