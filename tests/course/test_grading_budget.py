@@ -70,9 +70,9 @@ def test_limited_work_returns_or_says_why_not(monkeypatch):
 BOMBS = {
     "metadata": zipped([("x.ipynb", b'{"cells": [], "metadata": [' + b"{}," * 4_000_000 + b"{}]}")]),
     "cells": zipped([("x.ipynb", b'{"cells": [' + b"{}," * 4_000_000 + b"{}]}")]),
-    "zip in zip": zipped([("in.zip", zipped([(f"{i}.ipynb", BOOK) for i in range(300)] + [("pad", bytes(10**7))]))]),
-    "many": zipped([(f"{i}.ipynb", code(*["x" * 190_000 + "\U0001f600"] * 10)) for i in range(55)]),
-    "magics": zipped([("x.ipynb", code(*["%time 1\n!ls\n" * 6_000] * 10))]),
+    "zip in zip": zipped([("in.zip", zipped([(f"{i}.ipynb", BOOK) for i in range(60)] + [("pad", bytes(10**7))]))]),
+    "many": zipped([(f"{i}.ipynb", code(*["x" * 190_000 + "\U0001f600"] * 10)) for i in range(6)]),
+    "magics": zipped([("x.ipynb", code(*["%time 1\n!ls\n" * 6_000] * 3))]),
     "deep": zipped([("x.ipynb", b"[" * 5_000_000)]),
     "a path of 30,000 folders": zipped([("/".join("a" * 30_000)[:60_000] + "/x.ipynb", BOOK)]),
     "names": zipped([(f"{i}.txt", b"") for i in range(21_000)]),
@@ -122,10 +122,13 @@ def test_what_a_bomb_was_is_said(bombed, student, reason):
 def test_the_budget_of_many_files(bombed):
     found = bombed[0]
     assert len(found["zip in zip"].files) == reader.MAX_NOTEBOOKS
-    assert any("300 notebooks; only 50 were read" in line for line in found["zip in zip"].problems)
+    assert any("60 notebooks; only 50 were read" in line for line in found["zip in zip"].problems)
     read = [file for file in found["many"].files if file.notebook]
-    assert len(read) == 1, "2,000,000 characters for all of a student's notebooks"
-    assert read == [found["many"].files[-1]], "the last of several counts, so it is read first"
+    assert 500_000 < sum(len(source) for file in read for source in file.notebook.cells) <= 2_000_000
+    assert read == list(found["many"].files[-len(read) :]), "the last of several counts, so it is read first"
+    assert {file.problem for file in found["many"].files if not file.notebook} == {
+        "more than 2,000,000 characters of code in all notebooks together"
+    }
     assert any("too much IPython syntax" in line for line in found["magics"].problems)
     assert found["a path of 30,000 folders"].problems[0].endswith("deeper than 32 folders; left out")
     assert found["names"].instead.startswith("handed in names.zip/")
@@ -148,12 +151,12 @@ def test_outputs_of_any_size_that_fits_are_dropped(tmp_path):
     assert found.files[0].notebook.cells == BOOK_CELLS
 
 
-def test_reading_a_hundred_students_is_quick(tmp_path):
-    write(tmp_path, {f"s{number}.ipynb": BOOK for number in range(100)})
+def test_reading_fifty_students_is_quick(tmp_path):
+    write(tmp_path, {f"s{number}.ipynb": BOOK for number in range(50)})
     started = time.process_time() + sum(os.times()[2:4])
     found, _ = read_submissions(tmp_path)
     assert all(one.files[0].notebook.cells == BOOK_CELLS for one in found)
-    assert time.process_time() + sum(os.times()[2:4]) - started < 10
+    assert time.process_time() + sum(os.times()[2:4]) - started < 5
 
 
 # What may happen to a file between the look at its folder and the reading of it.
@@ -251,21 +254,13 @@ def test_folders_without_end(tmp_path):
     assert any("deeper than 32 folders" in line for line in found["eve"].problems)
 
 
+_KEYS = st.sampled_from(
+    ["cells", "worksheets", "cell_type", "source", "input", "code", "metadata", "fedlearn", "id"]
+)  # fmt: skip
+_LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just("code"))
 _JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just("code")),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4),
-        st.dictionaries(
-            st.one_of(
-                st.sampled_from(
-                    ["cells", "worksheets", "cell_type", "source", "input", "code", "metadata", "fedlearn", "id"]
-                ),
-                st.text(max_size=5),
-            ),
-            inner,
-            max_size=4,
-        ),
-    ),
+    _LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_KEYS | st.text(max_size=5), inner, max_size=4),
     max_leaves=20,
 )
 _CODE = st.one_of(
@@ -328,7 +323,7 @@ def test_a_zip_of_students_that_is_no_zip_or_too_much_is_one_line(tmp_path, monk
         read_submissions(path)
     one = zipped([("x.ipynb", b"")])
     start, end = one.index(b"PK\1\2"), one.index(b"PK\5\6")
-    names = one[start:end] * 600_000
+    names = one[start:end] * 300_000
     path.write_bytes(one[:start] + names + one[end : end + 12] + struct.pack("<IIH", len(names), start, 0))
     monkeypatch.setattr(limited, "MEMORY_BYTES", 2**20)
     with pytest.raises(submissions.UsageError, match=r"lms\.zip: it takes more than 1 MiB of memory"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -243,11 +242,9 @@ def run_grading(submissions: str | os.PathLike, *, seed_file: str | os.PathLike 
 
 def _seed_of(path: pathlib.Path) -> int:
     """Reads the seed, or makes the file; it is its owner's alone."""
+    if not path.exists():
+        replace_files({path: f"{secrets.randbits(_SEED_BITS) or 1}\n"})
     try:
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as stream:
-                stream.write(f"{secrets.randbits(_SEED_BITS) or 1}\n")
         with open(path, encoding="ascii") as stream:
             status = os.fstat(stream.fileno())
             text = stream.read(1000).strip()

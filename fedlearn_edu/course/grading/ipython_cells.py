@@ -18,6 +18,7 @@ _FOREIGN = {
     "!", "HTML", "R", "SVG", "bash", "cmd", "cython", "html", "javascript", "js", "julia", "latex", "markdown", "perl",
     "pypy", "python", "python2", "python3", "ruby", "script", "sh", "shell", "sql", "svg", "sx", "system",
 }  # fmt: skip
+_SETTING = re.compile(r"(\w+)(?:\s*=\s*|\s+)(\S.*)")
 _PYLAB = (
     "import numpy; import matplotlib; from matplotlib import pylab, mlab, pyplot; np = numpy; plt = pyplot"
     "; from matplotlib.pylab import *; from numpy import *"
@@ -69,7 +70,7 @@ class _Reader(TransformerManager):
     def do_one_token_transform(self, lines):
         # Its search for `name?` is quadratic in the length of a word.
         words = max((len(word) for line in lines if "?" in line for word in line.split()), default=0)
-        self._left -= sum(map(len, lines)) + words**2 // 1000
+        self._left -= sum(len(line) + 20 for line in lines) + words**2 // 1000
         if self._left < 0:
             raise _TooMuch
         return super().do_one_token_transform(lines)
@@ -117,6 +118,8 @@ class _Reader(TransformerManager):
                 return self._line(line, "exec", depth) or "pass"
             case "run_line_magic", "pylab", _:
                 return _PYLAB
+            case "run_line_magic", "env" | "set_env", line if setting := _SETTING.fullmatch(line.strip()):
+                return f"import os; os.environ[{setting[1]!r}] = {setting[2]!r}"
         return "pass"
 
     def _line(self, line: str, mode: str, depth: int) -> str:

@@ -121,4 +121,4 @@ def summary(result) -> str:
     if len(noted) > _SHOWN_PROBLEMS:
         lines.append(f"  ... and {len(noted) - _SHOWN_PROBLEMS} more students, in {result.files['report']}")
     written = [str(path) for purpose, path in result.files.items() if purpose != "state"]
-    return "\n".join([*lines, "Written, for your eyes alone: " + ", ".join(written)])
+    return "\n".join([*lines, "Written, readable by you alone: " + ", ".join(written)])
