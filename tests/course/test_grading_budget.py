@@ -1,7 +1,6 @@
 """Reading has limits: whatever one student hands in costs that student only, and bounded time and memory."""
 
 import contextlib
-import io
 import json
 import os
 import pathlib
@@ -11,10 +10,9 @@ import signal
 import struct
 import tempfile
 import time
-import zipfile
 
 import pytest
-from grading_problems import cell, notebook, write
+from grading_problems import cell, notebook, write, zipped
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -25,14 +23,6 @@ from fedlearn_edu.course.grading.submissions import read_submissions
 
 BOOK = notebook()
 BOOK_CELLS = read_notebook(BOOK).cells
-
-
-def zipped(entries) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries:
-            archive.writestr(name, content)
-    return stream.getvalue()
 
 
 def code(*sources) -> bytes:

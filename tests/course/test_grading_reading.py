@@ -1,12 +1,11 @@
 """What was handed in: layouts, LMS names, zips, damaged notebooks; and what of a notebook a function needs."""
 
-import io
 import json
 import stat
 import zipfile
 
 import pytest
-from grading_problems import LARGEST_CLIENT, cell, make_exercises, notebook, write
+from grading_problems import LARGEST_CLIENT, cell, make_exercises, notebook, write, zipped
 from hostile_submissions import READABLE, UNREADABLE, files
 
 from fedlearn_edu.course.grading.inside.slicing import needed_for, read_statements
@@ -16,14 +15,6 @@ from fedlearn_edu.course.grading.submissions import read_submissions
 from fedlearn_edu.errors import UsageError
 
 BOOK = notebook()
-
-
-def zipped(entries) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries:
-            archive.writestr(name, content)
-    return stream.getvalue()
 
 
 def students(path):

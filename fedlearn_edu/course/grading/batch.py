@@ -96,7 +96,8 @@ def grade(
 
     Args:
         submissions: Folder of notebooks, folder of one folder a student, .zip from an LMS, or one .ipynb.
-        output: The table of marks (.csv). Beside it: `_totals.csv`, `_lms.csv`, `_report.json`, `_state.json`.
+        output: The table of marks (.csv). Beside it: `_totals.csv`, `_lms.csv`, `_report.json`, `_state.json`. Only
+            their owner can read what is written.
         feedback: Folder for one HTML page per student.
         timeout: Seconds of wall time per exercise, above 0; loading Python and NumPy does not count.
         memory_gb: GiB per exercise, at least 1 (TensorFlow needs 2).
