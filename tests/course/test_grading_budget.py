@@ -46,12 +46,21 @@ def test_limited_work_returns_or_says_why_not(monkeypatch):
         lambda: len(bytearray(3 * 2**30)): "more than 2048 MiB of memory",
         lambda: "x" * (65 * 2**20): "more than 64 MiB",
         lambda: os.kill(os.getpid(), signal.SIGKILL): "or more than this machine has",
-        lambda: os.abort(): "ended with -6",
+        lambda: os.kill(os.getpid(), signal.SIGTERM): "ended with -15",
         lambda: {}["key"]: "KeyError: 'key'",
         write_file: "OSError",
     }.items():
         with pytest.raises(OverLimit, match=reason):
             run_limited(work)
+
+    def dies_in_the_middle(sender):
+        sender._send(struct.pack("!i", 1_000_000) + b"{")  # the header of an answer, and a part of it
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(limited, "_run", lambda work, sender: dies_in_the_middle(sender))
+    with pytest.raises(OverLimit, match="ended with -15"):
+        run_limited(lambda: 1)
+    monkeypatch.undo()
     monkeypatch.setattr(limited, "_WALL_SECONDS", 1)
     with pytest.raises(OverLimit, match="no end after 1 s"):
         run_limited(lambda: time.sleep(600))

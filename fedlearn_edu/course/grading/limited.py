@@ -12,6 +12,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from fedlearn_edu.errors import RunError
+
 CPU_SECONDS = 30
 MEMORY_BYTES = 2 * 2**30
 _WALL_SECONDS = 300  # for slow disks and busy machines; what costs too much work ends long before
@@ -36,17 +38,21 @@ def run_limited(work: Callable[[], Any]) -> Any:
 
     Raises:
         OverLimit: It went beyond a limit, or failed.
+        RunError: The machine has no process left.
     """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_run, args=(work, sender))
-    child.start()
+    try:
+        child.start()
+    except OSError as error:
+        raise RunError(f"no process can be started here: {error.strerror}; end others and try again") from None
     sender.close()
     try:
         if not receiver.poll(_WALL_SECONDS):
             raise OverLimit(f"no end after {_WALL_SECONDS} s")
         answer = json.loads(receiver.recv_bytes())
-    except EOFError:
+    except (EOFError, OSError):  # nothing came, or not all of it
         child.join(_EXIT_SECONDS)
         raise OverLimit(_reason(child.exitcode)) from None
     finally:
