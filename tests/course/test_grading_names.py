@@ -201,7 +201,7 @@ def test_who_handed_in_no_notebook_is_in_the_tables(tmp_path, kind):
 
 def test_a_notebook_under_another_name_is_read_but_never_before_a_plain_one(tmp_path):
     names = ["ann/03.ipynb.txt", "ben/03.json", "cat/03 notebook", "dan/03.ipynb", "dan/03.ipynb.txt", "dan/zz.json"]
-    found, _ = found_in(write(tmp_path, dict.fromkeys(names, BOOK)))
+    found, _ = found_in(write(tmp_path, dict.fromkeys(names, BOOK) | {"ben/03.json": b"\xef\xbb\xbf\r\n" + BOOK}))
     assert {student: [file.path for file in s.files] for student, s in found.items()} == {
         "ann": ["ann/03.ipynb.txt"], "ben": ["ben/03.json"], "cat": ["cat/03 notebook"],
         "dan": ["dan/03.ipynb.txt", "dan/zz.json", "dan/03.ipynb"],

@@ -197,7 +197,7 @@ class _Reader:
         try:
             content = candidate.read(limit)
             self._unpacked += len(content)
-            if not candidate.is_named_so and not content.lstrip()[:1] == b"{":
+            if not candidate.is_named_so and not content[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
                 raise UnreadableNotebook("no notebook")
             notebook = read_notebook(content)
             size = sum(map(len, notebook.cells))
