@@ -9,6 +9,8 @@ import re
 
 import nbformat
 
+from fedlearn_edu.course.grading.ipython_cells import plain_python
+
 MAX_BYTES = 50 * 2**20
 MAX_SOURCE = 2_000_000  # characters of code in all cells
 MAX_CELLS = 2_000
@@ -25,7 +27,7 @@ class Notebook:
     """What grading needs of a notebook.
 
     Attributes:
-        cells: Source of the code cells, in order.
+        cells: The code cells as plain Python, in order.
         exercise_ids: Exercises that its cells name, in metadata or text ("03.weighted_mean").
         functions: Names of the functions that it defines at top level.
         notes: What was unusual about the file.
@@ -75,8 +77,9 @@ def read_notebook(content: bytes) -> Notebook:
         raise UnreadableNotebook("it has no code cells")
     if len(sources) > MAX_CELLS or sum(map(len, sources)) > MAX_SOURCE:
         raise UnreadableNotebook(f"more than {MAX_SOURCE:,} characters or {MAX_CELLS:,} cells of code")
-    functions = {name for source in sources for name in _DEFINITION.findall(source)}
-    return Notebook(tuple(sources), frozenset(ids), frozenset(functions), tuple(notes))
+    cells, given_up = plain_python(sources)
+    functions = {name for source in cells for name in _DEFINITION.findall(source)}
+    return Notebook(tuple(cells), frozenset(ids), frozenset(functions), (*notes, *given_up))
 
 
 def _text(content: bytes) -> tuple[str, list[str]]:
