@@ -14,36 +14,10 @@ MAX_CELL = 200_000  # characters; the longest cell of a lesson has a few thousan
 _MAX_READ = 1_000_000
 _MAX_DEPTH = 5  # `%%capture` around `%%time` is two
 # Cell magics whose body is no Python, or Python for another process; any other's body is the notebook's own code.
-_FOREIGN = frozenset(
-    [
-        "!",
-        "HTML",
-        "R",
-        "SVG",
-        "bash",
-        "cmd",
-        "cython",
-        "html",
-        "javascript",
-        "js",
-        "julia",
-        "latex",
-        "markdown",
-        "perl",
-        "pypy",
-        "python",
-        "python2",
-        "python3",
-        "ruby",
-        "script",
-        "sh",
-        "shell",
-        "sql",
-        "svg",
-        "sx",
-        "system",
-    ]
-)
+_FOREIGN = {
+    "!", "HTML", "R", "SVG", "bash", "cmd", "cython", "html", "javascript", "js", "julia", "latex", "markdown", "perl",
+    "pypy", "python", "python2", "python3", "ruby", "script", "sh", "shell", "sql", "svg", "sx", "system",
+}  # fmt: skip
 _PYLAB = (
     "import numpy; import matplotlib; from matplotlib import pylab, mlab, pyplot; np = numpy; plt = pyplot"
     "; from matplotlib.pylab import *; from numpy import *"
