@@ -6,21 +6,29 @@ which it may choose anyway: expected values, marks and other submissions are not
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import difflib
 import importlib
 import json
+import linecache
 import os
 import resource
+import signal
 import site
 import sys
 
 from fedlearn_edu.course.checks import data as plain_data
-from fedlearn_edu.course.grading.inside import slicing, wire
+from fedlearn_edu.course.grading.inside import jupyter, slicing, wire
 
-# Loaded before the learner's clock starts: a slow disk should not cost anyone marks.
+# Loaded before the learner's clock starts: a slow disk should not cost anyone marks. Nothing else is: whatever a cell
+# names is the learner's, and may do anything while it loads.
 PRELOADED = ("numpy", "pandas", "scipy", "tensorflow", "tensorflow_federated", "fedlearn_edu", "matplotlib", "sklearn")
 _NO_SITE = sys.stdlib_module_names | {"numpy"}
+_SCOUT_SECONDS = 10
+_COROUTINE = 128  # inspect.CO_COROUTINE
+# Errors of a function to which another cell may have given what it lacks, in a way that no slice shows.
+_LACKING = (NameError, ImportError, AttributeError, OSError, RecursionError)
 MAX_TEXT = 300
 
 
@@ -28,30 +36,53 @@ def main() -> None:
     with open(0, "rb", closefd=False) as stream:
         job = json.load(stream)
     send = _sender(int(sys.argv[1]))
-    statements, notes = slicing.read_statements(job["cells"])
-    needed = slicing.needed_for(job["function"], statements)
     arguments = [json.dumps(case) for case in job["arguments"]]
+    packages = _scout(job)
     # From here on `fedlearn_edu` is the real package, as far as the learner may see it.
     del sys.path[0]
     for name in [name for name in sys.modules if name.split(".")[0] == "fedlearn_edu"]:
         del sys.modules[name]
-    modules = {module for statement in needed for module in statement.modules}
-    if {module.split(".")[0] for module in modules} - _NO_SITE:
+    if packages - {"numpy"}:
         site.main()
-    for module in modules:
-        if module.split(".")[0] in PRELOADED:
-            with contextlib.suppress(Exception):  # the learner's own import will say what is wrong
-                importlib.import_module(module)
+    for package in packages & set(PRELOADED):
+        with contextlib.suppress(BaseException):  # the learner's own import will say what is wrong
+            importlib.import_module(package)
+    sys.path.insert(0, "")  # as in Jupyter: a module beside the notebook
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     _limit(resource.RLIMIT_CPU, int(used) + job["cpu_seconds"])
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     sys.modules["__main__"].__dict__.clear()  # __main__ is the notebook's, as in Jupyter
-    send({"started": notes[:20]})
-    _learner(job["function"], needed, statements, arguments, send)
+    send({"started": True})  # all that follows takes the learner's time
+    _learner(job, arguments, send)
     send({"ended": True})
     os._exit(0)  # threads that still run are the learner's
+
+
+def _needed(job: dict) -> tuple[list[slicing.Statement], list[slicing.Statement], list[str]]:
+    """All statements, those that are run, and notes on the cells that were left out."""
+    statements, notes = slicing.read_statements(job["cells"])
+    return statements, statements if job.get("whole") else slicing.needed_for(job["function"], statements), notes
+
+
+def _scout(job: dict) -> set[str]:
+    """The packages that will be imported, found out in a child: a text can hold up the compiler for hours."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_SCOUT_SECONDS)  # the walls let nobody end another process
+        with contextlib.suppress(BaseException):
+            packages = {module.split(".")[0] for statement in _needed(job)[1] for module in statement.modules}
+            found = [*packages.intersection(PRELOADED), *(["another"] if packages - _NO_SITE else [])]
+            os.write(writer, " ".join(found).encode())
+        os._exit(0)
+    os.close(writer)
+    found = os.read(reader, 4096).decode().split()
+    os.close(reader)
+    os.waitpid(child, 0)
+    return set(found)
 
 
 def _limit(kind: int, value: int) -> None:
@@ -71,21 +102,24 @@ def _sender(descriptor: int):
     return send
 
 
-def _learner(name, needed, statements, arguments, send) -> None:
+def _learner(job: dict, arguments: list[str], send) -> None:
     """Defines the function and calls it on each case; an answer leaves at once, so a later hang does not cost it."""
+    name = job["function"]
+    statements, needed, notes = _needed(job)
     if not needed:
         names = sorted({bound for s in statements for bound in s.binds if not s.is_import})
+        send({"problems": notes[:1]})
         send({"missing": difflib.get_close_matches(name, names, n=3, cutoff=0.4)})
         return
+    for number, source in enumerate(job["cells"], start=1):  # AutoGraph and `inspect` read a function's source
+        file = f"<cell {number}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     namespace = sys.modules["__main__"].__dict__
-    namespace.update(__name__="__main__", __builtins__=__builtins__)
-    problems = []
-    for statement in needed:
-        try:
-            exec(statement.code, namespace)
-        except BaseException as error:
-            problems.append(f"code cell {statement.cell} {_describe(error)}")
-    send({"problems": problems[:5]})
+    jupyter.furnish(namespace)
+    problems = _run(needed, namespace)
+    # What the statements left out would have changed, no one can know without running them.
+    lacking = bool(problems) or any(statement.keeps_state for statement in needed)
+    send({"problems": problems[:5], "lacking": lacking})
     function = namespace.get(name)
     if not callable(function):
         send({"missing": [], "kind": type(function).__name__ if name in namespace else "nothing"})
@@ -101,10 +135,25 @@ def _learner(name, needed, statements, arguments, send) -> None:
             frame["not_data"] = _short(str(error))
         except BaseException as error:
             frame["error"] = _describe(error)
+            frame["lacking"] = isinstance(error, _LACKING)
         try:
             send(frame)
         except (ValueError, TypeError, MemoryError):  # such as a whole number of a million digits
             send({"case": number, "not_data": "a value that is too large to send"})
+
+
+def _run(statements: list[slicing.Statement], namespace: dict) -> list[str]:
+    """Runs the statements, each whatever becomes of the others; returns one line on each that failed."""
+    problems, loop = [], None
+    for statement in statements:
+        try:
+            result = eval(statement.code, namespace)
+            if statement.code.co_flags & _COROUTINE:
+                loop = loop or asyncio.new_event_loop()
+                loop.run_until_complete(result)
+        except BaseException as error:
+            problems.append(f"code cell {statement.cell} {_describe(error)}")
+    return problems
 
 
 def _describe(error: BaseException) -> str:

@@ -1,0 +1,106 @@
+"""What of a notebook a function needs, and how IPython's syntax is read."""
+
+import time
+
+import pytest
+
+from fedlearn_edu.course.grading.inside.slicing import needed_for, read_statements
+from fedlearn_edu.course.grading.ipython_cells import plain_python
+
+
+def needed(name, *cells):
+    return [statement.code.co_filename for statement in needed_for(name, read_statements(list(cells))[0])]
+
+
+def test_only_what_a_function_needs_is_run():
+    cells = [
+        "import numpy as np\nimport os",
+        "table = {}\nother = 1",
+        "table['a'] = 1\nother = 2\nnp.mean = None",
+        "def helper(x):\n    return x + table['a']",
+        "for i in range(3):\n    print(i)",
+        "def f(x, np=np):\n    y = [i for i in x]\n    return helper(y)",
+        "while True: pass",
+        "table.update(b=2)",
+        "f([1])",
+    ]
+    assert needed("f", *cells) == [f"<cell {n}>" for n in (1, 2, 3, 4, 6, 8)]
+    assert needed("nothing", *cells) == []
+
+
+def test_magics_decorators_classes_stars_and_futures():
+    cells = [
+        "%load_ext x\n!ls\nfiles = !ls\nimport functools\nnumpy?",
+        "from math import *",
+        "class Base:\n    limit = 3\nclass Deep(Base):\n    pass",
+        "@functools.cache\ndef f(x: 'Deep' = Deep.limit):\n    return sqrt(x)",
+        "%%bash\nrm -rf /",
+        "%%time\ndef g(): return files",
+    ]
+    cells, notes = plain_python(cells)
+    assert needed("f", *cells) == ["<cell 1>", "<cell 2>", "<cell 3>", "<cell 3>", "<cell 4>"]
+    assert needed("g", *cells[:1], *cells[2:]) == ["<cell 1>", "<cell 5>"]
+    assert notes == read_statements(cells)[1] == []
+    assert read_statements(["x = 1", "x = = 2"])[1] == ["code cell 2 is not valid Python, line 1 and was left out"]
+    assert read_statements(["from __future__ import annotations", "def f(x: Unknown): pass"])[1] == []
+
+
+# Each second cell changes what `f` in the last one reads.
+CHANGES = [
+    "[table.update({k: 1}) for k in 'ab']", "first = table.pop(0)", "del table[0]", "random.shuffle(table)",
+    "if len(table) == 3:\n    table.append(4)", "for i in range(3):\n    table[i] = i", "table += [1]",
+    "(last := table.pop())", "heapq.heappush(table, 1)", "with suppress(ValueError):\n    table.remove(7)",
+    "print(table.pop())", "fill([table])", "fill(rows=table)", "fill(*table)", "setattr(table, 'x', 1)",
+    "table.rows[0].extend([1])", "table.setdefault('a', []).append(1)", "@table.append\ndef g(): pass",
+    "def g(x=table.pop()): pass", "class C:\n    x = table.pop()", "y = lambda: 0; table.sort(key=y)",
+    "def g():\n    global table\n    table = []", "await fill(table)", "async for i in fill(table): pass",
+    "try:\n    table[0] = 1\nfinally:\n    pass", "match fill(table):\n    case _: pass", "x = f'{table.pop()}'",
+    "assert table.pop()", "table.x, y = 1, 2", "for table.x in []: pass",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_changes_an_object_is_needed(change):
+    cells = ["table = [1, 2, 3]", change, "def f(x): return table"]
+    assert "<cell 2>" in needed("f", *cells)
+
+
+@pytest.mark.parametrize(
+    "bystander",
+    ["print(table)", "len(table)", "display(table)", "x = sorted(table)", "check('90.f', f)", "f(2)", "print(f(2).x)",
+     "plt.show()", "fl.Explorer()", "y = table", "other.append(1)", "while table: pass"],
+)  # fmt: skip
+def test_whatever_only_looks_is_left_out(bystander):
+    cells = ["table, other = [1], [2]\nimport fedlearn_edu as fl\nimport matplotlib.pyplot as plt"]
+    cells += ["def f(x): return table, fl, plt", bystander]
+    assert "<cell 3>" not in needed("f", *cells)
+
+
+@pytest.mark.parametrize(
+    ("imports", "setting"),
+    [("import sys", "sys.setrecursionlimit(10**5)"), ("from sys import setrecursionlimit as s", "s(9)"),
+     ("import numpy.random as r", "r.seed(3)"), ("from numpy import random", "random.seed(3)"),
+     ("import numpy", "numpy.set_printoptions(precision=3)")],
+)  # fmt: skip
+def test_settings_of_a_package_reach_all_who_use_it(imports, setting):
+    cells = [imports, setting, "def f(x):\n    import numpy as np\n    return np.mean(x)", "import os", "os.getpid()"]
+    assert needed("f", *cells) == ["<cell 1>", "<cell 2>", "<cell 3>"]
+
+
+def test_a_name_means_what_it_meant_when_the_function_was_last_mentioned():
+    cells = ["def helper(x): return x + 1", "def f(x): return helper(x)", "check('90.f', f)"]
+    cells += ["def helper(x): return None", "def g(x): return helper(x)", "table = 1"]
+    assert needed("f", *cells) == ["<cell 1>", "<cell 2>"]
+    assert needed("g", *cells) == ["<cell 1>", "<cell 4>", "<cell 5>"]
+    assert needed("f", "def f(x): return helper(x)", "def helper(x): return x") == ["<cell 1>", "<cell 2>"]
+
+
+def test_long_notebooks_take_time_in_proportion():
+    def seconds(number):
+        lines = ["x0 = 1", *(f"x{i + 1} = x{i}" for i in range(number))]
+        cells = ["\n".join(lines[k : k + 5_000]) for k in range(0, len(lines), 5_000)]
+        before = time.process_time()
+        assert len(needed(f"x{number}", *cells)) == number + 1
+        return time.process_time() - before
+
+    assert seconds(20_000) < 30 * seconds(2_000)  # the square law would be 100
