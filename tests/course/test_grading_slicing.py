@@ -68,11 +68,14 @@ def test_whatever_changes_an_object_is_needed(change):
 @pytest.mark.parametrize(
     "bystander",
     ["print(table)", "len(table)", "display(table)", "x = sorted(table)", "check('90.f', f)", "f(2)", "print(f(2).x)",
-     "plt.show()", "fl.Explorer()", "y = table", "other.append(1)", "while table: pass"],
+     "plt.show()", "fl.Explorer()", "y = table", "other.append(1)", "while table: pass", "plt.rcParams = None",
+     "np.testing.assert_allclose(f(2), 3)", "sns.heatmap(table[0] + 1)", "x = np.mean(other)"],
 )  # fmt: skip
 def test_whatever_only_looks_is_left_out(bystander):
-    cells = ["table, other = [1], [2]\nimport fedlearn_edu as fl\nimport matplotlib.pyplot as plt"]
-    cells += ["def f(x): return table, fl, plt", bystander]
+    cells = [
+        "table, other = [1], [2]\nimport numpy as np, fedlearn_edu as fl, seaborn as sns, matplotlib.pyplot as plt"
+    ]
+    cells += ["def f(x): return table, fl, plt, sns, np", bystander]
     assert "<cell 3>" not in needed("f", *cells)
 
 
@@ -80,11 +83,17 @@ def test_whatever_only_looks_is_left_out(bystander):
     ("imports", "setting"),
     [("import sys", "sys.setrecursionlimit(10**5)"), ("from sys import setrecursionlimit as s", "s(9)"),
      ("import numpy.random as r", "r.seed(3)"), ("from numpy import random", "random.seed(3)"),
-     ("import numpy", "numpy.set_printoptions(precision=3)")],
+     ("import numpy", "numpy.set_printoptions(precision=3)"), ("SEED = 3", "np.random.seed(SEED)"),
+     ("import os, random as r", "r.seed(3)"), ("import os", "os.environ['x'] = '1'"),
+     ("try:\n    import numpy as n\nexcept ImportError:\n    n = None", "n.seterr()"),
+     ("from decimal import getcontext", "getcontext().prec = 9"), ("import decimal", "decimal.getcontext().prec = 9")],
 )  # fmt: skip
 def test_settings_of_a_package_reach_all_who_use_it(imports, setting):
-    cells = [imports, setting, "def f(x):\n    import numpy as np\n    return np.mean(x)", "import os", "os.getpid()"]
-    assert needed("f", *cells) == ["<cell 1>", "<cell 2>", "<cell 3>"]
+    cells = [imports, setting, "def f(x):\n    import numpy, random, decimal, os"]
+    cells += ["import json\nimport numpy as np", "json.dumps(1)"]
+    found = needed("f", *cells)
+    assert "<cell 2>" in found
+    assert "<cell 5>" not in found
 
 
 def test_a_name_means_what_it_meant_when_the_function_was_last_mentioned():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-import subprocess
+import site
+import sys
 
 
 class _Nothing:
@@ -34,6 +35,8 @@ class ZMQInteractiveShell(_Nothing):
 
     def getoutput(self, command, *args, **kwargs) -> list[str]:
         """What `x = !command` gives."""
+        import subprocess  # here, as few notebooks need it
+
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         return subprocess.run(command, shell=True, text=True, errors="replace", **options).stdout.splitlines()
 
@@ -42,11 +45,7 @@ def furnish(names: dict) -> None:
     """Puts Jupyter's names where a notebook finds them: most in `names`, its globals; two for all modules."""
     shell, nothing = ZMQInteractiveShell(names), _Nothing()
     names.update(__name__="__main__", __builtins__=builtins, __doc__=None, __package__=None, __loader__=None)
-    names.update(__spec__=None, In=[""], Out={}, _="", __="", ___="", exit=exit_notebook, quit=exit_notebook)
+    names.update(__spec__=None, In=[""], Out={}, _="", __="", ___="", exit=sys.exit, quit=sys.exit)
+    site.sethelper()
     builtins.get_ipython = lambda: shell
     builtins.display = lambda *objects, **options: nothing if options.get("display_id") else None
-
-
-def exit_notebook(*args) -> None:
-    """Ends the notebook's process: the function that calls it gives no answer."""
-    raise SystemExit

@@ -6,7 +6,6 @@ which it may choose anyway: expected values, marks and other submissions are not
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import difflib
 import importlib
@@ -23,12 +22,16 @@ from fedlearn_edu.course.grading.inside import jupyter, slicing, wire
 
 # Loaded before the learner's clock starts: a slow disk should not cost anyone marks. Nothing else is: whatever a cell
 # names is the learner's, and may do anything while it loads.
-PRELOADED = ("numpy", "pandas", "scipy", "tensorflow", "tensorflow_federated", "fedlearn_edu", "matplotlib", "sklearn")
+PRELOADED = {
+    "numpy", "pandas", "scipy", "scipy.optimize", "scipy.special", "scipy.stats", "tensorflow", "tensorflow_federated",
+    "tensorflow_hub", "fedlearn_edu", "matplotlib", "matplotlib.pyplot", "sklearn", "sklearn.decomposition",
+    "sklearn.linear_model", "sklearn.metrics", "IPython", "IPython.display", "tqdm", "tqdm.auto",
+}  # fmt: skip
 _NO_SITE = sys.stdlib_module_names | {"numpy"}
 _SCOUT_SECONDS = 10
 _COROUTINE = 128  # inspect.CO_COROUTINE
 # Errors of a function to which another cell may have given what it lacks, in a way that no slice shows.
-_LACKING = (NameError, ImportError, AttributeError, OSError, RecursionError)
+_LACKING = (NameError, ImportError, AttributeError, KeyError, OSError, RecursionError)
 MAX_TEXT = 300
 
 
@@ -37,16 +40,16 @@ def main() -> None:
         job = json.load(stream)
     send = _sender(int(sys.argv[1]))
     arguments = [json.dumps(case) for case in job["arguments"]]
-    packages = _scout(job)
+    modules = _scout(job)
     # From here on `fedlearn_edu` is the real package, as far as the learner may see it.
     del sys.path[0]
     for name in [name for name in sys.modules if name.split(".")[0] == "fedlearn_edu"]:
         del sys.modules[name]
-    if packages - {"numpy"}:
+    if modules - {"numpy"}:
         site.main()
-    for package in packages & set(PRELOADED):
+    for module in modules & PRELOADED:
         with contextlib.suppress(BaseException):  # the learner's own import will say what is wrong
-            importlib.import_module(package)
+            importlib.import_module(module)
     sys.path.insert(0, "")  # as in Jupyter: a module beside the notebook
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     _limit(resource.RLIMIT_CPU, int(used) + job["cpu_seconds"])
@@ -67,15 +70,16 @@ def _needed(job: dict) -> tuple[list[slicing.Statement], list[slicing.Statement]
 
 
 def _scout(job: dict) -> set[str]:
-    """The packages that will be imported, found out in a child: a text can hold up the compiler for hours."""
+    """What will be imported, found out in a child: a text can hold up the compiler for hours."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(_SCOUT_SECONDS)  # the walls let nobody end another process
         with contextlib.suppress(BaseException):
-            packages = {module.split(".")[0] for statement in _needed(job)[1] for module in statement.modules}
-            found = [*packages.intersection(PRELOADED), *(["another"] if packages - _NO_SITE else [])]
+            modules = {module for statement in _needed(job)[1] for module in statement.modules}
+            packages = {module.split(".")[0] for module in modules}
+            found = [*PRELOADED & (modules | packages), *(["another"] if packages - _NO_SITE else [])]
             os.write(writer, " ".join(found).encode())
         os._exit(0)
     os.close(writer)
@@ -107,7 +111,7 @@ def _learner(job: dict, arguments: list[str], send) -> None:
     name = job["function"]
     statements, needed, notes = _needed(job)
     if not needed:
-        names = sorted({bound for s in statements for bound in s.binds if not s.is_import})
+        names = sorted({bound for s in statements for bound in s.binds - s.imports.keys()})
         send({"problems": notes[:1]})
         send({"missing": difflib.get_close_matches(name, names, n=3, cutoff=0.4)})
         return
@@ -144,15 +148,28 @@ def _learner(job: dict, arguments: list[str], send) -> None:
 
 def _run(statements: list[slicing.Statement], namespace: dict) -> list[str]:
     """Runs the statements, each whatever becomes of the others; returns one line on each that failed."""
-    problems, loop = [], None
-    for statement in statements:
-        try:
-            result = eval(statement.code, namespace)
-            if statement.code.co_flags & _COROUTINE:
-                loop = loop or asyncio.new_event_loop()
-                loop.run_until_complete(result)
-        except BaseException as error:
-            problems.append(f"code cell {statement.cell} {_describe(error)}")
+    problems: list[str] = []
+
+    async def run():
+        for statement in statements:
+            try:
+                result = eval(statement.code, namespace)
+                if statement.code.co_flags & _COROUTINE:
+                    await result
+            except BaseException as error:
+                problems.append(f"code cell {statement.cell} {_describe(error)}")
+
+    try:
+        if any(statement.code.co_flags & _COROUTINE for statement in statements):
+            import asyncio  # here, as few notebooks need it
+
+            asyncio.new_event_loop().run_until_complete(run())  # as in Jupyter: one for all cells
+        else:
+            run().send(None)
+    except StopIteration:
+        pass
+    except BaseException as error:  # of a task that nobody waited for
+        problems.append(_describe(error))
     return problems
 
 

@@ -37,9 +37,9 @@ class Statement:
         reads: Names that it reads, also in its functions.
         changes: Names whose object it changes in place: `table[k] = v`, `del table[0]`, `table.append(v)`.
         passes: Names of what it hands to something that it calls, which may change it: `shuffle(table)`.
-        settles: Names on which it calls something with nothing but constants: `np.random.seed(0)`.
+        settles: The name on which it calls something, if that is all it does: `np.random.seed(0)`.
+        imports: Names among `binds` that it imports, and from which package.
         modules: What it imports, also inside functions.
-        is_import: Whether it is an import.
         is_star: Whether it binds whatever a module holds.
         is_definition: Whether it only makes a function, a class or a constant, or imports.
         keeps_state: Whether what it makes may be changed by calls in other statements.
@@ -51,9 +51,9 @@ class Statement:
     reads: set[str]
     changes: set[str]
     passes: set[str]
-    settles: set[str]
+    settles: str | None
+    imports: dict[str, str]
     modules: tuple[str, ...]
-    is_import: bool
     is_star: bool
     is_definition: bool
     keeps_state: bool
@@ -100,15 +100,24 @@ def _statement(node: ast.stmt, cell: int, flags: int) -> Statement:
             elif operation in ("LOAD_NAME", "LOAD_GLOBAL"):
                 reads.add(name)
             is_star |= operation == "IMPORT_STAR"
-    parts = list(ast.walk(node))
-    modules = [alias.name for part in parts if isinstance(part, ast.Import) for alias in part.names]
-    modules += [part.module for part in parts if isinstance(part, ast.ImportFrom) and part.module and not part.level]
-    is_import = isinstance(node, ast.Import | ast.ImportFrom)
-    changes, passes, settles = _touches(node)
+    imports, modules = {}, set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Import):
+            modules |= {alias.name for alias in part.names}
+            imports |= {alias.asname or _package(alias.name): _package(alias.name) for alias in part.names}
+        elif isinstance(part, ast.ImportFrom) and not part.level:
+            modules.add(part.module)
+            imports |= {alias.asname or alias.name: _package(part.module) for alias in part.names}
+    imports = {name: package for name, package in imports.items() if name in binds}
+    changes, passes = _touches(node)
     return Statement(
-        cell, code, binds, reads, changes, passes, settles, tuple(modules), is_import, is_star,
-        is_import or _is_definition(node), not is_import and _keeps_state(node, parts),
+        cell, code, binds, reads, changes, passes, _settles(node), imports, tuple(sorted(modules)), is_star,
+        _is_definition(node), _keeps_state(node),
     )  # fmt: skip
+
+
+def _package(module: str) -> str:
+    return module.split(".")[0]
 
 
 def _operations(code: types.CodeType) -> Iterator[tuple[str, str]]:
@@ -126,27 +135,26 @@ def _operations(code: types.CodeType) -> Iterator[tuple[str, str]]:
 
 def _is_definition(node: ast.stmt) -> bool:
     match node:
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.Import() | ast.ImportFrom():
             return True
         case ast.Assign(value=value) | ast.AnnAssign(value=value):
             return isinstance(value, ast.Constant | ast.Lambda)
     return False
 
 
-def _keeps_state(node: ast.stmt, parts: list[ast.AST]) -> bool:
+def _keeps_state(node: ast.stmt) -> bool:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        defaults = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
         return bool(
             node.decorator_list
-            or any(isinstance(part, ast.Global) for part in parts)
-            or not all(isinstance(default, ast.Constant | ast.Name) for default in defaults)
+            or any(isinstance(part, ast.Global) for part in ast.walk(node))
+            or not all(isinstance(default, ast.Constant | ast.Name) for default in _defaults(node))
         )
     return isinstance(node, ast.ClassDef) or not _is_definition(node)
 
 
-def _touches(node: ast.stmt) -> tuple[set[str | None], set[str | None], set[str | None]]:
-    """The names whose objects it changes, hands to others, and sets up; None among them means nothing."""
-    changes, passes, settles = set(), set(), set()
+def _touches(node: ast.stmt) -> tuple[set[str | None], set[str | None]]:
+    """The names whose objects it changes, and hands to others; None among them means nothing."""
+    changes, passes = set(), set()
     for part in _executed(node):
         match part:
             case ast.Subscript(ctx=ast.Store() | ast.Del()) | ast.Attribute(ctx=ast.Store() | ast.Del()):
@@ -163,12 +171,24 @@ def _touches(node: ast.stmt) -> tuple[set[str | None], set[str | None], set[str 
                 elif function.id in _LOOKING:
                     continue
                 passes |= _handed([*part.args, *(keyword.value for keyword in part.keywords)])
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        arguments = [*node.value.args, *node.value.keywords]
-        if not any(isinstance(part, ast.Name) for argument in arguments for part in ast.walk(argument)):
-            function = node.value.func
-            settles.add(function.id if isinstance(function, ast.Name) else _root(function))
-    return changes, passes, settles
+    return changes, passes
+
+
+def _settles(node: ast.stmt) -> str | None:
+    match node:
+        case ast.Expr(value=ast.Call(func=function, args=arguments, keywords=keywords)):
+            parts = [part for argument in [*arguments, *keywords] for part in ast.walk(argument)]
+            if not any(isinstance(part, ast.Call | ast.Lambda) for part in parts):
+                return _root(function, called=True)
+        case ast.Assign(targets=[ast.Subscript() | ast.Attribute(value=ast.Attribute() | ast.Call()) as target]):
+            return _root(
+                target, called=True
+            )  # os.environ["x"] = "1", decimal.getcontext().prec = 50; but not np.mean = None
+    return None
+
+
+def _defaults(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+    return [*node.args.defaults, *filter(None, node.args.kw_defaults)]
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
@@ -178,7 +198,7 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
         part = nodes.pop()
         yield part
         if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
-            nodes += [*part.decorator_list, *part.args.defaults, *filter(None, part.args.kw_defaults)]
+            nodes += [*part.decorator_list, *_defaults(part)]
         else:
             nodes += ast.iter_child_nodes(part)
 
@@ -196,10 +216,10 @@ def _handed(values: list[ast.expr]) -> set[str | None]:
     return names
 
 
-def _root(node: ast.expr) -> str | None:
-    """The `table` of `table.rows[0].get("x").y`; None if there is no name, or the name is of what is called."""
+def _root(node: ast.expr, *, called: bool = False) -> str | None:
+    """The `table` of `table.rows[0].get("x").y`; of `get("x").y` None, or `get` if `called`."""
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call | ast.Starred):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not called:
             return None
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else None
@@ -217,9 +237,9 @@ def needed_for(name: str, statements: Sequence[Statement]) -> list[Statement]:
         [1, 3]
     """
     # Changing what an import gave (np.mean = ...) would reach every other cell: such a statement is no definition.
-    imported = {bound for s in statements if s.is_import for bound in s.binds}
+    imported = {bound for s in statements for bound in s.imports}
     # Handing a function to another one changes neither.
-    variable = {bound for s in statements if not s.is_definition for bound in s.binds} - {name}
+    variable = {bound for s in statements if not s.is_definition for bound in s.binds - s.imports.keys()} - {name}
     touching = collections.defaultdict(list)
     for index, statement in enumerate(statements):
         for touched in statement.binds | (statement.changes - imported) | (statement.passes & variable):
@@ -229,7 +249,7 @@ def needed_for(name: str, statements: Sequence[Statement]) -> list[Statement]:
     if name not in bound and not stars:
         return []
     last = max((s.cell for s in statements if name in s.binds or name in s.reads), default=0)
-    settings = _settings(statements)
+    settings = _settings(statements, variable | {name})
     chosen, wanted, names = set(), {name}, [name]
     while True:
         found = set()
@@ -239,7 +259,7 @@ def needed_for(name: str, statements: Sequence[Statement]) -> list[Statement]:
         if not found - chosen and wanted - bound:
             found = stars
         if not found - chosen:
-            packages = {module.split(".")[0] for index in chosen for module in statements[index].modules} | {"sys"}
+            packages = {_package(module) for index in chosen for module in statements[index].modules} | {"sys"}
             found = {index for package in packages for index in settings[package]}
         if not found - chosen:
             return [statements[index] for index in sorted(chosen)]
@@ -249,15 +269,15 @@ def needed_for(name: str, statements: Sequence[Statement]) -> list[Statement]:
         names = list(new)
 
 
-def _settings(statements: Sequence[Statement]) -> dict[str, set[int]]:
+def _settings(statements: Sequence[Statement], variable: set[str]) -> dict[str, set[int]]:
     """By package, the statements that set it up for all who use it: seeds, limits, how numbers are printed."""
     packages = collections.defaultdict(set)
     for statement in statements:
-        if statement.is_import:
-            for bound in statement.binds:
-                packages[bound] |= {module.split(".")[0] for module in statement.modules} - _NO_SETTINGS
+        for imported, package in statement.imports.items():
+            packages[imported] |= {package} - _NO_SETTINGS
     found = collections.defaultdict(set)
     for index, statement in enumerate(statements):
-        for package in {package for name in statement.settles & packages.keys() for package in packages[name]}:
-            found[package].add(index)
+        if not statement.reads & variable:
+            for package in packages.get(statement.settles, ()):
+                found[package].add(index)
     return found
