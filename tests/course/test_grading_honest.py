@@ -6,9 +6,11 @@ import sys
 
 import pytest
 from grading_problems import cell, make_exercises, write
-from honest_notebooks import honest_notebooks
+from honest_notebooks import MEAN, honest_notebooks
 
 from fedlearn_edu.course.grading import grade
+from fedlearn_edu.course.grading.isolation import prepare
+from fedlearn_edu.course.grading.sandbox import run_guarded
 
 NOTEBOOKS = honest_notebooks()
 OPTIONS = {"timeout": 60.0, "memory_gb": 4.0, "jobs": 2, "progress": False, "seed": 5}
@@ -43,9 +45,9 @@ def exercises(*names):
     return {id: exercise for id, exercise in make_exercises().items() if exercise.function_name in names}
 
 
-def marks(tmp_path, notebooks, *names):
+def marks(tmp_path, notebooks, *names, **options):
     folder = write(tmp_path / "in", {f"{name}.ipynb": as_notebook(cells) for name, cells in notebooks.items()})
-    result = grade(folder, output=tmp_path / "grades.csv", exercises=exercises(*names), **OPTIONS)
+    result = grade(folder, output=tmp_path / "grades.csv", exercises=exercises(*names), **OPTIONS | options)
     return {student: {mark.title: mark for mark in marks} for student, marks in result.marks.items()}
 
 
@@ -69,3 +71,67 @@ def test_what_is_right_in_jupyter_keeps_its_marks(graded, in_ipython, name):
     right, wrong = graded[name]["weighted_mean"], graded[name]["largest_client"]
     assert (right.status, right.points, right.message) == ("passed", 6, "")
     assert (wrong.status, wrong.points) == ("failed", 0)
+
+
+# What `alias` does to `state` is seen by running all cells alone; a slice leaves it out.
+INDIRECT = "state = []\nalias = state\nalias.append(1)\n"
+SECOND_TRIES = {
+    "right as a whole": [INDIRECT, f"def weighted_mean(values, weights): return {MEAN} if state else None"],
+    "right as a slice": [INDIRECT, f"def weighted_mean(values, weights): return None if state else {MEAN}"],
+    "right beside an endless cell": [
+        "table = [1.0]",
+        f"def weighted_mean(values, weights): return table[0] * {MEAN}",
+        "while True: pass",
+    ],
+    "wrong beside an endless cell": [
+        "table = [1.0]",
+        f"def weighted_mean(values, weights): return table[0] + {MEAN}",
+        "while True: pass",
+    ],
+    # The first of six cases as a slice, the other five as a whole: the better try counts, not the best of each.
+    "half right twice": [
+        INDIRECT,
+        "calls = []\ndef weighted_mean(values, weights):\n    calls.append(1)\n"
+        f"    return {MEAN} if bool(state) == (len(calls) > 1) else None",
+    ],
+}
+
+
+def test_what_a_slice_cannot_show_is_tried_as_a_whole(tmp_path):
+    notebooks = {name: ["import numpy as np", *cells] for name, cells in SECOND_TRIES.items()}
+    graded = marks(tmp_path, notebooks, "weighted_mean", timeout=5.0)
+    found = {name: graded[name]["weighted_mean"] for name in SECOND_TRIES}
+    assert {name: (mark.status, mark.points) for name, mark in found.items()} == {
+        "right as a whole": ("passed", 6),
+        "right as a slice": ("passed", 6),
+        "right beside an endless cell": ("passed", 6),
+        "wrong beside an endless cell": ("failed", 0),
+        "half right twice": ("failed", 5),
+    }
+    assert found["wrong beside an endless cell"].message == "not the weighted mean"
+
+
+def nested_finally(depth):
+    lines = [f"{'    ' * i}{line}" for i in range(depth) for line in ("try: pass", "finally:")]
+    return "\n".join([*lines, "    " * depth + "x = 1"])
+
+
+@pytest.mark.parametrize(
+    ("before", "ending", "problem"),
+    [
+        ("import numpy.f2py.__main__ as module", "ended", "raised SystemExit"),
+        ("module = (_ for _ in ()).throw(KeyboardInterrupt)", "ended", "raised KeyboardInterrupt"),
+        ("module = (_ for _ in ()).throw(GeneratorExit)", "ended", "raised GeneratorExit"),
+        ("module = 9**9**9", "timeout", ""),
+        (nested_finally(20), "timeout", ""),
+        ("module = " + "(" * 10_000, "ended", "raised NameError"),
+    ],
+    ids=["exits", "interrupts", "closes", "computes", "compiles", "nests"],
+)
+def test_a_start_that_fails_is_the_learners_doing(before, ending, problem):
+    job = {"function": "f", "cells": [before, "def f(x): return module"], "arguments": [[1]]}
+    with prepare() as walls:
+        outcome = run_guarded(job, walls, timeout=2.0, memory_gb=1.0)
+    assert (outcome.started, outcome.ending) == (True, ending)
+    assert problem in json.dumps(outcome.frames)
+    assert not any("value" in frame for frame in outcome.frames)

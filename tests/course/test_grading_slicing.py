@@ -1,8 +1,13 @@
 """What of a notebook a function needs, and how IPython's syntax is read."""
 
+import ast
+import pathlib
 import time
 
+import nbformat
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fedlearn_edu.course.grading.inside.slicing import needed_for, read_statements
 from fedlearn_edu.course.grading.ipython_cells import plain_python
@@ -112,4 +117,89 @@ def test_long_notebooks_take_time_in_proportion():
         assert len(needed(f"x{number}", *cells)) == number + 1
         return time.process_time() - before
 
-    assert seconds(20_000) < 30 * seconds(2_000)  # the square law would be 100
+    assert seconds(10_000) < 30 * seconds(1_000)  # the square law would be 100
+
+
+PIECES = [
+    "%time",
+    "%%time",
+    "!",
+    "?",
+    "%",
+    "(",
+    ")",
+    "[",
+    "]",
+    '"',
+    "'",
+    '"""',
+    "#",
+    "=",
+    ":",
+    "\\",
+    "\n",
+    "\n",
+    "    ",
+]
+PIECES += [
+    "x",
+    "def f():",
+    "get_ipython()",
+    ".",
+    ",",
+    "é",
+    "\x00",
+    "\ud800",
+    "\r",
+    "\t",
+    ">>> ",
+    "In [1]: ",
+    "%%capture a",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=20).map("".join), max_size=3))
+def test_any_text_is_read(cells):
+    plain, notes = plain_python(cells)
+    assert len(plain) == len(cells)
+    assert notes == []
+    statements, notes = read_statements(plain)
+    assert all(1 <= statement.cell <= len(cells) for statement in statements)
+    assert len(notes) <= len(cells)
+
+
+MAGICS = ["%matplotlib inline", "!pip install a  # why?", "!echo a \\\n  b", "np.mean?", "?np", "%timeit f(1)", "!!ls"]
+CODE = [
+    "x = 1  # ok?", "# why?", 's = """\n%time?\nreally?\n"""', "y = (7\n% 2)", "z = (x\n!= 2)",
+    "def f(a):\n    # a?\n    return [a,\n# b?\n  1]", "if x:\n    y = 2\n# else?\nelse:\n    y = 3",
+    "class A:\n\tdef g(self): return 'é?'  # é?",
+]  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(MAGICS + CODE), min_size=1, max_size=6))
+def test_nothing_but_the_magics_is_changed(lines):
+    [plain], _ = plain_python(["\n".join(lines)])
+    expected = ast.parse("\n".join("pass" if line in MAGICS else line for line in lines))
+    assert ast.dump(ast.parse(plain)) == ast.dump(expected)
+
+
+def test_plain_python_stays_as_it_is():
+    for path in sorted((pathlib.Path(__file__).parents[2] / "solutions").glob("*.ipynb")):
+        cells = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        assert plain_python(cells) == (cells, [])
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["%time 1\n" * 20_000, "a" * 199_000 + " ?\n%time", "%%time\n" * 20_000, "%time 1\nx = '''" + "a\n" * 90_000,
+     "%time 1\n" + "(" * 50_000, "x" * 300_000],
+    ids=["magics", "word", "nested", "text", "brackets", "long"],
+)  # fmt: skip
+def test_reading_ends_soon(cell):
+    before = time.process_time()
+    plain, notes = plain_python([cell, "%time x = 2"])
+    assert time.process_time() - before < 20
+    assert len(plain) == 2
+    assert all("left out" in note for note in notes)

@@ -69,7 +69,7 @@ class _Reader(TransformerManager):
     def do_one_token_transform(self, lines):
         # Its search for `name?` is quadratic in the length of a word.
         words = max((len(word) for line in lines if "?" in line for word in line.split()), default=0)
-        self._left -= sum(map(len, lines)) + words**2 // 1000
+        self._left -= sum(len(line) + 20 for line in lines) + words**2 // 1000
         if self._left < 0:
             raise _TooMuch
         return super().do_one_token_transform(lines)

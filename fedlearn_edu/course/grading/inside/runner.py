@@ -75,7 +75,7 @@ def _scout(job: dict) -> set[str]:
     child = os.fork()
     if not child:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(_SCOUT_SECONDS)  # the walls let nobody end another process
+        signal.alarm(min(_SCOUT_SECONDS, job["cpu_seconds"]))  # the walls let nobody end another process
         with contextlib.suppress(BaseException):
             modules = {module for statement in _needed(job)[1] for module in statement.modules}
             packages = {module.split(".")[0] for module in modules}
