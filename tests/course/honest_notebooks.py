@@ -81,13 +81,16 @@ def weighted_mean(values, weights):
     another > /dev/null 2>&1; true
 %load_ext autoreload
 %autoreload 2
+%env HONEST_ONE=1
+%set_env HONEST_TWO 2
+import os
 import numpy as np
 IN_COLAB = 'google.colab' in str(get_ipython())
 if IN_COLAB:
     from google.colab import drive
 ----
 def weighted_mean(values, weights):
-    return MEAN
+    return MEAN if (os.environ["HONEST_ONE"], os.environ["HONEST_TWO"]) == ("1", "2") else None
 """,
     "assigned shell and magics": """
 first, *rest = !printf '1\\n2\\n'

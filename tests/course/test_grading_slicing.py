@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlearn_edu.course.grading.inside.slicing import needed_for, read_statements
+from fedlearn_edu.course.grading.inside.slicing import may_lack, needed_for, read_statements
 from fedlearn_edu.course.grading.ipython_cells import plain_python
 
 
@@ -60,7 +60,7 @@ CHANGES = [
     "def g(x=table.pop()): pass", "class C:\n    x = table.pop()", "y = lambda: 0; table.sort(key=y)",
     "def g():\n    global table\n    table = []", "await fill(table)", "async for i in fill(table): pass",
     "try:\n    table[0] = 1\nfinally:\n    pass", "match fill(table):\n    case _: pass", "x = f'{table.pop()}'",
-    "assert table.pop()", "table.x, y = 1, 2", "for table.x in []: pass",
+    "assert table.pop()", "table()", "x = table(1) + 1", "table.x, y = 1, 2", "for table.x in []: pass",
 ]  # fmt: skip
 
 
@@ -107,6 +107,23 @@ def test_a_name_means_what_it_meant_when_the_function_was_last_mentioned():
     assert needed("f", *cells) == ["<cell 1>", "<cell 2>"]
     assert needed("g", *cells) == ["<cell 1>", "<cell 4>", "<cell 5>"]
     assert needed("f", "def f(x): return helper(x)", "def helper(x): return x") == ["<cell 1>", "<cell 2>"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["import os", "EPS = 1", "def f(x): return EPS", "print(f(1))"], False),
+        (["try:\n    import numpy as np\nexcept ImportError:\n    np = None", "def f(x): return np"], False),
+        (["table = []", "def f(x): return table"], True),
+        (["class A: pass", "def f(x): return A"], True),
+        (["def f(x, seen=[]): return seen"], True),
+        (["x = 1", "def g():\n    global x\n    x = 2", "def f(y): return x", "g()"], True),
+        (["table = None", "def f(x): return table", "table = 1"], True),  # nobody calls it here
+    ],
+)
+def test_what_a_slice_may_lack(cells, expected):
+    statements, _ = read_statements(cells)
+    assert may_lack(needed_for("f", statements), statements) is expected
 
 
 def test_long_notebooks_take_time_in_proportion():

@@ -18,6 +18,7 @@ _FOREIGN = {
     "!", "HTML", "R", "SVG", "bash", "cmd", "cython", "html", "javascript", "js", "julia", "latex", "markdown", "perl",
     "pypy", "python", "python2", "python3", "ruby", "script", "sh", "shell", "sql", "svg", "sx", "system",
 }  # fmt: skip
+_SETTING = re.compile(r"(\w+)(?:\s*=\s*|\s+)(\S.*)")
 _PYLAB = (
     "import numpy; import matplotlib; from matplotlib import pylab, mlab, pyplot; np = numpy; plt = pyplot"
     "; from matplotlib.pylab import *; from numpy import *"
@@ -117,6 +118,8 @@ class _Reader(TransformerManager):
                 return self._line(line, "exec", depth) or "pass"
             case "run_line_magic", "pylab", _:
                 return _PYLAB
+            case "run_line_magic", "env" | "set_env", line if setting := _SETTING.fullmatch(line.strip()):
+                return f"import os; os.environ[{setting[1]!r}] = {setting[2]!r}"
         return "pass"
 
     def _line(self, line: str, mode: str, depth: int) -> str:

@@ -122,7 +122,7 @@ def _learner(job: dict, arguments: list[str], send) -> None:
     jupyter.furnish(namespace)
     problems = _run(needed, namespace)
     # What the statements left out would have changed, no one can know without running them.
-    lacking = bool(problems) or any(statement.keeps_state for statement in needed)
+    lacking = bool(problems) or slicing.may_lack(needed, statements)
     send({"problems": problems[:5], "lacking": lacking})
     function = namespace.get(name)
     if not callable(function):

@@ -112,7 +112,7 @@ def _statement(node: ast.stmt, cell: int, flags: int) -> Statement:
     changes, passes = _touches(node)
     return Statement(
         cell, code, binds, reads, changes, passes, _settles(node), imports, tuple(sorted(modules)), is_star,
-        _is_definition(node), _keeps_state(node),
+        _is_definition(node), not (binds and binds <= imports.keys()) and _keeps_state(node),
     )  # fmt: skip
 
 
@@ -170,6 +170,8 @@ def _touches(node: ast.stmt) -> tuple[set[str | None], set[str | None]]:
                     changes.add(_root(function))
                 elif function.id in _LOOKING:
                     continue
+                else:
+                    passes.add(function.id)  # a counter made by a function, a bound method
                 passes |= _handed([*part.args, *(keyword.value for keyword in part.keywords)])
     return changes, passes
 
@@ -267,6 +269,12 @@ def needed_for(name: str, statements: Sequence[Statement]) -> list[Statement]:
         chosen |= found
         wanted |= new
         names = list(new)
+
+
+def may_lack(needed: Sequence[Statement], statements: Sequence[Statement]) -> bool:
+    """Whether statements beside the needed ones may have changed, unseen, what the needed ones made."""
+    chosen, reads = set(map(id, needed)), {name for statement in needed for name in statement.reads}
+    return any(s.keeps_state for s in needed) or any(s.binds & reads for s in statements if id(s) not in chosen)
 
 
 def _settings(statements: Sequence[Statement], variable: set[str]) -> dict[str, set[int]]:
