@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlearn_edu.course.grading.inside.slicing import may_lack, needed_for, read_statements
+from fedlearn_edu.course.grading.inside.slicing import may_lack, needed_for
+from fedlearn_edu.course.grading.inside.statements import read_statements
 from fedlearn_edu.course.grading.ipython_cells import plain_python
 
 
@@ -74,19 +75,19 @@ def test_whatever_changes_an_object_is_needed(change):
     "bystander",
     ["print(table)", "len(table)", "display(table)", "x = sorted(table)", "check('90.f', f)", "f(2)", "print(f(2).x)",
      "plt.show()", "fl.Explorer()", "y = table", "other.append(1)", "while table: pass", "plt.rcParams = None",
-     "np.testing.assert_allclose(f(2), 3)", "sns.heatmap(table[0] + 1)", "x = np.mean(other)"],
+     "np.testing.assert_allclose(f(2), 3)", "sns.heatmap(table[0] + 1)", "x = np.mean(other)", "os._exit(1)",
+     "time.sleep(9)", "sys.exit(1)"],
 )  # fmt: skip
 def test_whatever_only_looks_is_left_out(bystander):
-    cells = [
-        "table, other = [1], [2]\nimport numpy as np, fedlearn_edu as fl, seaborn as sns, matplotlib.pyplot as plt"
-    ]
-    cells += ["def f(x): return table, fl, plt, sns, np", bystander]
+    cells = ["table, other = [1], [2]\nimport os, sys, time, numpy as np, seaborn as sns, matplotlib.pyplot as plt"]
+    cells[0] += "\nimport fedlearn_edu as fl"
+    cells += ["def f(x): return table, fl, plt, sns, np, os, sys, time", bystander]
     assert "<cell 3>" not in needed("f", *cells)
 
 
 @pytest.mark.parametrize(
     ("imports", "setting"),
-    [("import sys", "sys.setrecursionlimit(10**5)"), ("from sys import setrecursionlimit as s", "s(9)"),
+    [("import sys", "sys.setrecursionlimit(10**5)"), ("from sys import setrecursionlimit", "setrecursionlimit(9)"),
      ("import numpy.random as r", "r.seed(3)"), ("from numpy import random", "random.seed(3)"),
      ("import numpy", "numpy.set_printoptions(precision=3)"), ("SEED = 3", "np.random.seed(SEED)"),
      ("import os, random as r", "r.seed(3)"), ("import os", "os.environ['x'] = '1'"),

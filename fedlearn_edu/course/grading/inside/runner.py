@@ -19,6 +19,7 @@ import sys
 
 from fedlearn_edu.course.checks import data as plain_data
 from fedlearn_edu.course.grading.inside import jupyter, slicing, wire
+from fedlearn_edu.course.grading.inside.statements import Statement, read_statements
 
 # Loaded before the learner's clock starts: a slow disk should not cost anyone marks. Nothing else is: whatever a cell
 # names is the learner's, and may do anything while it loads.
@@ -63,10 +64,10 @@ def main() -> None:
     os._exit(0)  # threads that still run are the learner's
 
 
-def _needed(job: dict) -> tuple[list[slicing.Statement], list[slicing.Statement], list[str]]:
+def _needed(job: dict) -> tuple[list[Statement], list[Statement], list[str]]:
     """All statements, those that are run, and notes on the cells that were left out."""
-    statements, notes = slicing.read_statements(job["cells"])
-    return statements, statements if job.get("whole") else slicing.needed_for(job["function"], statements), notes
+    found, notes = read_statements(job["cells"])
+    return found, found if job.get("whole") else slicing.needed_for(job["function"], found), notes
 
 
 def _scout(job: dict) -> set[str]:
@@ -146,7 +147,7 @@ def _learner(job: dict, arguments: list[str], send) -> None:
             send({"case": number, "not_data": "a value that is too large to send"})
 
 
-def _run(statements: list[slicing.Statement], namespace: dict) -> list[str]:
+def _run(statements: list[Statement], namespace: dict) -> list[str]:
     """Runs the statements, each whatever becomes of the others; returns one line on each that failed."""
     problems: list[str] = []
 
