@@ -31,8 +31,9 @@ PRELOADED = {
 _NO_SITE = sys.stdlib_module_names | {"numpy"}
 _SCOUT_SECONDS = 10
 _COROUTINE = 128  # inspect.CO_COROUTINE
+LACKING = 3  # the exit code by which the runner asks for all cells: more than the slice may be needed
 # Errors of a function to which another cell may have given what it lacks, in a way that no slice shows.
-_LACKING = (NameError, ImportError, AttributeError, KeyError, OSError, RecursionError)
+_LACKING_ERRORS = (NameError, ImportError, AttributeError, KeyError, OSError, RecursionError)
 MAX_TEXT = 300
 
 
@@ -59,9 +60,9 @@ def main() -> None:
         os.dup2(nowhere, descriptor)
     sys.modules["__main__"].__dict__.clear()  # __main__ is the notebook's, as in Jupyter
     send({"started": True})  # all that follows takes the learner's time
-    _learner(job, arguments, send)
+    lacking = _learner(job, arguments, send)
     send({"ended": True})
-    os._exit(0)  # threads that still run are the learner's
+    os._exit(LACKING if lacking else 0)  # threads that still run are the learner's
 
 
 def _needed(job: dict) -> tuple[list[Statement], list[Statement], list[str]]:
@@ -107,15 +108,18 @@ def _sender(descriptor: int):
     return send
 
 
-def _learner(job: dict, arguments: list[str], send) -> None:
-    """Defines the function and calls it on each case; an answer leaves at once, so a later hang does not cost it."""
+def _learner(job: dict, arguments: list[str], send) -> bool:
+    """Defines the function and calls it on each case; an answer leaves at once, so a later hang does not cost it.
+
+    Returns whether statements that were left out may be what is lacking.
+    """
     name = job["function"]
     statements, needed, notes = _needed(job)
     if not needed:
         names = sorted({bound for s in statements for bound in s.binds - s.imports.keys()})
         send({"problems": notes[:1]})
         send({"missing": difflib.get_close_matches(name, names, n=3, cutoff=0.4)})
-        return
+        return False
     for number, source in enumerate(job["cells"], start=1):  # AutoGraph and `inspect` read a function's source
         file = f"<cell {number}>"
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
@@ -124,11 +128,11 @@ def _learner(job: dict, arguments: list[str], send) -> None:
     problems = _run(needed, namespace)
     # What the statements left out would have changed, no one can know without running them.
     lacking = bool(problems) or slicing.may_lack(needed, statements)
-    send({"problems": problems[:5], "lacking": lacking})
+    send({"problems": problems[:5]})
     function = namespace.get(name)
     if not callable(function):
         send({"missing": [], "kind": type(function).__name__ if name in namespace else "nothing"})
-        return
+        return lacking
     for number, text in enumerate(arguments):
         frame = {"case": number}
         try:
@@ -140,11 +144,12 @@ def _learner(job: dict, arguments: list[str], send) -> None:
             frame["not_data"] = _short(str(error))
         except BaseException as error:
             frame["error"] = _describe(error)
-            frame["lacking"] = isinstance(error, _LACKING)
+            lacking |= isinstance(error, _LACKING_ERRORS)
         try:
             send(frame)
         except (ValueError, TypeError, MemoryError):  # such as a whole number of a million digits
             send({"case": number, "not_data": "a value that is too large to send"})
+    return lacking
 
 
 def _run(statements: list[Statement], namespace: dict) -> list[str]:
