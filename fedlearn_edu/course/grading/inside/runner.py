@@ -144,7 +144,7 @@ def _learner(job: dict, arguments: list[str], send) -> bool:
             frame["not_data"] = _short(str(error))
         except BaseException as error:
             frame["error"] = _describe(error)
-            lacking |= isinstance(error, _LACKING_ERRORS)
+            lacking |= issubclass(type(error), _LACKING_ERRORS)  # isinstance would ask the learner's class
         try:
             send(frame)
         except (ValueError, TypeError, MemoryError):  # such as a whole number of a million digits

@@ -178,6 +178,7 @@ def _touches(node: ast.stmt) -> tuple[set[str | None], set[str | None]]:
 
 
 def _settles(node: ast.stmt) -> str | None:
+    """The imported name through which it sets something up, if it is one; what it names says only the notebook."""
     match node:
         case ast.Expr(value=ast.Call(func=function, args=arguments, keywords=keywords)):
             parts = [part for argument in [*arguments, *keywords] for part in ast.walk(argument)]
@@ -185,9 +186,8 @@ def _settles(node: ast.stmt) -> str | None:
             if _SETTING.search(last.lower()) and not any(isinstance(part, ast.Call | ast.Lambda) for part in parts):
                 return _root(function, called=True)
         case ast.Assign(targets=[ast.Subscript() | ast.Attribute(value=ast.Attribute() | ast.Call()) as target]):
-            return _root(
-                target, called=True
-            )  # os.environ["x"] = "1", decimal.getcontext().prec = 50; but not np.mean = None
+            # os.environ["x"] = "1" and getcontext().prec = 9, but not np.mean = None
+            return _root(target, called=True)
     return None
 
 
