@@ -178,7 +178,7 @@ def _touches(node: ast.stmt) -> tuple[set[str | None], set[str | None]]:
 
 
 def _settles(node: ast.stmt) -> str | None:
-    """The imported name through which it sets something up, if it is one; what it names says only the notebook."""
+    """The `np` of `np.random.seed(0)`, if that is all it does; whether it is imported, other statements say."""
     match node:
         case ast.Expr(value=ast.Call(func=function, args=arguments, keywords=keywords)):
             parts = [part for argument in [*arguments, *keywords] for part in ast.walk(argument)]
