@@ -1,4 +1,4 @@
-"""What was handed in: layouts, LMS names, zips, damaged notebooks; and what of a notebook a function needs."""
+"""What was handed in: layouts, LMS names, zips, damaged notebooks."""
 
 import json
 import stat
@@ -8,7 +8,6 @@ import pytest
 from grading_problems import LARGEST_CLIENT, cell, make_exercises, notebook, write, zipped
 from hostile_submissions import READABLE, UNREADABLE, files
 
-from fedlearn_edu.course.grading.inside.slicing import needed_for, read_statements
 from fedlearn_edu.course.grading.notebooks import UnreadableNotebook, read_notebook
 from fedlearn_edu.course.grading.plan import make_plan
 from fedlearn_edu.course.grading.submissions import read_submissions
@@ -133,42 +132,6 @@ def test_wrong_paths_are_refused(tmp_path, what):
         path.write_text("x")
     with pytest.raises(UsageError, match="submissions: expected"):
         read_submissions(tmp_path if what == "empty folder" else path)
-
-
-def needed(name, *cells):
-    return [statement.code.co_filename for statement in needed_for(name, read_statements(list(cells))[0])]
-
-
-def test_only_what_a_function_needs_is_run():
-    cells = [
-        "import numpy as np\nimport os",
-        "table = {}\nother = 1",
-        "table['a'] = 1\nother = 2\nnp.mean = None",
-        "def helper(x):\n    return x + table['a']",
-        "for i in range(3):\n    print(i)",
-        "def f(x, np=np):\n    y = [i for i in x]\n    return helper(y)",
-        "while True: pass",
-        "table.update(b=2)",
-        "f([1])",
-    ]
-    assert needed("f", *cells) == [f"<cell {n}>" for n in (1, 2, 3, 4, 6, 8)]
-    assert needed("nothing", *cells) == []
-
-
-def test_magics_decorators_classes_stars_and_futures():
-    cells = [
-        "%load_ext x\n!ls\nfiles = !ls\nimport functools\nnumpy?",
-        "from math import *",
-        "class Base:\n    limit = 3\nclass Deep(Base):\n    pass",
-        "@functools.cache\ndef f(x: 'Deep' = Deep.limit):\n    return sqrt(x)",
-        "%%bash\nrm -rf /",
-        "%%time\ndef g(): return files",
-    ]
-    assert needed("f", *cells) == ["<cell 1>", "<cell 2>", "<cell 3>", "<cell 3>", "<cell 4>"]
-    assert needed("g", *cells) == ["<cell 1>", "<cell 6>"]
-    _, notes = read_statements(cells)
-    assert notes == ["code cell 5 is not valid Python, line 1 and was left out"]
-    assert read_statements(["from __future__ import annotations", "def f(x: Unknown): pass"])[1] == []
 
 
 def plan(tmp_path, notebooks, exercises, lessons=None):

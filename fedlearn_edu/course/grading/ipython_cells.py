@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-MAX_CELL = 200_000  # characters; the longest cell of a lesson has a few thousand
+from fedlearn_edu.course.grading.inside.statements import MAX_CELL
+
 # IPython reads a cell again after each magic in it: this many characters for all of a notebook, some seconds' work.
 _MAX_READ = 1_000_000
 _MAX_DEPTH = 5  # `%%capture` around `%%time` is two
@@ -26,7 +27,7 @@ _PYLAB = (
 
 
 class _TooMuch(ValueError):
-    """More IPython syntax than any lesson has."""
+    """Longer, or more IPython syntax, than in any lesson."""
 
 
 def plain_python(cells: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -54,7 +55,7 @@ def plain_python(cells: Sequence[str]) -> tuple[list[str], list[str]]:
                 plain.append(reader.read(source))
             except _TooMuch:
                 plain.append("")
-                notes = notes or [f"code cell {number} holds too much IPython syntax: left out, as others may be"]
+                notes = notes or [f"code cell {number} is too long or has too many magics: left out, as others may be"]
             except Exception:  # a cell that Python's own tokenizer stumbles over; running it will say what is wrong
                 plain.append(source)
     return plain, notes
