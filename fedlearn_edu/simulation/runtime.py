@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import re
+import signal
 import threading
 
 import grpc
@@ -13,6 +15,7 @@ import tensorflow_federated as tff
 from fedlearn_edu.errors import RunError
 from fedlearn_edu.learning.aggregators.secure_mean import REFUSED
 from fedlearn_edu.simulation.compiler import compile_for_worker
+from fedlearn_edu.simulation.loop_thread import LoopThread
 from fedlearn_edu.simulation.worker import Worker
 
 _MAX_STARTS_PER_CALL = 3
@@ -50,9 +53,7 @@ class RuntimeContext(tff.framework.SyncContext):
             transform_args=tff.tensorflow.transform_args,
             transform_result=tff.tensorflow.transform_result,
         )
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(_pass_over_lost_requests)
-        threading.Thread(target=self._loop.run_forever, daemon=True, name="tff-loop").start()
+        self._loop = LoopThread(_pass_over_lost_requests)
 
     def invoke(self, comp, arg):
         """Runs a computation and returns its result (TFF calls this).
@@ -61,9 +62,10 @@ class RuntimeContext(tff.framework.SyncContext):
             RunError: The worker could not be started, or ended again and again during the call, or a client's value
                 did not fit into a secure sum.
         """
+        self._worker.check_owner()
         starts_before = self._worker.num_starts
         loop = self._loop
-        future = asyncio.run_coroutine_threadsafe(self._async_context.invoke(comp, arg), loop)
+        future = loop.submit(self._async_context.invoke(comp, arg))
         try:
             while True:
                 try:
@@ -80,7 +82,8 @@ class RuntimeContext(tff.framework.SyncContext):
                             f"(out of memory?) {self._worker.last_words()}"
                         ) from None
         except (KeyboardInterrupt, RunError):
-            self._abandon(future)
+            with _deaf_to_ctrl_c():
+                self._abandon()
             raise
         except grpc.RpcError as error:
             # What an assertion of ours says stands in the middle of TensorFlow's text, each part in brackets.
@@ -89,17 +92,30 @@ class RuntimeContext(tff.framework.SyncContext):
                 raise
             raise RunError(refusal[1].replace("] [", " ")) from None
 
-    def _abandon(self, future) -> None:
-        future.cancel()  # no retry ...
-        self._worker.kill()  # ... of the gRPC call that this breaks off
-        self._loop.call_soon_threadsafe(self._loop.stop)
+    def _abandon(self) -> None:
+        given_up = self._loop
         self._renew()
+        given_up.end()  # no retry ...
+        self._worker.kill()  # ... of the gRPC call that this breaks off
 
 
 def _pass_over_lost_requests(loop: asyncio.AbstractEventLoop, context: dict) -> None:
     """Says nothing of a request to the worker that failed when nobody waited for it any more, as after Ctrl-C."""
     if not isinstance(context.get("exception"), grpc.RpcError):
         loop.default_exception_handler(context)
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c():
+    """A second Ctrl-C while the first is being served would leave half of that undone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def start_runtime() -> Worker:
@@ -111,11 +127,15 @@ def start_runtime() -> Worker:
 
     Returns:
         The worker, with `.pid` and `.stop()`.
+
+    Raises:
+        RunError: This process was forked off one that had called it.
     """
     global _worker, _context
     if _context is None:
         _worker = Worker()
         _context = RuntimeContext(_worker)
+    _worker.check_owner()
     # TFF keeps the current context per thread: install it in whichever thread asks.
     if tff.framework.get_context_stack().current is not _context:
         tff.framework.set_default_context(_context)
