@@ -166,8 +166,13 @@ class Worker:
         # A proxy meant for the internet must not stand between us and our own worker.
         options = [("grpc.enable_http_proxy", 0)]
         options += [(f"grpc.max_{kind}message_length", _MAX_MESSAGE_BYTES) for kind in ("", "receive_", "send_")]
-        self._channel = grpc.insecure_channel(access.target, options)
-        self._channel.subscribe(self._note_connectivity, try_to_connect=True)
+        self._channel = channel = grpc.insecure_channel(access.target, options)
+
+        def note_connectivity(state: grpc.ChannelConnectivity) -> None:
+            if self._channel is channel:  # that of a worker before this one has nothing to say any more
+                self._connected = state is grpc.ChannelConnectivity.READY
+
+        channel.subscribe(note_connectivity, try_to_connect=True)
         while not self._connected:
             access.listens()
             self._check_start(deadline)
@@ -176,9 +181,6 @@ class Worker:
             warnings.warn(f"TFF worker: {access.reached_by} ({OPEN_VARIABLE}=1)", RuntimeWarning, stacklevel=2)
         elif ports := _open_ports(self._process.pid):
             raise Unavailable(f"the worker opened port {ports[0]} all the same")
-
-    def _note_connectivity(self, state) -> None:
-        self._connected = state.name == "READY"
 
     def _check_start(self, deadline: float) -> None:
         if not self.is_alive:
