@@ -70,12 +70,12 @@ class RuntimeContext(tff.framework.SyncContext):
             while True:
                 try:
                     return future.result(timeout=_LIVENESS_INTERVAL_S)
-                except concurrent.futures.TimeoutError:
-                    if future.done():
-                        raise
+                except (concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
                     if self._loop is not loop:
                         # Another thread's computation was interrupted and took worker and loop with it: start over.
                         return self.invoke(comp, arg)
+                    if future.done():
+                        raise
                     if self._worker.num_starts - starts_before > _MAX_STARTS_PER_CALL:
                         raise RunError(
                             f"TFF worker ended {_MAX_STARTS_PER_CALL} times during one computation "
@@ -108,8 +108,8 @@ def _pass_over_lost_requests(loop: asyncio.AbstractEventLoop, context: dict) -> 
 @contextlib.contextmanager
 def _deaf_to_ctrl_c():
     """A second Ctrl-C while the first is being served would leave half of that undone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield  # Python cannot set the handler here, or could not set it back
         return
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -124,6 +124,7 @@ def start_runtime() -> Worker:
     The worker process itself starts with the first computation (about 0.1 s). Every public function of this
     package that needs TFF calls this, so that it is rarely needed by hand: do so after
     `tff.backends.native.set_sync_local_cpp_execution_context()` or when TFF is used directly in a new thread.
+    What TFF computes before the call runs in a worker of TFF's own, which is open to whoever reaches this machine.
 
     Returns:
         The worker, with `.pid` and `.stop()`.

@@ -265,6 +265,19 @@ for after_s, times in [(0.0, 1), (0.02, 1), (0.1, 2), (0.3, 1), (0.5, 3), (0.6, 
         pass
     time.sleep(0.1)
 assert busy(10) == 45
+
+def beside():
+    fl.start_runtime()
+    results.append(busy(50000))
+results = []
+other = threading.Thread(target=beside)
+try:
+    other.start()
+    interrupt(0.2, 1)
+    busy(10**12)
+except KeyboardInterrupt:
+    other.join()  # it starts over, since its worker was taken away
+assert results == [sum(range(50000))], results
 print("goes on")
 interrupt(0.5, 1)
 busy(10**12)
