@@ -96,7 +96,8 @@ class BindSwap:
         _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # or an ordinary user may install no filter
         notices = _libc.syscall(_SECCOMP, _SET_MODE_FILTER, _NEW_LISTENER, self._header)
         number = ctypes.get_errno() if notices < 0 else 0
-        socket.send_fds(self._theirs, [struct.pack("i", number)], [] if number else [notices])
+        passed = [] if number else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", notices))]
+        self._theirs.sendmsg([struct.pack("i", number)], passed)
         if number:
             raise OSError(number, os.strerror(number))
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 
-_PATIENCE_S = 5.0
-
 
 class LoopThread:
-    """Runs coroutines for other threads until `end`, or until Python ends.
+    """Runs coroutines for other threads until `end`.
 
     Args:
         exception_handler: What asyncio calls about failures that nobody waits for.
@@ -23,7 +21,6 @@ class LoopThread:
         self._loop.set_exception_handler(exception_handler)
         self._thread = threading.Thread(target=self._run, daemon=True, name="tff-loop")
         self._thread.start()
-        atexit.register(self._end_with_python)
 
     def submit(self, coroutine: Coroutine) -> concurrent.futures.Future:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
@@ -31,13 +28,12 @@ class LoopThread:
     def end(self) -> None:
         """Cancels everything that runs on the loop, without waiting for it; what comes of it is nobody's concern."""
         self._loop.set_exception_handler(lambda loop, context: None)
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # it has ended already
             self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _end_with_python(self) -> None:
-        # asyncio complains about tasks that are unfinished when Python takes the loop away.
-        self.end()
-        self._thread.join(_PATIENCE_S)
+    def join(self, timeout_s: float) -> None:
+        """Waits until all is cancelled, but no longer than this."""
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         self._loop.run_forever()
@@ -46,4 +42,3 @@ class LoopThread:
                 task.cancel()
             self._loop.run_until_complete(asyncio.wait(tasks))
         self._loop.close()
-        atexit.unregister(self._end_with_python)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import contextlib
 import re
@@ -20,6 +21,7 @@ from fedlearn_edu.simulation.worker import Worker
 
 _MAX_STARTS_PER_CALL = 3
 _LIVENESS_INTERVAL_S = 0.5
+_PATIENCE_S = 5.0
 
 _worker: Worker | None = None
 _context: RuntimeContext | None = None
@@ -40,6 +42,7 @@ class RuntimeContext(tff.framework.SyncContext):
     def __init__(self, worker: Worker):
         self._worker = worker
         self._renew()
+        atexit.register(self._end_with_python)
 
     def _renew(self) -> None:
         def executor_stack(cardinalities):
@@ -91,6 +94,12 @@ class RuntimeContext(tff.framework.SyncContext):
             if refusal is None:
                 raise
             raise RunError(refusal[1].replace("] [", " ")) from None
+
+    def _end_with_python(self) -> None:
+        # asyncio complains about tasks that are unfinished when Python takes the loop away.
+        self._worker.kill()
+        self._loop.end()
+        self._loop.join(_PATIENCE_S)
 
     def _abandon(self) -> None:
         given_up = self._loop

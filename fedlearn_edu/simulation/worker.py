@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -85,21 +86,26 @@ class Worker:
             RunError: The worker ended while starting, or did not answer before the deadline; nothing here keeps
                 others out of it; or this process was forked off the worker's owner.
         """
-        self.check_owner()
-        with self._lock:
-            if not self.is_alive or not self._connected:
-                self._stop()
-                self._start()
+        with self._running():
             return self._access
 
     def stub(self):
         """Returns TFF's gRPC stub of a worker that is alive, starting one if there is none (as `start` does)."""
         import tensorflow_federated as tff
 
-        self.start()
-        if self._stub is None:
-            self._stub = tff.framework.RemoteExecutorGrpcStub(self._channel)
-        return self._stub
+        with self._running():
+            if self._stub is None:
+                self._stub = tff.framework.RemoteExecutorGrpcStub(self._channel)
+            return self._stub
+
+    @contextlib.contextmanager
+    def _running(self):
+        self.check_owner()
+        with self._lock:
+            if not self.is_alive or not self._connected:
+                self._stop()
+                self._start()
+            yield
 
     def stop(self) -> None:
         """Ends the worker, if there is one. The next use starts a fresh one."""
@@ -144,6 +150,9 @@ class Worker:
             except Unavailable as reason:
                 reasons.append(f"{way.name}: {reason}")
                 self._stop()
+            except OSError as error:  # as with too many open files
+                self._stop()
+                raise RunError(f"TFF worker cannot be started: {error}; run `fedlearn-edu doctor`") from None
             except BaseException:
                 self._stop()
                 raise
