@@ -19,7 +19,7 @@ NOBODY = 65_534
 _NEW_MOUNTS = 0x00020000
 
 
-def run_python(*arguments, uid, umask=0o022, timeout=120.0, **options):
+def run_python(*arguments, uid, umask=0o022, timeout=280.0, **options):
     """Runs Python with these arguments as user `uid`, or skips the test and says why.
 
     Returns:

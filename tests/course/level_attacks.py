@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 
+from fedlearn_edu.course.checks import data
 from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.isolation import prepare
 from fedlearn_edu.course.grading.sandbox import run_guarded
@@ -120,18 +121,21 @@ def attack(teacher, library, pid, port, abstract, checks):
     for name, number, *arguments in (
         ("memfd", 319, b"x", 0), ("secret memory", 447, 0), ("System V memory", 29, 0, 4096, 0o600),
         ("System V queue", 68, 0, 0o600), ("System V semaphores", 64, 0, 1, 0o600), ("io_uring", 425, 1, buffers(256)),
-        ("a kernel program", 321, 0, buffers(64), 64), ("page faults", 323, 0), ("keys", 248, b"user", b"x", b"y", 1, -3),
+        ("a kernel program", 321, 0, buffers(64), 64), ("page faults", 323, 0),
+        ("keys", 248, b"user", b"x", b"y", 1, -3),
         ("namespaces", 272, 0x10000000), ("new namespaces in clone", 56, 0x10000011, 0, 0, 0, 0),
         ("mounts", 165, b"x", b"/tmp", b"tmpfs", 0, 0), ("a process that never comes", 435, buffers(88), 88),
-        ("personality", 135, 0x0040000), ("not to be looked at", 157, 4, 0, 0, 0, 0), ("counters", 298, buffers(120), 0, -1, -1, 0),
+        ("personality", 135, 0x0040000), ("not to be looked at", 157, 4, 0, 0, 0, 0),
+        ("counters", 298, buffers(120), 0, -1, -1, 0),
         ("the newest call", 600), ("a call to come", 463 + 40),
     ):
         note(name, lambda: call(number, *arguments))
     # The network, and other programs' lines.
     for family in (socket.AF_INET, socket.AF_INET6, 16, 17, 38, 40):
-        note(f"a socket of family {family}", lambda: socket.socket(family, socket.SOCK_RAW if family in (16, 17) else socket.SOCK_DGRAM))
+        kind = socket.SOCK_RAW if family in (16, 17) else socket.SOCK_DGRAM
+        note(f"a socket of family {family}", lambda: socket.socket(family, kind))
     for address in (line, "\0" + abstract):
-        note("speaks to a line", lambda: [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"socket", address), 1])
+        note("speaks to a line", lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"x", address))
         pair = attempt(lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
         if pair:
             note("sends a pair's end elsewhere", lambda: pair[0].sendto(b"sendto", address))
@@ -179,9 +183,14 @@ def main(level: str, newest: int) -> dict:
     lines[1].bind("\0" + abstract)
     server = socket.create_server(("127.0.0.1", 0))
     before = [state_of(path) for path in files]
-    from fedlearn_edu.course.checks import registry
-
-    arguments = [str(teacher), str(library), os.getpid(), server.getsockname()[1], abstract, registry.__file__]
+    arguments = [
+        str(teacher),
+        str(library),
+        os.getpid(),
+        server.getsockname()[1],
+        abstract,
+        str(pathlib.Path(data.__file__).with_name("lesson_03.py")),
+    ]
     job = {"function": "attack", "cells": [ATTACK], "arguments": [[wire.encode(value) for value in arguments]]}
     with prepare(level=level) as walls:
         walls = dataclasses.replace(walls, read=(*walls.read, str(library)), newest_landlock=newest)

@@ -36,7 +36,7 @@ LEVELS = {
     "dates); no signals to other processes, no sockets",
     "landlock": "your own user, but it cannot open or change other files (but see their names, sizes and dates); no "
     "signals to other processes, no sockets",
-    "limits": "limits on time, memory and processes only: it can read and write whatever you can",
+    "limits": "limits on time, processes and their own memory only: it can read and write whatever you can",
 }
 SAFE_LEVELS = ("namespaces", "user+landlock", "landlock")
 
@@ -253,7 +253,7 @@ def _strongest(levels, scratch, code, read, hide) -> Isolation:
             outcome = run_guarded(job, found, timeout=20.0, memory_gb=4.0)
             if outcome.started and {"case": 0, "value": 1} in outcome.frames:
                 return found
-            closed = _closed_to_others(read) if "landlock" in level and os.geteuid() == 0 else ""
+            closed = _closed_to_others([*read, str(code)]) if "landlock" in level and os.geteuid() == 0 else ""
             reasons.append(f"{level}: {closed or outcome.detail or outcome.ending}")
     raise RunError(
         f"no wall can be built around learner code here ({'; '.join(reasons)[:300]}): allow user namespaces, grade as "
@@ -262,9 +262,9 @@ def _strongest(levels, scratch, code, read, hide) -> Isolation:
 
 
 def _closed_to_others(paths: Sequence[str]) -> str:
-    """Why the learner's own user cannot reach Python, if that is so."""
+    """Why the learner's own user cannot reach what it needs, if that is so."""
     for path in paths:
         for folder in reversed(pathlib.Path(path).resolve().parents):
             if not os.stat(folder).st_mode & 0o001:
-                return f"Python lies in {path}, below {folder}, which only its owner can enter: install it elsewhere"
+                return f"{path} lies below {folder}, which only its owner can enter"
     return ""
