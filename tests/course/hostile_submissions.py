@@ -208,12 +208,13 @@ FUNCTIONS = {
         "failed",
         """
         import json, os
-        pairs = [[i * (2**61 - 1), 0] for i in range(190_000)]
+        pairs = [[i * (2**61 - 1), 0] for i in range(100_000)]
         for number in range(6):
             frame = json.dumps({"case": number, "value": {"dict": pairs}}).encode() + b"\\n"
             for descriptor in range(3, 64):
+                left = frame
                 try:
-                    while frame: frame = frame[os.write(descriptor, frame):]
+                    while left: left = left[os.write(descriptor, left):]
                 except OSError: pass
         os._exit(0)
         """,
@@ -301,10 +302,12 @@ FUNCTIONS = {
         "passed",
         """
         import os
-        for _ in range(1500):
-            os.mkdir("d")
-            os.chdir("d")
-        os.chmod(".", 0)
+        os.chdir(os.environ["HOME"])
+        try:
+            for _ in range(1500):
+                os.mkdir("d")
+                os.chdir("d")
+        except OSError: pass  # it is there from the case before
         return {right}
         """,
     ),

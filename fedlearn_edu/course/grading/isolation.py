@@ -114,11 +114,13 @@ def _environment() -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"} | one_thread | quiet
 
 
+_claims: list[socket.socket] = []  # bound as long as this process lives, and gone with it however it ends
+
+
 @functools.lru_cache(maxsize=1)
 def _own_uid(pid: int) -> int:
     """A user id that no process has, and no other process of graders takes while this one (`pid`) lives."""
-    with contextlib.suppress(psutil.Error):
-        used = {uid for process in psutil.process_iter(["uids"]) for uid in process.info["uids"] or ()}
+    used = {uid for process in psutil.process_iter(["uids"]) for uid in process.info["uids"] or ()}
     for uid in sorted(_UIDS, key=lambda _: secrets.randbits(30)):
         claim = socket.socket(socket.AF_UNIX)
         try:
@@ -131,9 +133,6 @@ def _own_uid(pid: int) -> int:
             return uid
         claim.close()
     raise OSError(f"all user ids from {_UIDS[0]} to {_UIDS[-1]} are in use")
-
-
-_claims: list[socket.socket] = []
 
 
 @functools.cache

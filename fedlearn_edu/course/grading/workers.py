@@ -103,7 +103,10 @@ def _run_pool(batch, tasks, indices, jobs, finish) -> list[int]:
         jobs, multiprocessing.get_context("fork"), _start_worker, (os.getpid(),)
     )
     try:
-        futures = {pool.submit(_grade_one, *tasks[index]): index for index in indices}
+        futures = {}
+        with contextlib.suppress(BrokenProcessPool):
+            for index in indices:
+                futures[pool.submit(_grade_one, *tasks[index])] = index
         for future in concurrent.futures.as_completed(futures):
             with contextlib.suppress(BrokenProcessPool):
                 result, again = future.result()
