@@ -256,7 +256,7 @@ def exercises(action, source, target, nbgrader):
     default="auto",
     show_default=True,
     metavar="LEVEL",
-    help="Walls around learner code: namespaces, user+landlock, landlock, user or limits; auto = the strongest here.",
+    help="Walls around learner code: namespaces, user+landlock, landlock or limits; auto = the strongest here.",
 )
 @click.option("--resume", is_flag=True, help="Take over the marks of an earlier run for all that has not changed.")
 def grade(submissions, lessons, **options):

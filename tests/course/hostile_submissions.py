@@ -194,6 +194,42 @@ FUNCTIONS = {
         return held
         """,
     ),
+    "floods_with_empty_lines": (
+        "failed",
+        """
+        import os
+        while True:
+            for descriptor in range(3, 64):
+                try: os.write(descriptor, b"\\n" * 1_000_000)
+                except OSError: pass
+        """,
+    ),
+    "keys_that_hash_alike": (
+        "failed",
+        """
+        import json, os
+        pairs = [[i * (2**61 - 1), 0] for i in range(100_000)]
+        for number in range(6):
+            frame = json.dumps({"case": number, "value": {"dict": pairs}}).encode() + b"\\n"
+            for descriptor in range(3, 64):
+                left = frame
+                try:
+                    while left: left = left[os.write(descriptor, left):]
+                except OSError: pass
+        os._exit(0)
+        """,
+    ),
+    "kills_itself_each_time": ("crashed", "import os; os.kill(os.getpid(), 9)"),
+    "sleeps_between_bursts": (
+        "timeout",
+        """
+        import time
+        while True:
+            until = time.monotonic() + 0.02
+            while time.monotonic() < until: pass
+            time.sleep(0.08)
+        """,
+    ),
     "reads_input": ("failed", "return float(input())"),
     "coroutine": ("failed", "async def later(): return 1\nreturn later()"),
     "returns_nothing": ("failed", "{right}"),
@@ -241,6 +277,66 @@ FUNCTIONS = {
                 with open(f"file{number}", "wb") as stream:
                     for _ in range(100): stream.write(bytes(1_000_000))
             except OSError: break
+        return {right}
+        """,
+    ),
+    "hides_memory": (
+        "passed",
+        """
+        import ctypes, mmap, os, socket
+        held = []
+        for size in (2**30, 2**22):
+            for flags in (0x21, 0x40022, 0x40021):
+                try: held.append(mmap.mmap(-1, size, flags=flags))
+                except (OSError, ValueError): pass
+        for path in ("/dev/zero",):
+            try: held.append(mmap.mmap(os.open(path, os.O_RDWR), 2**30))
+            except (OSError, ValueError): pass
+        libc = ctypes.CDLL(None)
+        found = [libc.syscall(319, b"x", 0), libc.syscall(29, 0, 2**30, 0o600), libc.syscall(447, 0)]
+        if held or max(found) >= 0: return "held"
+        return {right}
+        """,
+    ),
+    "digs_deep": (
+        "passed",
+        """
+        import os
+        os.chdir(os.environ["HOME"])
+        try:
+            for _ in range(1500):
+                os.mkdir("d")
+                os.chdir("d")
+        except OSError: pass  # it is there from the case before
+        return {right}
+        """,
+    ),
+    "writes_files_without_names": (
+        "passed",
+        """
+        import os
+        held = []
+        try:
+            for number in range(200):
+                held.append(open("file", "wb"))
+                os.unlink("file")
+                for _ in range(30): held[-1].write(bytes(1_000_000))
+        except OSError: pass
+        for stream in held:
+            try: stream.close()
+            except OSError: pass
+        return {right}
+        """,
+    ),
+    "speaks_through_locks": (
+        "passed",
+        """
+        import fcntl, os
+        first, second = (os.open(np.__file__, os.O_RDONLY) for _ in range(2))
+        try:
+            fcntl.flock(first, fcntl.LOCK_EX)
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)  # somebody else's lock would be seen here
+        except OSError: return "a message"
         return {right}
         """,
     ),

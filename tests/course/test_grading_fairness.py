@@ -52,7 +52,7 @@ def test_only_whoever_had_no_processor_gets_another_turn(tmp_path, monkeypatch, 
         with open(calls, "a") as file:  # the workers are processes of their own
             file.write("x")
         if patience == 1.0:
-            return Outcome(True, [], "timeout", -9, starved)
+            return Outcome(True, b"", "timeout", -9, starved)
         return run_guarded(job, isolation, patience=patience, **limits)
 
     monkeypatch.setattr(workers, "run_guarded", too_late_at_first)

@@ -13,6 +13,7 @@ from grading_problems import NUM_CASES, POINTS, make_exercises, notebook, write
 from hostile_submissions import CELLS, FUNCTIONS, READABLE, UNREADABLE, attacks, files
 
 from fedlearn_edu.course.grading import grade
+from fedlearn_edu.course.grading.isolation import _UIDS
 
 pytestmark = pytest.mark.timeout(900)  # two minutes alone; more where other work shares the processor
 
@@ -33,7 +34,7 @@ def guarded_processes() -> list[str]:
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
-            if "grading.inside" in line or process.uids().real in range(61_184, 65_184):
+            if "grading.inside" in line or process.uids().real in _UIDS:
                 parents = {parent.pid for parent in process.parents()}
                 if os.getpid() in parents or parents <= {0, 1}:  # others may be grading on this machine too
                     found.append(f"{process.pid} {line}")

@@ -1,6 +1,7 @@
 """The guarded process: each level of walls that this machine allows, what crosses, and what a dying grader leaves."""
 
 import json
+import multiprocessing
 import os
 import pathlib
 import signal
@@ -16,8 +17,9 @@ from grading_problems import make_exercises, notebook, write
 
 from fedlearn_edu.course.grading import grade
 from fedlearn_edu.course.grading.inside import wire
-from fedlearn_edu.course.grading.isolation import LEVELS, prepare
-from fedlearn_edu.course.grading.sandbox import run_guarded
+from fedlearn_edu.course.grading.isolation import LEVELS, _own_uid, prepare
+from fedlearn_edu.course.grading.sandbox import _Watch, run_guarded
+from fedlearn_edu.course.grading.usage import Usage
 from fedlearn_edu.errors import RunError
 
 ESCAPE = """\
@@ -50,6 +52,93 @@ def run(job_cells, function, *arguments, level="auto", timeout=10.0, private=())
         outcome = run_guarded(job, walls, timeout=timeout, memory_gb=4.0)
     assert outcome.started, outcome.detail
     return outcome, {frame["case"]: frame for frame in outcome.frames if "case" in frame}.get(0, {})
+
+
+FILES = {
+    "large files": """
+def write():
+    for number in range(12):
+        open(str(number), "wb").write(bytes(30_000_000))
+    while True: pass
+""",
+    "files without names": """
+import os
+held = []
+def write():
+    for number in range(12):
+        held.append(open("file", "wb"))
+        os.unlink("file")
+        held[-1].write(bytes(30_000_000))
+        held[-1].flush()
+    while True: pass
+""",
+    "many files": """
+def write():
+    for number in range(5000): open(str(number), "w").close()
+    while True: pass
+""",
+}
+
+
+@pytest.mark.parametrize("what", list(FILES))
+def test_a_home_on_the_disk_has_a_size_too(what):
+    outcome, _ = run([FILES[what]], "write", level="limits", timeout=30.0)
+    assert outcome.ending == "files"
+
+
+def test_waiting_for_the_processor_is_told_from_sleep():
+    core = min(os.sched_getaffinity(0))
+    spin = "import os, time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass"
+    start = f"import os, sys; os.sched_setaffinity(0, [{core}])\n"
+    parents = {
+        "spins": f"import subprocess, sys\nfor _ in 'ab': subprocess.Popen([sys.executable, '-c', {start + spin!r}])",
+        "sleeps": "import subprocess\nsubprocess.Popen(['sleep', '60'])",
+    }
+    waited = {}
+    for name, code in parents.items():
+        with subprocess.Popen([sys.executable, "-c", code + "\ninput()"], stdin=subprocess.PIPE) as parent:
+            usage = Usage(parent.pid, None)
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline and usage.cpu_seconds < (1.0 if name == "spins" else 1e9):
+                time.sleep(0.1)
+                usage.look()
+                if name == "sleeps" and usage.num_processes == 1:
+                    time.sleep(1)
+                    usage.look()
+                    break
+            waited[name] = usage.waited_seconds
+            for child in psutil.Process(parent.pid).children():
+                child.kill()
+            parent.kill()
+    assert waited["spins"] > 0.3, "two on one core: each waits while the other has it"
+    assert waited["sleeps"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("worked", "waited", "starved"), [(0.2, 0.1, False), (0.2, 1.0, True), (0.9, 3.0, False), (0.0, 0.0, False)]
+)
+def test_who_sleeps_or_works_all_the_time_is_not_starved(worked, waited, starved):
+    usage = Usage(os.getpid(), None)
+    watch = _Watch(None, -1, usage, 1.0, 1e9, 3.0)
+    usage.cpu_seconds, usage.waited_seconds = worked, waited
+    assert watch._starved() is starved
+
+
+def _take_uid(_):
+    time.sleep(0.5)  # so that each of the three processes gets one
+    return _own_uid(os.getpid())
+
+
+def test_each_process_of_graders_takes_a_user_id_of_its_own():
+    if os.geteuid() != 0:
+        pytest.skip("only root changes users")
+    used = {uid for process in psutil.process_iter(["uids"]) for uid in process.info["uids"]}
+    _own_uid.cache_clear()
+    with multiprocessing.get_context("fork").Pool(3) as graders:
+        uids = graders.map(_take_uid, range(3), chunksize=1)
+    assert len(set(uids)) == 3
+    assert not set(uids) & used
+    assert all(60_578 <= uid <= 61_183 for uid in uids), "61184 and up are systemd's dynamic users"
 
 
 def sleepers():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import reprlib
 import sys
 from typing import Any
@@ -104,24 +105,28 @@ def _kind_of(value: Any) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
-def comparable(value: Any) -> Any:
-    """Returns plain data as something hashable: equal for values that differ only in their type or in the 7th digit.
+def answer_digest(value: Any) -> str:
+    """Returns a hash of plain data: equal for answers that differ only in their types or in the 7th digit.
 
     Example:
-        >>> comparable([1, float("nan")]) == comparable(np.array([1.0, float("nan")]))
+        >>> answer_digest([1, float("nan")]) == answer_digest(np.array([1.0, float("nan")]))
         True
-        >>> comparable({"a": 0.5}) == comparable({"a": 0.25})
+        >>> answer_digest({"a": 0.5}) == answer_digest({"a": 0.25})
         False
     """
+    return hashlib.sha256(_canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _canonical(value: Any) -> str:
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return tuple(comparable(item) for item in value)
+        return f"[{','.join(map(_canonical, value))}]"
     if isinstance(value, dict):
-        return frozenset((key, comparable(item)) for key, item in value.items())
-    if value != value:  # NaN, which is not even equal to itself
-        return "NaN"
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+        return "{" + ",".join(sorted(f"{key!r}:{_canonical(item)}" for key, item in value.items())) + "}"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else f"{value:.6g}"
+    return str(int(value)) if isinstance(value, bool) else repr(value)
 
 
 class _Short(reprlib.Repr):

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fedlearn_edu.course.checks.data import NotDataError, comparable, describe, to_data
+from fedlearn_edu.course.checks.data import NotDataError, answer_digest, describe, to_data
 from fedlearn_edu.errors import UsageError
 
 _EXERCISE_ID = re.compile(r"\d\d\.[a-z][a-z0-9_]*")
@@ -89,7 +89,7 @@ class CaseResult:
       problem: One line that says what is wrong; empty if it passed.
       hint: The case's hint; empty if it passed.
       todo: The function is not written yet for this case (NotImplementedError).
-      answer: What came back, in a form that can be compared (see `data.comparable`); None if it did not pass.
+      answer: What came back, as `data.answer_digest` tells it from others; empty if it did not pass.
     """
 
     name: str
@@ -100,7 +100,7 @@ class CaseResult:
     problem: str = ""
     hint: str = ""
     todo: bool = False
-    answer: Any = dataclasses.field(default=None, repr=False)
+    answer: str = dataclasses.field(default="", repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +170,7 @@ def judge(case: Case, returned: Any, *, given: str | None = None) -> CaseResult:
         problem = f"the result could not be compared with what was expected ({_one_line(error)})"
     if problem is None:
         given = _given(case) if given is None else given
-        return CaseResult(case.name, True, given, case.expected, shown, answer=comparable(data))
+        return CaseResult(case.name, True, given, case.expected, shown, answer=answer_digest(data))
     if data is None:
         problem = "the function returned None: is a `return` missing?"
     return fail(case, got=shown, problem=problem, given=given)

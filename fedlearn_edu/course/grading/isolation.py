@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
+import secrets
 import shutil
+import socket
+import subprocess
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator, Sequence
+
+import psutil
 
 from fedlearn_edu.course.checks import data as plain_data
 from fedlearn_edu.errors import RunError
@@ -19,18 +25,20 @@ _PACKAGE = pathlib.Path(__file__).resolve().parents[2]
 _INSIDE = _PACKAGE / "course" / "grading" / "inside"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
-_FIRST_UID = 61_184  # below the end of a container's 65,536 users, above those that people have
+_UIDS = range(60_578, 61_184)  # above those that people have, below those that systemd hands out
 _FILE_BYTES = 32 * 2**20
+_NEWEST_LANDLOCK = 10**6
 
 # What each level keeps away from learner code, in words for the teacher.
 LEVELS = {
     "namespaces": "own process table, own file system (Python read-only, an empty home, nothing else), no network",
-    "user+landlock": "an unprivileged user of its own; other files closed by Landlock; no sockets",
-    "landlock": "your own user, but other files closed by Landlock, no signals to other processes, no sockets",
-    "user": "an unprivileged user of its own, who can read what everybody can; no sockets",
-    "limits": "limits on time, memory and processes only: it can read and write whatever you can",
+    "user+landlock": "an unprivileged user of its own, who cannot open other files (but see their names, sizes and "
+    "dates); no signals to other processes, no sockets",
+    "landlock": "your own user, but it cannot open or change other files (but see their names, sizes and dates); no "
+    "signals to other processes, no sockets",
+    "limits": "limits on time, processes and their own memory only: it can read and write whatever you can",
 }
-SAFE_LEVELS = ("namespaces", "user+landlock", "landlock", "user")
+SAFE_LEVELS = ("namespaces", "user+landlock", "landlock")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +50,9 @@ class Isolation:
         scratch: Folder of the batch; deleted at its end.
         code: Copy of the code that runs in the guarded processes.
         read: What learner code sees besides its own home, read-only.
-        hide: Folders within `read` that it must not see.
-        seccomp: Whether the system call filter can be installed.
+        hide: What lies within `read` and must not be seen.
+        seccomp: Whether the system call filter is installed; only "limits" does without.
+        newest_landlock: Of the versions of Landlock, the highest to use.
     """
 
     level: str
@@ -52,20 +61,30 @@ class Isolation:
     read: tuple[str, ...]
     hide: tuple[str, ...]
     seccomp: bool = True
+    newest_landlock: int = _NEWEST_LANDLOCK
 
     def guard_config(self, *, home: pathlib.Path, result: int, memory_bytes: int) -> dict:
         """What `inside/guard.py` is told, as plain JSON."""
         uid = None
         if os.geteuid() == 0 and self.level != "limits":
-            uid = _FIRST_UID + os.getpid() % 4000  # one for each worker of ours, so that limits and kills do not mix
+            uid = _own_uid(os.getpid())
             os.chown(home, uid, uid)
         threads = 64 + 4 * (os.cpu_count() or 1)
         # An older kernel counts all processes of the user against this limit, those of the desktop included.
         others = 0 if uid is not None else _num_tasks(os.geteuid())
+        path = [sysconfig.get_paths()[kind] for kind in ("purelib", "platlib")]
+        landlock = None
+        if "landlock" in self.level:
+            readable, listed = _without(self.read, self.hide, (*path, str(_PACKAGE)))
+            package = str(self.scratch / "package")  # the folder beside the package's real one may hold anything
+            landlock = {"readable": [*readable, package], "listed": listed, "newest": self.newest_landlock}
+            path.append(package)
+        else:
+            path.append(str(_PACKAGE.parent))
         return {
             "parent": os.getpid(),
             "namespaces": self.level == "namespaces",
-            "landlock": "landlock" in self.level,
+            "landlock": landlock,
             "seccomp": self.seccomp,
             "uid": uid,
             "root": str(self.scratch / "root"),
@@ -75,7 +94,7 @@ class Isolation:
             "hide": list(self.hide),
             "result": result,
             "python": sys.executable,
-            "path": [sysconfig.get_paths()[kind] for kind in ("purelib", "platlib")] + [str(_PACKAGE.parent)],
+            "path": path,
             "limits": {
                 "AS": memory_bytes,
                 "NPROC": threads + others,
@@ -95,9 +114,55 @@ def _environment() -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"} | one_thread | quiet
 
 
-def _num_tasks(uid: int) -> int:
-    import psutil
+_claims: list[socket.socket] = []  # bound as long as this process lives, and gone with it however it ends
 
+
+@functools.lru_cache(maxsize=1)
+def _own_uid(pid: int) -> int:
+    """A user id that no process has, and no other process of graders takes while this one (`pid`) lives."""
+    used = {uid for process in psutil.process_iter(["uids"]) for uid in process.info["uids"] or ()}
+    for uid in sorted(_UIDS, key=lambda _: secrets.randbits(30)):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0fedlearn-edu-grading-{uid}")
+        except OSError:
+            claim.close()
+            continue
+        if uid not in used:
+            _claims.append(claim)
+            return uid
+        claim.close()
+    raise OSError(f"all user ids from {_UIDS[0]} to {_UIDS[-1]} are in use")
+
+
+@functools.cache
+def _without(read: tuple[str, ...], hide: tuple[str, ...], listed: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """`read` without `hide`, as Landlock wants it said: it opens folders, but closes none within an open one.
+
+    Args:
+        read: Files and folders.
+        hide: What must stay closed.
+        listed: Those of the divided folders whose names Python has to find.
+
+    Returns:
+        What to open with all that is below it, and the folders of which names are shown.
+    """
+    opened, names, left = [], [], list(read)
+    while left:
+        path = left.pop()
+        real = os.path.realpath(path)
+        if real in hide:
+            continue
+        if not any(hidden.startswith(real + "/") for hidden in hide):
+            opened.append(path)
+            continue
+        names += [path] if path in listed else []
+        with contextlib.suppress(OSError), os.scandir(path) as entries:
+            left += [entry.path for entry in entries if not entry.is_symlink()]  # a link may lead anywhere
+    return opened, names
+
+
+def _num_tasks(uid: int) -> int:
     count = 0
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -121,12 +186,36 @@ def prepare(*, level: str = "auto", private: Sequence[os.PathLike] = ()) -> Iter
         os.chmod(scratch, 0o711)  # the learner's user may pass through, not look around
         (scratch / "root").mkdir()
         code = _copy_code(scratch / "code")
+        (scratch / "package").mkdir()
+        (scratch / "package" / _PACKAGE.name).symlink_to(_PACKAGE)
+        os.chmod(scratch / "package", 0o755)
         read = _readable()
-        hide = [_PACKAGE / "course", *(pathlib.Path(path).resolve() for path in private)]
         wanted = SAFE_LEVELS if level == "auto" else (level,)
-        yield _strongest(wanted, scratch, code, read, tuple(str(path) for path in hide))
+        yield _strongest(wanted, scratch, code, read, _hidden([_PACKAGE / "course", *private], read))
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_folder(scratch)
+
+
+def remove_folder(folder: pathlib.Path) -> None:
+    """Deletes a folder that learner code may have filled, of any depth and with any rights; never raises."""
+    with contextlib.suppress(Exception):
+        shutil.rmtree(folder)
+    if os.path.lexists(folder):
+        for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+            with contextlib.suppress(OSError):
+                subprocess.run([*command, "--", folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _hidden(paths: Sequence[os.PathLike], read: Sequence[str]) -> tuple[str, ...]:
+    """The real paths, and under which names they are seen within `read`."""
+    found = set()
+    for path in map(os.path.realpath, paths):
+        found.add(path)
+        for shown in read:
+            real = os.path.realpath(shown)
+            if path.startswith(real + "/"):
+                found.add(shown + path[len(real) :])
+    return tuple(sorted(found))
 
 
 def _copy_code(code: pathlib.Path) -> pathlib.Path:
@@ -143,15 +232,10 @@ def _copy_code(code: pathlib.Path) -> pathlib.Path:
 
 
 def _readable() -> tuple[str, ...]:
-    """Python, its libraries and the system's; a path inside another one of the list is left out."""
+    """Python, its libraries and the system's."""
     paths = {*_SYSTEM, *_SYSTEM_FILES, sys.prefix, sys.base_prefix, str(_PACKAGE), *sysconfig.get_paths().values()}
     paths |= {str(pathlib.Path(sys.executable).resolve().parent.parent), sysconfig.get_config_var("LIBDIR") or "/usr"}
-    paths = {path for path in paths if path not in ("/", "/root", "/home", "/tmp") and os.path.lexists(path)}
-
-    def covered(path: str) -> bool:
-        return any(path != other and path.startswith(other + "/") for other in paths)
-
-    return tuple(sorted(path for path in paths if not covered(path)))
+    return tuple(sorted(p for p in paths if p not in ("/", "/root", "/home", "/tmp") and os.path.lexists(p)))
 
 
 def _strongest(levels, scratch, code, read, hide) -> Isolation:
@@ -163,15 +247,23 @@ def _strongest(levels, scratch, code, read, hide) -> Isolation:
         if level.startswith("user") and os.geteuid() != 0:
             reasons.append(f"{level}: only root can change the user")
             continue
-        for seccomp in (True, False):
-            if not seccomp and level == "landlock":
-                continue  # without the filter it could signal, so end, whatever else you run
+        for seccomp in (True, False) if level == "limits" else (True,):
             found = Isolation(level, scratch, code, read, hide, seccomp)
             outcome = run_guarded(job, found, timeout=20.0, memory_gb=4.0)
             if outcome.started and {"case": 0, "value": 1} in outcome.frames:
                 return found
-            reasons.append(f"{level}: {outcome.detail or outcome.ending}")
+            closed = _closed_to_others([*read, str(code)]) if "landlock" in level and os.geteuid() == 0 else ""
+            reasons.append(f"{level}: {closed or outcome.detail or outcome.ending}")
     raise RunError(
         f"no wall can be built around learner code here ({'; '.join(reasons)[:300]}): allow user namespaces, grade as "
         "root, or grade in a virtual machine with isolation 'limits'"
     )
+
+
+def _closed_to_others(paths: Sequence[str]) -> str:
+    """Why the learner's own user cannot reach what it needs, if that is so."""
+    for path in paths:
+        for folder in reversed(pathlib.Path(path).resolve().parents):
+            if not os.stat(folder).st_mode & 0o001:
+                return f"{path} lies below {folder}, which only its owner can enter"
+    return ""

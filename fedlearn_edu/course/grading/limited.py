@@ -1,111 +1,168 @@
-"""Runs work on hostile data in a child process with limits on memory, time and the size of its answer."""
+"""Runs a function of ours on data that nobody vouches for, in a forked child that may die of it."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import multiprocessing
 import os
 import resource
+import select
 import signal
+import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Any
 
+from fedlearn_edu.course.grading.inside import kernel
 from fedlearn_edu.errors import RunError
 
-CPU_SECONDS = 30
+CPU_SECONDS = 30  # of `call_limited`
 MEMORY_BYTES = 2 * 2**30
-_WALL_SECONDS = 300  # for slow disks and busy machines; what costs too much work ends long before
+_PATIENCE = 6  # seconds of wall time for each of processor time
 _EXIT_SECONDS = 5
-_NO_MEMORY = 3
+_NO_MEMORY, _FAILED = 3, 4
 _ANSWER_BYTES = 64 * 2**20
+_MAX_REASON = 200
 
 
 class OverLimit(Exception):
     """Why the work did not come to an end, in one line."""
 
 
-def run_limited(work: Callable[[], Any]) -> Any:
-    """Calls `work` in a forked child; whatever it does there, this process stays as it is.
-
-    Args:
-        work: Returns plain JSON data. It may use at most 2 GiB more memory than this process, 30 s of processor time
-            and 64 MiB for its answer, and writes no file.
-
-    Returns:
-        What `work` returned.
+def call_limited(work: Callable[[], Any]) -> Any:
+    """Returns what `work()` returns, plain JSON data, from a child with `CPU_SECONDS` and `MEMORY_BYTES`.
 
     Raises:
         OverLimit: It went beyond a limit, or failed.
         RunError: The machine has no process left.
     """
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_run, args=(work, sender))
     try:
-        child.start()
+        values, problem = run_limited(lambda send: send(work()), cpu_seconds=CPU_SECONDS, memory_bytes=MEMORY_BYTES)
+    except RuntimeError as error:
+        raise OverLimit(str(error)) from None
     except OSError as error:
         raise RunError(f"no process can be started here: {error.strerror}; end others and try again") from None
-    sender.close()
+    if problem:
+        raise OverLimit(problem)
+    return values[0]
+
+
+def run_limited(
+    work: Callable[[Callable[[Any], None]], object], *, cpu_seconds: int, memory_bytes: int
+) -> tuple[list, str]:
+    """Calls `work(send)` in a child of this process; whatever it does there, this process stays as it is.
+
+    A signal handler could not hold a loop inside NumPy, nor a table of colliding hashes, to account; the kernel can.
+
+    Args:
+        work: Gets a function that sends one value, of what JSON can say, back to here; 64 MiB in all. It writes no
+            file.
+        cpu_seconds: Processor time; who waits for the processor gets six times as many seconds of wall time.
+        memory_bytes: Address space that the child may take beyond what this process has now.
+
+    Returns:
+        The values that came back, in order, and why `work` did not come to its end: one line, "" if it did.
+
+    Raises:
+        OSError: The system gives no process.
+        RuntimeError: `work` raised something that is no want of memory; the message says what.
+    """
+    parent = os.getpid()
+    reader, writer = os.pipe()
     try:
-        if not receiver.poll(_WALL_SECONDS):
-            raise OverLimit(f"no end after {_WALL_SECONDS} s")
-        answer = json.loads(receiver.recv_bytes())
-    except (EOFError, OSError):  # nothing came, or not all of it
-        child.join(_EXIT_SECONDS)
-        raise OverLimit(_reason(child.exitcode)) from None
-    finally:
-        child.kill()
-        child.join()
-        child.close()
-        receiver.close()
-    if "failure" in answer:
-        raise OverLimit(answer["failure"])
-    return answer["result"]
-
-
-def _reason(exit_code: int | None) -> str:
-    if exit_code == -signal.SIGXCPU:
-        return f"it takes more than {CPU_SECONDS} s of processor time"
-    if exit_code in (-signal.SIGKILL, _NO_MEMORY):
-        return f"it takes more than {MEMORY_BYTES // 2**20} MiB of memory, or more than this machine has"
-    return f"the process that read it ended with {exit_code}"
-
-
-def _run(work: Callable[[], Any], sender: Connection) -> None:
-    """Ends the child itself, so that nothing of the parent's is flushed or cleaned up in it."""
+        child = os.fork()
+    except OSError:
+        os.close(reader)
+        os.close(writer)
+        raise
+    if child == 0:
+        code = _NO_MEMORY
+        try:
+            os.close(reader)
+            _limit(parent, cpu_seconds, memory_bytes)
+            code = _work(work, writer)
+        finally:  # nothing of the parent's is flushed or cleaned up in here
+            os._exit(code)
+    os.close(writer)
+    ending = None
     try:
-        sender.send_bytes(_answer(work))
-    except MemoryError:  # too little is left even to say so
-        os._exit(_NO_MEMORY)
+        received, problem = _read_all(reader, time.monotonic() + _PATIENCE * cpu_seconds)
+        if not problem:
+            ending = _wait(child)
     finally:
-        os._exit(0)
+        os.close(reader)
+        if ending is None:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    values = [json.loads(line) for line in received.split(b"\n")[:-1]]
+    if ending == _FAILED:
+        raise RuntimeError(values[-1])
+    return values, problem or _reason(ending, cpu_seconds, memory_bytes)
 
 
-def _answer(work: Callable[[], Any]) -> bytes:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the child without a word; the parent has the say
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:
-        stream.write("1000")  # if the machine runs out of memory, this process goes, not the batch
+def _work(work: Callable, writer: int) -> int:
+    with open(writer, "w", encoding="ascii") as stream:
+
+        def send(value: Any) -> None:
+            # Written as a whole, so that want of memory leaves no half of a line.
+            stream.write(json.dumps(value) + "\n")
+            stream.flush()
+
+        try:
+            work(send)
+        except MemoryError:
+            return _NO_MEMORY
+        except Exception as error:
+            send(" ".join(f"{type(error).__name__}: {error}".split())[:_MAX_REASON])
+            return _FAILED
+    return 0
+
+
+def _limit(parent: int, cpu_seconds: int, memory_bytes: int) -> None:
+    kernel.die_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    kernel.end_first_when_memory_is_short()
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C ends the child without a word; the parent has the say
+        signal.signal(number, signal.SIG_DFL)
     with open("/proc/self/statm") as stream:
         used = int(stream.read().split()[0]) * resource.getpagesize()
-    _lower(resource.RLIMIT_AS, used + MEMORY_BYTES)
-    _lower(resource.RLIMIT_CPU, CPU_SECONDS)  # counts from the fork
-    _lower(resource.RLIMIT_FSIZE, 0)
-    _lower(resource.RLIMIT_CORE, 0)
-    try:
-        answer = json.dumps({"result": work()}).encode("ascii")
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever hostile data makes of a library that expects good data
-        return json.dumps({"failure": f"{type(error).__name__}: {error}"[:200]}).encode("ascii")
-    if len(answer) > _ANSWER_BYTES:
-        return json.dumps({"failure": f"it comes to more than {_ANSWER_BYTES // 2**20} MiB"}).encode("ascii")
-    return answer
+    kernel.limit(resource.RLIMIT_AS, used + memory_bytes)
+    # Counts from the fork; at the lower limit comes the signal that says so, at the upper one SIGKILL.
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    kernel.limit(resource.RLIMIT_CPU, cpu_seconds + 2)
+    if hard == resource.RLIM_INFINITY or hard > cpu_seconds:
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    kernel.limit(resource.RLIMIT_FSIZE, 0)
+    kernel.limit(resource.RLIMIT_CORE, 0)
 
 
-def _lower(kind: int, limit: int) -> None:
-    hard = resource.getrlimit(kind)[1]
-    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(kind, (limit, hard))
+def _read_all(reader: int, deadline: float) -> tuple[bytearray, str]:
+    received = bytearray()
+    while select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        chunk = os.read(reader, 1 << 20)
+        if not chunk:
+            return received, ""
+        received += chunk
+        if len(received) > _ANSWER_BYTES:
+            return bytearray(), f"it comes to more than {_ANSWER_BYTES // 2**20} MiB"
+    return received, "no end in time"
+
+
+def _wait(child: int) -> int | None:
+    """Returns the exit code, negative for a signal; None if the child, which has closed its pipe, does not end."""
+    deadline = time.monotonic() + _EXIT_SECONDS
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    return None
+
+
+def _reason(ending: int | None, cpu_seconds: int, memory_bytes: int) -> str:
+    if ending == 0:
+        return ""
+    if ending == -signal.SIGXCPU:
+        return f"it takes more than {cpu_seconds} s of processor time"
+    if ending in (-signal.SIGKILL, _NO_MEMORY):
+        return f"it takes more than {memory_bytes // 2**20} MiB of memory, or more than this machine has"
+    return f"the process for it ended with {ending}"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import resource
+import functools
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from fedlearn_edu.course.checks.engine import Case, CaseResult, Exercise, fail, judge, score
 from fedlearn_edu.course.grading.inside import wire
+from fedlearn_edu.course.grading.limited import run_limited
 from fedlearn_edu.course.grading.sandbox import Outcome
 from fedlearn_edu.course.grading.text import clean
 
-_JUDGE_SECONDS = 10
-_JUDGE_BYTES = 2 * 2**30
+_JUDGE_SECONDS = 10  # for all cases of an exercise together
+_JUDGE_BYTES = 2**30
 STATUSES = (
     "passed", "failed", "todo", "missing", "timeout", "memory", "processes", "crashed", "unreadable", "ungraded",
 )  # fmt: skip
@@ -49,7 +50,10 @@ def empty_mark(exercise: Exercise, status: str, message: str) -> Mark:
 
 
 def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout: float, memory_gb: float) -> Mark:
-    """Compares what came back with what was expected; never raises for anything that a learner can send.
+    """Compares what came back with what was expected.
+
+    What a learner sends may be made to cost the reader its life: it is read, decoded and judged in a limited child, and
+    what that child did not get to is wrong.
 
     Args:
         exercise: The exercise.
@@ -57,10 +61,50 @@ def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout
         outcome: What the process did.
         timeout: Seconds that it had, for the message.
         memory_gb: GiB that it had, for the message.
+
+    Raises:
+        OSError: The system gives no process for the child.
     """
     if not outcome.started:
         return empty_mark(exercise, "ungraded", f"the grader could not start: {outcome.detail}")
-    frames = [frame for frame in outcome.frames if isinstance(frame, dict)]
+    work = functools.partial(judge_frames, exercise, cases, outcome)
+    parts, _ = run_limited(work, cpu_seconds=_JUDGE_SECONDS, memory_bytes=_JUDGE_BYTES)
+    answered, notes, missing = parts[0] if parts else (list(range(len(cases))), [], "")
+    if missing:
+        return empty_mark(exercise, "missing", "; ".join([missing, *notes[:1]]))
+    status, ending = _ending(outcome, timeout, memory_gb)
+    too_much = "the result is too large to be compared"
+    results = [
+        fail(case, got="too much", problem=too_much) if n in answered else fail(case, got="nothing", problem=ending)
+        for n, case in enumerate(cases)
+    ]
+    for number, fields in parts[1:]:
+        results[number] = CaseResult(**fields)
+    total = score(exercise, results)
+    wrong = [result for result in results if not result.passed]
+    message = ending if len(answered) < len(cases) else wrong[0].problem if wrong else ""
+    if total.status != "failed":
+        status = total.status
+        message = "" if total.passed else "not written yet"
+    elif len(answered) == len(cases):
+        status = "memory" if any("MemoryError" in result.problem for result in wrong) else "failed"
+    if status not in ("passed", "todo") and notes:
+        message = f"{message}; {notes[0]}"
+    rows = tuple(_row(result) for result in results)
+    return Mark(exercise.id, exercise.title, status, total.points, exercise.points, clean(message), rows)
+
+
+def judge_frames(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, send: Callable[[list], None]) -> None:
+    """Reads what came back and sends on what it says; call it only where time and memory have limits.
+
+    Args:
+        exercise: The exercise.
+        cases: Its cases.
+        outcome: What came back.
+        send: Gets at first [numbers of the answered cases, notes, what is missing or ""], then
+            [number, fields of its `CaseResult`] for each of them.
+    """
+    frames = outcome.frames
     answers = {}
     for frame in frames:
         number = frame.get("case")
@@ -70,24 +114,11 @@ def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout
     missing = next((frame for frame in frames if "missing" in frame), None)
     if missing is not None and not answers:
         notes += [clean(text) for text in _texts(frames[0].get("started"))[:1]]
-        return empty_mark(exercise, "missing", "; ".join([_missing_message(exercise, missing), *notes[:1]]))
-    status, ending = _ending(outcome, timeout, memory_gb)
-    results = [
-        _judged(case, answers[number]) if number in answers else fail(case, got="nothing", problem=ending)
-        for number, case in enumerate(cases)
-    ]
-    total = score(exercise, results)
-    wrong = [result for result in results if not result.passed]
-    message = ending if len(answers) < len(cases) else wrong[0].problem if wrong else ""
-    if total.status != "failed":
-        status = total.status
-        message = "" if total.passed else "not written yet"
-    elif len(answers) == len(cases):
-        status = "memory" if any("MemoryError" in result.problem for result in wrong) else "failed"
-    if status not in ("passed", "todo") and notes:
-        message = f"{message}; {notes[0]}"
-    rows = tuple(_row(result) for result in results)
-    return Mark(exercise.id, exercise.title, status, total.points, exercise.points, clean(message), rows)
+        send([[], notes[:1], _missing_message(exercise, missing)])
+        return
+    send([sorted(answers), notes[:1], ""])
+    for number in sorted(answers):
+        send([number, dataclasses.asdict(_judged(cases[number], answers[number]))])
 
 
 def _texts(value) -> list[str]:
@@ -109,6 +140,8 @@ def _ending(outcome: Outcome, timeout: float, memory_gb: float) -> tuple[str, st
             return "memory", f"used more than {memory_gb:g} GiB of memory"
         case "processes":
             return "processes", "started too many processes"
+        case "files":
+            return "failed", "wrote too many or too large files"
         case "output":
             return "failed", "the answers are too large"
     if outcome.exit_code == 128 + signal.SIGXCPU:
@@ -134,32 +167,9 @@ def _judged(case: Case, frame: dict) -> CaseResult:
     except (wire.WireError, ValueError, TypeError, MemoryError, RecursionError):
         return fail(case, got="no plain data", problem="what came back is no plain data")
     try:
-        with _limits():
-            return judge(case, value)
-    except (TimeoutError, MemoryError):
+        return judge(case, value)
+    except MemoryError:
         return fail(case, got="too much", problem="the result is too large to be compared")
-
-
-@contextlib.contextmanager
-def _limits() -> Iterator[None]:
-    """Holds the comparison to account: an array of the wrong shape may broadcast to billions of numbers."""
-
-    def too_long(*_):
-        raise TimeoutError("the comparison took too long")
-
-    with open("/proc/self/statm") as stream:
-        used = int(stream.read().split()[0]) * resource.getpagesize()
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = used + _JUDGE_BYTES if hard == resource.RLIM_INFINITY else min(used + _JUDGE_BYTES, hard)
-    before = signal.signal(signal.SIGALRM, too_long)
-    signal.setitimer(signal.ITIMER_REAL, _JUDGE_SECONDS)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _row(result: CaseResult) -> dict:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from fedlearn_edu.course.grading.files import Archive, Path, TooLarge, Tree, walk
-from fedlearn_edu.course.grading.limited import OverLimit, run_limited
+from fedlearn_edu.course.grading.limited import OverLimit, call_limited
 from fedlearn_edu.course.grading.notebooks import MAX_BYTES, MAX_SOURCE, Notebook, UnreadableNotebook, read_notebook
 from fedlearn_edu.course.grading.text import clean, natural
 
@@ -51,7 +51,7 @@ def read_student(tree: Tree, names: Sequence[tuple[Path, str]], *, hidden: int =
     """Reads the files, folders and zips of one student.
 
     Whatever they hold costs this student at most: a notebook that cannot be read, or all of them if the child that
-    reads them goes beyond the limits of `run_limited`.
+    reads them goes beyond the limits of `call_limited`.
 
     Args:
         tree: Where they are.
@@ -59,7 +59,7 @@ def read_student(tree: Tree, names: Sequence[tuple[Path, str]], *, hidden: int =
         hidden: So many leading parts of each path are not shown.
     """
     try:
-        answer = run_limited(lambda: _Reader(tree, hidden).read(names))
+        answer = call_limited(lambda: _Reader(tree, hidden).read(names))
     except OverLimit as error:
         path = clean("/".join(names[0][0][hidden:]))
         reason = clean(error)

@@ -8,7 +8,6 @@ import math
 import os
 import pathlib
 import select
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,10 +15,13 @@ import time
 
 import psutil
 
-from fedlearn_edu.course.grading.isolation import Isolation
+from fedlearn_edu.course.grading.isolation import Isolation, remove_folder
+from fedlearn_edu.course.grading.usage import Usage
 
 MAX_ANSWER = 32 * 2**20
 MAX_PROCESSES = 16
+_MAX_FRAMES = 4096
+_MAX_FILES, _MAX_FILE_BYTES = 4000, 256 * 2**20  # where the home is no file system of its own
 _START = "import sys; sys.path.insert(0, {code!r}); from fedlearn_edu.course.grading.inside import guard; guard.main()"
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
@@ -32,19 +34,31 @@ class Outcome:
 
     Attributes:
         started: The runner was ready for the learner's code; if not, nothing that follows is the learner's doing.
-        frames: What came back, in order; nobody vouches for it.
-        ending: "ended", "timeout", "memory", "processes" or "output" (sent too much).
+        received: What came back; nobody vouches for it.
+        ending: "ended", "timeout", "memory", "processes", "files" (wrote too much) or "output" (sent too much).
         exit_code: Of the learner's process; 128 + n if signal n ended it.
-        starved: It ran out of time while others had the processor; asleep all the time does not count.
+        starved: It ran out of time while others had the processor; asleep does not count.
         detail: What went wrong before the start.
     """
 
     started: bool
-    frames: list
+    received: bytes
     ending: str
     exit_code: int
     starved: bool = False
     detail: str = ""
+
+    @property
+    def frames(self) -> list[dict]:
+        """The lines, read; takes time and memory as the learner pleases, so call it where both have limits."""
+        frames = []
+        for line in self.received.split(b"\n", _MAX_FRAMES)[:-1]:
+            try:
+                frame = json.loads(line)
+            except (ValueError, RecursionError, MemoryError):
+                frame = None
+            frames.append(frame if isinstance(frame, dict) else {})
+        return frames
 
 
 def run_guarded(job: dict, isolation: Isolation, *, timeout: float, memory_gb: float, patience: float = 1.0) -> Outcome:
@@ -66,23 +80,26 @@ def run_guarded(job: dict, isolation: Isolation, *, timeout: float, memory_gb: f
     reader, writer = os.pipe()
     guard = None
     try:
-        with tempfile.TemporaryFile() as stdin:
-            stdin.write(json.dumps(job).encode("ascii"))
-            stdin.seek(0)
-            config = isolation.guard_config(home=home, result=writer, memory_bytes=int(memory_gb * 2**30))
+        config = isolation.guard_config(home=home, result=writer, memory_bytes=int(memory_gb * 2**30))
+        # Not as an argument: command lines are open to all.
+        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as told:
+            for stream, content in ((stdin, job), (told, config)):
+                stream.write(json.dumps(content).encode("ascii"))
+                stream.seek(0)
             guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", "-c", _START.format(code=str(isolation.code)), json.dumps(config)],
+                [sys.executable, "-I", "-S", "-B", "-c", _START.format(code=str(isolation.code)), str(told.fileno())],
                 stdin=stdin,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                pass_fds=[writer],
+                pass_fds=[writer, told.fileno()],
                 start_new_session=True,
                 cwd="/",
                 env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
             )
         os.close(writer)
         writer = None
-        return _Watch(guard, reader, timeout, memory_gb * 2**30, patience).run()
+        usage = Usage(guard.pid, None if config["namespaces"] else home)
+        return _Watch(guard, reader, usage, timeout, memory_gb * 2**30, patience).run()
     finally:
         os.close(reader)
         if writer is not None:
@@ -90,16 +107,18 @@ def run_guarded(job: dict, isolation: Isolation, *, timeout: float, memory_gb: f
         if guard is not None:
             _stop(guard)
             guard.stderr.close()
-        _remove(home)
+        remove_folder(home)
 
 
 class _Watch:
-    def __init__(self, guard: subprocess.Popen, reader: int, timeout: float, memory: float, patience: float):
-        self._guard, self._reader = guard, reader
+    def __init__(
+        self, guard: subprocess.Popen, reader: int, usage: Usage, timeout: float, memory: float, patience: float
+    ):
+        self._guard, self._reader, self._usage = guard, reader, usage
         self._timeout, self._memory, self._patience = timeout, memory, patience
         self._received = bytearray()
         self._started = False
-        self._cpu_before = self._cpu_seconds = 0.0
+        self._cpu_before = self._waited_before = 0.0
 
     def run(self) -> Outcome:
         ending = self._watch()
@@ -108,19 +127,13 @@ class _Watch:
         while ending != "output" and self._read(0.0):  # what was on its way; the writers are gone
             if len(self._received) > MAX_ANSWER:
                 ending = "output"
-        frames = []
-        for line in bytes(self._received).split(b"\n")[:-1]:
-            try:
-                frame = json.loads(line)
-            except (ValueError, RecursionError):
-                frame = None
-            frames.append(frame if isinstance(frame, dict) else {})
+        received = bytes(self._received[: self._received.rfind(b"\n") + 1])
         detail = ""
         if not started:
             os.set_blocking(self._guard.stderr.fileno(), False)
             text = (self._guard.stderr.read(4000) or b"").decode("utf-8", "replace").strip()
             detail = text.splitlines()[-1] if text else f"it ended with code {self._guard.returncode}"
-        return Outcome(started, frames, ending, self._guard.returncode, starved, detail)
+        return Outcome(started, received, ending, self._guard.returncode, starved, detail)
 
     def _watch(self) -> str:
         last = deadline = time.monotonic() + _START_SECONDS
@@ -128,13 +141,13 @@ class _Watch:
         while True:
             now = time.monotonic()
             if now >= deadline:
-                self._look()
+                self._usage.look()
                 if not (now < last and self._starved()):
                     return "timeout"
                 deadline = min(last, now + 0.2 * self._timeout)
             if now >= next_look:
-                problem = self._look()
-                if problem:
+                self._usage.look()
+                if self._started and (problem := self._problem()):
                     return problem
                 next_look = time.monotonic() + _LOOK_SECONDS
             if not self._read(min(_LOOK_SECONDS, deadline - now)):
@@ -142,8 +155,9 @@ class _Watch:
                     return "ended"
                 time.sleep(0.005)  # the learner closed the pipe; the clock goes on
             if not self._started and b"\n" in self._received:
-                self._look()
-                self._started, self._cpu_before = True, self._cpu_seconds
+                self._usage.look()
+                self._started = True
+                self._cpu_before, self._waited_before = self._usage.cpu_seconds, self._usage.waited_seconds
                 deadline = time.monotonic() + self._timeout
                 last = deadline + (self._patience - 1) * self._timeout
             if len(self._received) > MAX_ANSWER:
@@ -152,8 +166,18 @@ class _Watch:
                 return "ended"
 
     def _starved(self) -> bool:
-        share = (self._cpu_seconds - self._cpu_before) / self._timeout
-        return 0.05 < share < 0.8
+        """Whether it wanted the processor and others had it: waiting in the queue counts, sleep does not."""
+        worked = self._usage.cpu_seconds - self._cpu_before
+        waited = self._usage.waited_seconds - self._waited_before
+        return worked < 0.8 * self._timeout and waited > 0.2 * self._timeout
+
+    def _problem(self) -> str:
+        """The limit that the tree as a whole has broken: a limit per process would not hold a crowd of them."""
+        if self._usage.num_processes > MAX_PROCESSES:
+            return "processes"
+        if self._usage.memory_bytes > self._memory:
+            return "memory"
+        return "files" if self._usage.num_files > _MAX_FILES or self._usage.file_bytes > _MAX_FILE_BYTES else ""
 
     def _read(self, seconds: float) -> bool:
         """Takes what is there; False at the end of the stream, or when nothing came and nothing was waited for."""
@@ -162,25 +186,6 @@ class _Watch:
         chunk = os.read(self._reader, 1 << 20)
         self._received += chunk
         return bool(chunk)
-
-    def _look(self) -> str:
-        """Adds up memory and processes of the whole tree: a limit per process would not hold a crowd of them."""
-        try:
-            tree = psutil.Process(self._guard.pid).children(recursive=True)
-        except psutil.Error:
-            return ""
-        memory = cpu = 0.0
-        for process in tree:
-            try:
-                memory += process.memory_info().rss
-                times = process.cpu_times()
-                cpu += times.user + times.system
-            except psutil.Error:
-                continue
-        self._cpu_seconds = max(self._cpu_seconds, cpu)
-        if self._started and len(tree) > MAX_PROCESSES:
-            return "processes"
-        return "memory" if self._started and memory > self._memory else ""
 
 
 def _stop(guard: subprocess.Popen) -> None:
@@ -202,15 +207,3 @@ def _stop(guard: subprocess.Popen) -> None:
             except psutil.Error:
                 continue
         guard.wait()
-
-
-def _remove(folder: pathlib.Path) -> None:
-    def allow(function, path, _):
-        try:
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700)
-            function(path)
-        except OSError:
-            pass  # the whole scratch folder goes at the end of the batch
-
-    shutil.rmtree(folder, onerror=allow)

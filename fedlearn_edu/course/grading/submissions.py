@@ -15,7 +15,7 @@ from typing import BinaryIO
 from tqdm.auto import tqdm
 
 from fedlearn_edu.course.grading.files import Archive, BadArchive, Folder, Path, Tree, walk
-from fedlearn_edu.course.grading.limited import OverLimit, run_limited
+from fedlearn_edu.course.grading.limited import OverLimit, call_limited
 from fedlearn_edu.course.grading.owners import Owner, is_nobodys, is_notebook_or_zip, labels_of, lms_of, owners_of
 from fedlearn_edu.course.grading.reader import Handed, HandedIn, read_student
 from fedlearn_edu.course.grading.text import clean, natural
@@ -108,7 +108,7 @@ def _open(path: pathlib.Path, stack: contextlib.ExitStack) -> tuple[Tree, Path, 
         if path.is_file() and path.suffix.lower() == ".zip":
             stream = stack.enter_context(path.open("rb"))
             # First on trial: its names may be somebody's who wants to fill this process's memory.
-            run_limited(functools.partial(_try_zip, stream))
+            call_limited(functools.partial(_try_zip, stream))
             return Archive(stream), (), []
     except (OSError, OverLimit) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else clean(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 
 from fedlearn_edu.course.checks.engine import Case, Exercise
-from fedlearn_edu.course.grading.inside import wire
+from fedlearn_edu.course.grading.inside import kernel, wire
 from fedlearn_edu.course.grading.inside.runner import LACKING
 from fedlearn_edu.course.grading.isolation import Isolation
 from fedlearn_edu.course.grading.marks import Mark, empty_mark, mark
@@ -54,8 +55,8 @@ def run_tasks(
 ) -> None:
     """Grades (exercise id, cells) tasks, `jobs` at a time.
 
-    A task that ran out of time without having had the processor, or never started, is run again alone at the end: a
-    hostile neighbour costs nobody marks.
+    A task that ran out of time without having had the processor, was killed from outside or never started, is run again
+    alone at the end: a hostile neighbour costs nobody marks.
 
     Args:
         batch: What all tasks share.
@@ -63,67 +64,70 @@ def run_tasks(
         jobs: How many at a time, at least 1.
         done: Called with a task's index and mark as soon as it is final.
     """
-    attempts = dict.fromkeys(range(len(tasks)), 0)
     later: list[int] = []
 
-    def finish(index: int, result: Mark, again: bool, *, alone: bool) -> None:
-        if again and not alone:
+    def first(index: int, result: Mark, again: bool) -> None:
+        if again:
             later.append(index)
         else:
-            attempts.pop(index)
             done(index, result)
 
-    _run_round(batch, tasks, attempts, list(attempts), jobs, lambda i, m, a: finish(i, m, a, alone=False))
-    again = dataclasses.replace(batch, patience=3.0)
-    _run_round(again, tasks, attempts, sorted(later), 1, lambda i, m, a: finish(i, m, a, alone=True))
+    _run_round(batch, tasks, range(len(tasks)), jobs, first)
+    patient = dataclasses.replace(batch, patience=3.0)
+    _run_round(patient, tasks, sorted(later), 1, lambda index, result, again: done(index, result))
 
 
-def _run_round(batch, tasks, attempts, indices, jobs, finish) -> None:
-    """One pool after another until all is done: a worker that the system killed takes its pool with it."""
-    global _batch
-    pending = set(indices)
-    while pending:
-        _batch = batch
-        context = multiprocessing.get_context("fork")
-        pool = concurrent.futures.ProcessPoolExecutor(jobs, context, _start_worker, (os.getpid(),))
-        try:
-            futures = {pool.submit(_grade_one, *tasks[index]): index for index in sorted(pending)}
-            for future in concurrent.futures.as_completed(futures):
-                index = futures[future]
-                try:
-                    result, again = future.result()
-                except BrokenProcessPool:
-                    continue
-                pending.discard(index)
-                finish(index, result, again)
-        except BaseException:  # Ctrl-C: what runs ends now; each guard ends its tree when its worker is gone
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            _batch = None
-        for index in sorted(pending):
-            attempts[index] += 1
-            if attempts[index] >= _MAX_ATTEMPTS:
-                pending.discard(index)
+def _run_round(batch, tasks, indices, jobs, finish) -> None:
+    """One pool after another until all is done: a worker that the system ends takes its pool with it.
+
+    Who may have been running then is run alone, so that only a task that ends its worker again is charged with it.
+    """
+    left = list(indices)
+    while left:
+        left = _run_pool(batch, tasks, left, jobs, finish)
+        suspects, left = left[: 2 * jobs + 1], left[2 * jobs + 1 :]  # a pool also holds tasks ready for its workers
+        for index in suspects:
+            for _ in range(_MAX_ATTEMPTS):
+                if not _run_pool(batch, tasks, [index], 1, finish):
+                    break
+            else:
                 exercise = batch.exercises[tasks[index][0]]
                 finish(index, empty_mark(exercise, "ungraded", "the grader's own process was ended"), False)
-        if pending:
-            jobs = 1  # more slowly, in case it was memory that ran out
+
+
+def _run_pool(batch, tasks, indices, jobs, finish) -> list[int]:
+    """Returns, in order, the tasks that have no result because the pool broke."""
+    global _batch
+    _batch = batch
+    left = dict.fromkeys(indices)
+    pool = concurrent.futures.ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("fork"), _start_worker, (os.getpid(),)
+    )
+    try:
+        futures = {}
+        with contextlib.suppress(BrokenProcessPool):
+            for index in indices:
+                futures[pool.submit(_grade_one, *tasks[index])] = index
+        for future in concurrent.futures.as_completed(futures):
+            with contextlib.suppress(BrokenProcessPool):
+                result, again = future.result()
+                del left[futures[future]]
+                finish(futures[future], result, again)
+    except BaseException:  # Ctrl-C: what runs ends now; each guard ends its tree when its worker is gone
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        _batch = None
+    return list(left)
 
 
 def _start_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _end_with(parent)
-
-
-def _end_with(parent: int) -> None:
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    kernel.die_with_parent(signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -146,6 +150,8 @@ def _grade_one(exercise_id: str, cells: Sequence[str]) -> tuple[Mark, bool]:
             outcome = run_guarded(job | {"whole": True}, batch.isolation, patience=batch.patience, **limits)
             whole = mark(exercise, batch.make_cases[exercise_id](), outcome, **limits)
             result = max(result, whole, key=lambda mark: mark.points)
-    except (OSError, MemoryError) as error:  # the machine, not the learner
+    except Exception as error:  # the machine or us, not the learner; and nobody but this learner
         return empty_mark(exercise, "ungraded", f"the grader failed: {type(error).__name__}: {error}"), True
-    return result, outcome.starved or not outcome.started
+    # Where memory is short the system kills the largest, who need not be the one that took too much.
+    killed = outcome.ending == "ended" and outcome.exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+    return result, outcome.starved or killed or not outcome.started

@@ -1,7 +1,7 @@
 """Builds the walls, then starts the learner's process inside them and ends whatever it leaves behind.
 
-Runs in a process of its own, on the standard library alone: guard -> (first process of its own world ->) learner. One
-JSON argument tells it all. It ends when the learner's process ends, when it gets SIGTERM, or when the grader dies.
+Runs in a process of its own, on the standard library alone: guard -> (first process of its own world ->) learner. A
+JSON file tells it all. It ends when the learner's process ends, when it gets SIGTERM, or when the grader dies.
 """
 
 from __future__ import annotations
@@ -13,17 +13,25 @@ import resource
 import signal
 import sys
 
-from fedlearn_edu.course.grading.inside import kernel, rooms
+from fedlearn_edu.course.grading.inside import filters, kernel, rooms
 
 # Python's `site` takes as long as NumPy; the runner calls it when the learner's imports may need it.
 _START = (
-    "import sys; sys.path[:] = [{code!r}, *sys.path, *{path!r}]; "
+    "import sys; sys.path[:] = [{code!r}, *sys.path, *{path!r}]; {before}"
     "from fedlearn_edu.course.grading.inside import runner; runner.main()"
 )
+# Semaphores live in /dev/shm, and only namespaces give the learner one of its own.
+_WITH_SEMAPHORES = "from fedlearn_edu.course.grading.inside import semaphores; semaphores.install(may_signal={}); "
+
+# What libraries read of the machine itself; nothing of it is anybody's.
+_MACHINE = ("/dev/urandom", "/dev/random", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu")
 
 
 def main() -> None:
-    config = json.loads(sys.argv[1])
+    with open(int(sys.argv[1]), "rb") as stream:
+        config = json.load(stream)
+    os.umask(0o022)  # the learner's user walks through the folders that we make, whatever the teacher's umask is
+    kernel.end_first_when_memory_is_short()
     kernel.die_with_parent(signal.SIGTERM)
     # Whoever double-forks to get away from its parent becomes our child again.
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
@@ -76,7 +84,6 @@ def _start_in_namespaces(config: dict) -> int:
     try:
         kernel.die_with_parent(signal.SIGKILL)
         home = rooms.enter(config)
-        kernel.loopback_up()
         child = os.fork()
         if child == 0:
             os.chdir(home)
@@ -110,19 +117,26 @@ def _become_learner(config: dict, code: str, home: str) -> None:
     if not config["namespaces"]:
         kernel.die_with_parent(signal.SIGKILL)
     for name, value in config["limits"].items():
-        kind = getattr(resource, f"RLIMIT_{name}")
-        hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        kernel.limit(getattr(resource, f"RLIMIT_{name}"), value)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    own_user, signals_held = config["uid"] is not None, False
     if config["landlock"]:
-        kernel.landlock([*config["read"], code], [home, "/dev/null"])
+        signals_held = _close_files(config["landlock"], code, home) >= filters.SIGNALS_HELD
+    before = "" if config["namespaces"] else _WITH_SEMAPHORES.format(own_user or signals_held)
     if config["seccomp"]:
-        kernel.seccomp(own_network=config["namespaces"])
+        kernel.seccomp(own_world=config["namespaces"], own_user=own_user, signals_held=signals_held)
     environment = config["environment"] | {"HOME": home, "TMPDIR": home, "USER": "learner", "PWD": home}
-    start = _START.format(code=code, path=config["path"])
+    start = _START.format(code=code, path=config["path"], before=before)
     arguments = [config["python"], "-I", "-S", "-B", "-c", start, str(config["result"])]
     os.execve(config["python"], arguments, environment)
+
+
+def _close_files(config: dict, code: str, home: str) -> int:
+    # Of /proc only what is its own: others' command lines are no business of the learner's.
+    readable = [*config["readable"], code, f"/proc/{os.getpid()}", *_MACHINE]
+    version = min(kernel.landlock_version(), config["newest"])
+    kernel.landlock(version, filters.Paths(readable, config["listed"], [home, "/dev/null"]))
+    return version
 
 
 def _end_everything(config: dict, child: int | None) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
-import socket
+import resource
 import struct
 
 from fedlearn_edu.course.grading.inside import filters
@@ -45,6 +46,19 @@ def die_with_parent(number: int) -> None:
     prctl(PR_SET_PDEATHSIG, number)
 
 
+def limit(kind: int, value: int) -> None:
+    """Sets both limits of a resource, for good."""
+    hard = resource.getrlimit(kind)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def end_first_when_memory_is_short() -> None:
+    """Asks the system to end this process and its children before the grader, which all students share."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:
+        stream.write("1000")
+
+
 def unshare(flags: int) -> None:
     _checked(_libc.unshare(flags), "unshare")
 
@@ -73,18 +87,6 @@ def change_root(root: str) -> None:
     os.chdir("/")
 
 
-def loopback_up() -> None:
-    """127.0.0.1 inside the learner's own network, where nobody else listens."""
-    import fcntl
-
-    request = struct.pack("16sh14x", b"lo", 0x1 | 0x40)
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-            fcntl.ioctl(control, 0x8914, request)  # SIOCSIFFLAGS, IFF_UP | IFF_RUNNING
-    except OSError:
-        pass  # only a convenience
-
-
 def parents() -> dict[int, int]:
     """Process id -> parent's, of all processes."""
     found = {}
@@ -98,18 +100,28 @@ def parents() -> dict[int, int]:
     return found
 
 
-def seccomp(*, own_network: bool) -> None:
+def seccomp(*, own_world: bool, own_user: bool, signals_held: bool) -> None:
     """Closes the system calls that no exercise needs, for this process and all it will start."""
-    program = filters.seccomp_program(own_network=own_network, pid=os.getpid())
+    program = filters.seccomp_program(
+        own_world=own_world, own_user=own_user, signals_held=signals_held, pid=os.getpid()
+    )
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
     prctl(PR_SET_SECCOMP, 2, ctypes.c_char_p(header))
 
 
-def landlock(readable: list[str], writable: list[str]) -> None:
-    """Takes away all files but these, for this process and all it will start (Linux 5.13 and later)."""
-    version = _checked(_libc.syscall(_SYS_LANDLOCK, None, ctypes.c_size_t(0), 1), "landlock")
-    rights, rules = filters.landlock_rules(version, readable, writable)
+def landlock_version() -> int:
+    """Which version of Landlock the kernel has (Linux 5.13 and later).
+
+    Raises:
+        OSError: None.
+    """
+    return _checked(_libc.syscall(_SYS_LANDLOCK, None, ctypes.c_size_t(0), 1), "landlock")
+
+
+def landlock(version: int, paths: filters.Paths) -> None:
+    """Takes away all files but these, for this process and all it will start."""
+    rights, rules = filters.landlock_rules(version, paths)
     ruleset = _checked(_libc.syscall(_SYS_LANDLOCK, rights, ctypes.c_size_t(len(rights)), 0), "landlock")
     for path, allowed in rules:
         try:

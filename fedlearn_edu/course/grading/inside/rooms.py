@@ -9,15 +9,15 @@ from fedlearn_edu.course.grading.inside import kernel
 
 HOME = "/home/learner"
 _SCRATCH_BYTES = 64 * 2**20
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+_DEVICES = ("null", "full", "random", "urandom")  # not "zero": memory shared through it counts in no process
 
 
 def enter(config: dict) -> str:
     """Builds the new root and moves this process into it.
 
     Args:
-        config: `root` (an empty folder to build on), `read` (what is shown read-only), `hide` (folders below those that
-            are shown empty), `code` (the runner's folder), `uid` (whose the home is; None = our own).
+        config: `root` (an empty folder to build on), `read` (what is shown read-only), `hide` (what of it is shown
+            empty), `code` (the runner's folder), `uid` (whose the home is; None = our own).
 
     Returns:
         The learner's home.
@@ -34,13 +34,16 @@ def enter(config: dict) -> str:
         kernel.mount("tmpfs", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
         if config["uid"] is not None:
             os.chown(path, config["uid"], config["uid"])
-    for path in config["read"]:
-        _show(path, root + path)
+    # A folder of Python's may hold one that is hidden, and that may hold one of Python's again.
+    for path in sorted({*config["read"], *config["hide"]}, key=len):
+        if path in config["read"]:
+            if not (os.path.exists(root + path) and os.path.samefile(path, root + path)):
+                _show(path, root + path)
+        elif os.path.isdir(root + path):
+            kernel.mount("tmpfs", root + path, "tmpfs", kernel.MS_NOSUID, "size=64k,mode=755")
+        elif os.path.exists(root + path):
+            _show("/dev/null", root + path)
     _show(config["code"], root + "/grader")
-    for path in config["hide"]:
-        inside = any(path.startswith(shown + "/") for shown in config["read"])
-        if inside and os.path.isdir(root + path):
-            kernel.mount("tmpfs", root + path, "tmpfs", kernel.MS_RDONLY, "size=4k,mode=755")
     os.makedirs(root + "/dev", exist_ok=True)
     for name in _DEVICES:
         _show(f"/dev/{name}", f"{root}/dev/{name}")
