@@ -18,7 +18,7 @@ from fedlearn_edu.course.checks.engine import Case, Exercise
 from fedlearn_edu.course.grading import grade, marks, workers
 from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.isolation import _without, remove_folder
-from fedlearn_edu.course.grading.limited import run_limited
+from fedlearn_edu.course.grading.limited_child import run_limited
 from fedlearn_edu.course.grading.sandbox import Outcome, run_guarded
 
 EXERCISES = make_exercises()

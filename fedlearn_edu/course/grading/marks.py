@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from fedlearn_edu.course.checks.engine import Case, CaseResult, Exercise, fail, judge, score
 from fedlearn_edu.course.grading.inside import wire
-from fedlearn_edu.course.grading.limited import run_limited
+from fedlearn_edu.course.grading.limited_child import run_limited
 from fedlearn_edu.course.grading.sandbox import Outcome
 from fedlearn_edu.course.grading.text import clean
 
