@@ -21,6 +21,7 @@ import pathlib
 
 import click
 import pandas as pd
+from paired import describe_differences
 from stored_runs import StoredRuns
 from tqdm import tqdm
 
@@ -158,6 +159,14 @@ def report(runs: pd.DataFrame) -> None:
     print("Mean accuracy over clients ± standard deviation over seeds / mean of the worst tenth of the clients /")
     print("clients that are worse off than with the global model on the same head; all in %, by concentration")
     print(summarise(runs).to_string())
+    compared, rival = (f"{MLP}FedPer", f"{MLP}FedRep"), f"{MLP}fine-tuned, 5 epochs"
+    num_comparisons = len(compared) * len(NUM_CLIENTS) * len(CONCENTRATIONS)
+    print(f"\nLess fine-tuning for 5 epochs on the same head and seed, in points; {num_comparisons} comparisons")
+    means = runs.groupby([*KEYS, "method"])["accuracy"].mean().unstack("method").mul(100)
+    for (name, concentration), here in means.groupby(["dataset", "concentration"], sort=False):
+        for method in compared:
+            differences = here[method] - here[rival]
+            print(f"{name}, concentration {concentration:g}, {method}: {describe_differences(differences)}")
 
 
 if __name__ == "__main__":

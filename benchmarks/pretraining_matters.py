@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tensorflow_federated as tff
+from paired import describe_differences
 from side_by_side import Federations, SideBySide
 from stored_runs import StoredRuns
 from tqdm import tqdm
@@ -206,6 +207,11 @@ def report(runs: pd.DataFrame) -> None:
     print(by_concentration.to_string())
     print(f"\nThe same at concentration {SKEWED:g}, by server optimizer")
     print(by_server.to_string())
+    print("\nLast block less head on the same seed, in points, mean over the concentrations")
+    last = runs_at_round(runs, ROUNDS)
+    for (name, server), group in last[last["depth"].isin(ADAM_LR)].groupby(["dataset", "server_optimizer"]):
+        scores = group.pivot_table(index="seed", columns="depth", values="accuracy").mul(100)
+        print(f"{name}, {server} on the server: {describe_differences(scores['last_block'] - scores['head'])}")
     runs_at_round(runs, ROUNDS).to_csv(DOCS / "pretraining_matters.csv", index=False, float_format="%.4f")
     plot_pretraining_matters(runs).savefig(DOCS / "pretraining_matters.png", dpi=110)
 

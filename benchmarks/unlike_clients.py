@@ -3,6 +3,7 @@
     python benchmarks/unlike_clients.py run      # all runs, docs/unlike_clients.png, and what AlgorithmRace shows
     python benchmarks/unlike_clients.py table    # the table again, from the runs on disk
     python benchmarks/unlike_clients.py tune     # how the learning rates below were chosen
+    python benchmarks/unlike_clients.py rates    # does a lead on FedAvg hang on them? docs/unlike_clients_rates.csv
 
 The setting: a linear head on the bundled backbone's features; Fashion over 50 clients (Dirichlet; 8,000 images to train
 on, 2,000 to test), 10 in each of 60 rounds, and emoji over 12 clients (Dirichlet within each vendor; 5,186 and 1,296),
@@ -24,6 +25,7 @@ import click
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from paired import describe_differences
 from side_by_side import Federations, SideBySide
 from stored_runs import StoredRuns
 from tqdm import tqdm
@@ -34,6 +36,7 @@ from fedlearn_edu.simulation.precomputed_runs import CENTRAL
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 RUNS = REPOSITORY / "fedlearn_edu" / "simulation" / "assets" / "algorithm_runs.csv"
+RATES = REPOSITORY / "docs" / "unlike_clients_rates.csv"
 CONCENTRATIONS = [100.0, 1.0, 0.3, 0.1]
 NUM_CLIENTS = {"fashion": 50, "emoji": 12}
 CLIENTS_PER_ROUND = {"fashion": 10, "emoji": 6}
@@ -55,10 +58,19 @@ TRAINED = {
     "q-FedAvg, q = 1": (fl.build_q_fed_avg, {"client_lr": 0.02, "q": 1.0}),
 }
 GRIDS = {"client_lr": [0.005, 0.02, 0.05], "server_lr": [0.003, 0.01, 0.03]}
+UNWEIGHTED = "FedAvg, unweighted"
+# What `rates` compares on emoji at the smallest concentration, beyond the grid above.
+COMPARED_RATES = {
+    "FedAvg": [0.02, 0.05, 0.1, 0.2],
+    UNWEIGHTED: [0.02, 0.05, 0.1, 0.2],
+    "SCAFFOLD": [0.02, 0.05, 0.1],
+    "FedDyn, 0.1": [0.01, 0.02, 0.05],
+}
 ONE_SHOT = {"FedNCM": fl.one_shot_ncm, "FedCOF": fl.one_shot_cof, "Fed3R": fl.one_shot_ridge}
 COLOURS = ["#56b4e9", "#0072b2", "#e69f00", "#d55e00"]
 KEYS = ["dataset", "algorithm", "concentration", "seed"]
 COLUMNS = [*KEYS, "round_num", "accuracy", "worst_decile"]
+RATE_KEYS = ["algorithm", "client_lr", "seed"]
 
 
 @functools.lru_cache(maxsize=1)
@@ -75,7 +87,7 @@ def federations(name: str, seed: int):
 def run_trained(name: str, algorithm: str, seed: int, concentrations=CONCENTRATIONS, **rates):
     """Yields `(concentration, round_num, accuracy, worst decile)`, as all three do."""
     clients_of, files = federations(name, seed)
-    build, arguments = TRAINED[algorithm]
+    build, arguments = TRAINED[algorithm] if algorithm != UNWEIGHTED else (fl.build_unweighted_fed_avg, {})
     arguments = arguments | rates
     if "num_clients" in arguments:
         arguments["num_clients"] = NUM_CLIENTS[name]
@@ -188,6 +200,13 @@ def report(runs: pd.DataFrame) -> None:
         f"share of the central ceiling and mean of the worst tenth of clients at concentration {min(CONCENTRATIONS):g}"
     )
     print(summarise(runs).to_string())
+    skewed, rivals = min(CONCENTRATIONS), [a for a in TRAINED if a != "FedAvg"]
+    last = at_the_end(runs[runs["concentration"] == skewed])
+    print(f"\nLess FedAvg on the same seed, in points, at concentration {skewed:g}; {len(rivals)} comparisons each")
+    for name in NUM_CLIENTS:
+        scores = last[last["dataset"] == name].pivot(index="seed", columns="algorithm", values="accuracy").mul(100)
+        for algorithm in rivals:
+            print(f"{name} {algorithm}: {describe_differences(scores[algorithm] - scores['FedAvg'])}")
     plot(runs).savefig(REPOSITORY / "docs" / "unlike_clients.png", dpi=110)
 
 
@@ -200,6 +219,27 @@ def tune(algorithms):
             for value in GRIDS[rate]:
                 *_, (_, _, accuracy, _) = run_trained("fashion", algorithm, TUNING_SEED, [1.0], **{rate: value})
                 print(f"{algorithm}: {rate} {value:g}: {accuracy:.3f}", flush=True)
+
+
+@main.command("rates")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(2))
+def rates(seeds):
+    """Each at its best learning rate: are the heads with a state ahead of FedAvg on emoji for that reason alone?"""
+    done = StoredRuns(RATES, [*RATE_KEYS, "accuracy", "worst_decile"], RATE_KEYS)
+    made, skewed = done.made(*RATE_KEYS), min(CONCENTRATIONS)
+    wanted = [(a, r, s) for s in range(1, seeds + 1) for a, values in COMPARED_RATES.items() for r in values]
+    for algorithm, rate, seed in tqdm([run for run in wanted if run not in made], unit="run"):
+        *_, (_, _, *scores) = run_trained("emoji", algorithm, seed, [skewed], client_lr=rate)
+        done.add([(algorithm, rate, seed, *scores)])
+    runs = done.table.pivot(index="seed", columns=["algorithm", "client_lr"], values="accuracy").mul(100)
+    print(f"Accuracy in % on emoji at concentration {skewed:g} after {ROUNDS} rounds, by learning rate of the clients")
+    print(runs.agg(["mean", "std"]).T.round(1).to_string())
+    best = {algorithm: runs[algorithm].mean().idxmax() for algorithm in COMPARED_RATES}
+    rival = max(["FedAvg", UNWEIGHTED], key=lambda a: runs[a, best[a]].mean())
+    for algorithm in ["SCAFFOLD", "FedDyn, 0.1"]:
+        for rate in runs[algorithm].columns:
+            lead = runs[algorithm, rate] - runs[rival, best[rival]]
+            print(f"{algorithm} at {rate:g} - {rival} at {best[rival]:g}: {describe_differences(lead)}")
 
 
 if __name__ == "__main__":

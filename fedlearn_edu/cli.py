@@ -55,7 +55,8 @@ def cli():
     default=_DEFAULTS.backbone,
     show_default=True,
     metavar="bundled|mobilenet_v2|URL|DIR",
-    help="The pre-trained network, in TF-Hub format.",
+    help="The pre-trained network, in TF-Hub format. It is a program: one that touches files is refused, unless "
+    "FEDLEARN_EDU_ALLOW_UNSAFE=1 is set; append #sha256=... to demand a fingerprint.",
 )
 @click.option(
     "--partition",
@@ -99,7 +100,7 @@ def cli():
     metavar="DIR",
     help="Where results go.  [default: fedlearn-edu-run/<number>]",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --output (default: the newest one).")
+@click.option("--resume", is_flag=True, help="Go on with your own run in --output (default: newest); it is a program.")
 @click.pass_context
 def demo(context, **options):
     """Federate a pre-trained MobileNetV2 and show every client.
@@ -242,13 +243,13 @@ def exercises(action, source, target, nbgrader):
     type=click.Path(path_type=pathlib.Path),
     default=pathlib.Path("grades.csv"),
     show_default=True,
-    help="One row a student and exercise; totals and an LMS-ready table are written beside it.",
+    help="One row a student and exercise; totals and an LMS-ready table are written beside it. Yours alone to read.",
 )
 @click.option("--feedback", type=click.Path(path_type=pathlib.Path), metavar="DIR", help="An HTML page per student.")
 @click.option("--timeout", type=float, default=30.0, show_default=True, metavar="S", help="Seconds per exercise.")
 @click.option("--memory", "memory_gb", type=float, default=4.0, show_default=True, metavar="GB", help="Per exercise.")
 @click.option("--jobs", type=int, metavar="N", help="Exercises at a time.  [default: processor cores]")
-@click.option("--seed", type=int, metavar="N", help="Of the hidden cases; keep it secret.  [default: random, recorded]")
+@click.option("--seed-file", type=click.Path(), metavar="FILE", help="Keeps the hidden cases' seed; made if missing.")
 @click.option("--lesson", "lessons", multiple=True, metavar="NN", help="Grade this lesson; may be repeated.")
 @click.option(
     "--isolation",

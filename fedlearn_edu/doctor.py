@@ -6,13 +6,15 @@ import dataclasses
 import importlib.metadata
 import os
 import platform
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 
 import click
+
+from fedlearn_edu.errors import RunError
+from fedlearn_edu.quiet import silence_import_noise
 
 TFF_VERSION = "0.87.0"
 HELLO_DEADLINE_S = 90.0
@@ -115,18 +117,25 @@ def check_proxy() -> Finding:
     )
 
 
-def check_port() -> Finding:
+def check_worker() -> Finding:
+    """Starts TFF's worker and says who can reach it."""
+    silence_import_noise()
+    from fedlearn_edu.simulation.worker import OPEN_VARIABLE, Worker
+
+    worker = Worker()
     try:
-        with socket.socket() as server, socket.socket() as client:
-            server.bind(("127.0.0.1", 0))
-            server.listen(1)
-            client.settimeout(2)
-            client.connect(server.getsockname())
-            return Finding("ok", f"127.0.0.1:{server.getsockname()[1]}")
-    except OSError as error:
+        access = worker.start()
+    except RunError as error:
+        return Finding("failed", str(error), "see the causes in brackets; README says what each way needs")
+    finally:
+        worker.stop()
+    if access.is_open:
         return Finding(
-            "failed", f"127.0.0.1 cannot be reached ({error})", "allow local connections (firewall, sandbox)"
+            "warning",
+            f"reached by {access.reached_by}: whoever can connect to this machine can read and write your files",
+            f"unset {OPEN_VARIABLE} if you can, or let no other host and no other user connect (firewall)",
         )
+    return Finding("ok", f"reached by {access.reached_by}")
 
 
 def check_hello(deadline_s: float = HELLO_DEADLINE_S) -> Finding:
@@ -160,7 +169,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "TensorFlow": check_tensorflow,
     "typing-extensions": check_typing_extensions,
     "Proxy": check_proxy,
-    "Local port": check_port,
+    "Worker": check_worker,
     "First computation": check_hello,
 }
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red")}
@@ -174,7 +183,7 @@ def run_checks() -> int:
     """
     failed = 0
     for name, check in CHECKS.items():
-        if check is check_hello and failed:
+        if check in (check_worker, check_hello) and failed:
             click.echo(f"  - {name}: not tried, mend the above first")
             continue
         try:

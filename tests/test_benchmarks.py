@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from shared import REPOSITORY
 
 import fedlearn_edu as fl
@@ -86,3 +87,37 @@ def test_stored_runs_go_on_and_are_whole_at_any_moment(monkeypatch, tmp_path):
         again.add([("c", 1, 0.3)])
     assert path.read_bytes() == whole
     assert stored_runs.StoredRuns(*arguments, anew=True).made("name") == set()
+
+
+def test_paired_differences_say_what_three_seeds_show(monkeypatch):
+    """By hand: 2 +- 4.303 / sqrt(3) with Student's 97.5 % quantile at two degrees of freedom; t = sqrt(12)."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    describe = importlib.import_module("paired").describe_differences
+    assert describe([3, 1, 2]) == ("+2.0 ± 1.0 (95 % interval -0.5 to 4.5; t = 3.5, 2 degrees of freedom, p = 0.074)")
+    assert describe([0.0, 0.0, 0.0]) == "+0.0 for each seed"
+
+
+def test_the_leads_on_fed_avg_are_computed_on_the_same_seeds(monkeypatch, tmp_path):
+    """From runs that are written here: SCAFFOLD is 5, 6 and 7 points ahead of FedAvg at its best rate."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    benchmark, path = importlib.import_module("unlike_clients"), tmp_path / "rates.csv"
+    rows = [
+        (
+            algorithm,
+            rate,
+            seed,
+            0.5 + seed / 100 + {"SCAFFOLD": (5 + seed - 1) / 100}.get(algorithm, 0) - rate / 10,
+            0.4,
+        )
+        for seed in (1, 2, 3)
+        for algorithm, rates in benchmark.COMPARED_RATES.items()
+        for rate in rates
+    ]
+    importlib.import_module("stored_runs").StoredRuns(path, [*benchmark.RATE_KEYS, "accuracy", "worst_decile"], []).add(
+        rows
+    )
+    monkeypatch.setattr(benchmark, "RATES", path)
+    monkeypatch.setattr(benchmark, "run_trained", lambda *arguments, **rates: pytest.fail("nothing is missing"))
+    printed = CliRunner().invoke(benchmark.main, ["rates"], catch_exceptions=False).output
+    assert "SCAFFOLD at 0.02 - FedAvg at 0.02: +6.0 ± 1.0 (95 % interval 3.5 to 8.5" in printed
+    assert "SCAFFOLD at 0.1 - FedAvg at 0.02: +5.2 ± 1.0" in printed

@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from fedlearn_edu import cli, doctor
+from fedlearn_edu.simulation import worker
+from fedlearn_edu.simulation.worker_access import Unavailable, WorkerAccess
 
 PROXIES = ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "no_proxy", "no_grpc_proxy"]
 
@@ -36,6 +38,7 @@ def with_version(monkeypatch, package, version):
 def test_this_environment_passes(no_proxies):
     result = CliRunner().invoke(cli.cli, ["doctor"])
     assert result.exit_code == 0, result.output
+    assert "Worker: reached by a Unix socket in a folder that only you can enter" in result.output
     assert "First computation: a federated sum over three clients came back right" in result.output
     assert "fix:" not in result.output
 
@@ -128,8 +131,29 @@ def test_a_check_that_breaks_does_not_hide_the_others(monkeypatch):
     def broken():
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(doctor, "CHECKS", {"Broken": broken, "Port": doctor.check_port})
+    monkeypatch.setattr(doctor, "CHECKS", {"Broken": broken, "Sound": doctor.check_python})
     result = CliRunner().invoke(cli.cli, ["doctor"])
     assert "RuntimeError: boom" in result.output
-    assert "Port: 127.0.0.1" in result.output
+    assert "Sound: 3.11" in result.output
     assert result.exit_code == 1
+
+
+class Unreachable(WorkerAccess):
+    name = "a way"
+
+    def __init__(self, worker):
+        raise Unavailable("not here")
+
+
+def test_a_worker_that_nothing_closes_is_a_failure_and_an_open_one_a_warning(monkeypatch):
+    monkeypatch.setattr(worker, "CLOSED_WAYS", (Unreachable,))
+    finding = doctor.check_worker()
+    assert finding.status == "failed"
+    assert "keeps others out of it (a way: not here;" in finding.detail
+    assert "FEDLEARN_EDU_OPEN_WORKER=1" in finding.detail
+    monkeypatch.setenv("FEDLEARN_EDU_OPEN_WORKER", "1")
+    with pytest.warns(RuntimeWarning, match="OPEN: TCP port"):
+        finding = doctor.check_worker()
+    assert finding.status == "warning"
+    assert "reached by OPEN: TCP port" in finding.detail
+    assert "unset FEDLEARN_EDU_OPEN_WORKER" in finding.fix

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import pathlib
+import secrets
 import shutil
 import tempfile
 import time
@@ -18,10 +19,15 @@ import numpy as np
 import platformdirs
 
 from fedlearn_edu.errors import RunError
+from fedlearn_edu.folders import check_private, make_private
 
 CACHE_VARIABLE = "FEDLEARN_EDU_CACHE"
 _HASH_BYTES = 32
 _STALE_SECONDS = 3600.0
+_TRUST = {
+    "what": "feature cache",
+    "advice": f"chmod go-w it, delete it, or set {CACHE_VARIABLE} to a folder of your own",
+}
 
 
 def cache_root(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
@@ -62,16 +68,16 @@ def image_key(image: np.ndarray) -> bytes:
 
 def write_atomically(path: pathlib.Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file beside its place, forces it to disk and renames it: whole or not there at all."""
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    # Not by tempfile, whose files are private whatever the user's umask says of those who share a folder.
+    scratch = path.with_name(f".tmp-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with open(scratch, "xb") as stream:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(scratch, 0o644)  # mkstemp makes it private; a shared cache is read by others
         os.replace(scratch, path)
     except BaseException:
-        pathlib.Path(scratch).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
         raise
 
 
@@ -85,11 +91,15 @@ class FeatureStore:
         root: The cache's folder.
         identity: Names backbone, image size and preprocessing; usable as a folder's name.
         feature_dim: Length of one feature vector.
+
+    Raises:
+        RunError: Other users could put features of theirs there.
     """
 
     def __init__(self, root: pathlib.Path, identity: str, feature_dim: int):
         self.folder = root / "features" / identity
         self.feature_dim = feature_dim
+        check_private(self.folder, **_TRUST)
 
     def read(self, rows: dict[bytes, int], out: np.ndarray) -> set[bytes]:
         """Copies the cached vector of each key into its row of `out`; returns the keys that were found.
@@ -139,7 +149,7 @@ class FeatureStore:
         """
         needed = num_images * (self.feature_dim * 4 + _HASH_BYTES + 16) + 4096
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_private(self.folder, **_TRUST)
             for scratch in self.folder.glob(".tmp-*"):  # left by a process that was killed
                 if time.time() - scratch.stat().st_mtime > _STALE_SECONDS:
                     scratch.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn_edu.errors import UsageError, nearest_names
+from fedlearn_edu.errors import RunError, UsageError, nearest_names
 
 BUNDLED_DIR = pathlib.Path(__file__).parent / "assets" / "bundled"
 
@@ -26,7 +25,8 @@ MAX_IMAGE_SIZE = 2048
 PREPROCESSING_VERSION = 1
 KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
 FROM_KERAS = "load it with tf.keras.models.load_model and write a folder with fedlearn_edu.publish"
-_URL_SCHEMES = ("http://", "https://")
+# The process that used TensorFlow first; in a fork of it TensorFlow waits for threads that are not there.
+_process: int | None = None
 
 
 def backbone_names() -> list[str]:
@@ -141,17 +141,28 @@ class Backbone:
         )
 
 
-def load_backbone(name: str | os.PathLike = "bundled", *, image_size: int | None = None) -> Backbone:
+def load_backbone(
+    name: str | os.PathLike = "bundled", *, image_size: int | None = None, allow_unsafe: bool = False
+) -> Backbone:
     """Loads a pre-trained image feature vector in TF-Hub format and checks that it behaves like one.
 
-    The module is read through `hub.KerasLayer`. A URL is downloaded once into tensorflow-hub's own cache
-    (the folder in the environment variable `TFHUB_CACHE_DIR`, else a temporary folder).
+    The module is read through `hub.KerasLayer`. A URL is downloaded once, over https, into a folder of this user's
+    alone (`tfhub` in the package's cache, or the environment variable `TFHUB_CACHE_DIR`).
+
+    A SavedModel is a program: TensorFlow runs it with all of your rights. Its graph is therefore read first, and a
+    module whose operations could touch files, processes, Python or other machines is refused before any of it runs.
+    This does not protect against a fault in TensorFlow's harmless operations, or features made to mislead. What a
+    URL gave this machine first is remembered (trust on first use, see `pins.check_pin`); append
+    `#sha256=<fingerprint>` to a name, URL or folder to demand the files you mean. `"mobilenet_v2"` has no fingerprint
+    built in.
 
     Args:
-        name: `"bundled"` (needs no network), `"mobilenet_v2"`, the URL of a TF2 image feature vector, or a
+        name: `"bundled"` (needs no network), `"mobilenet_v2"`, the https URL of a TF2 image feature vector, or a
             folder that holds its SavedModel.
         image_size: Height and width in pixels, for a module that takes images of any size; 224 when not
             given. A module with a fixed size keeps its own.
+        allow_unsafe: Load a module that reaches beyond a network, too. Only for makers whose programs you would run.
+            The environment variable `FEDLEARN_EDU_ALLOW_UNSAFE=1` says the same for every module and checkpoint.
 
     Returns:
         The frozen backbone: float32 `[batch, image_size, image_size, 3]` in [0, 1] ->
@@ -159,39 +170,43 @@ def load_backbone(name: str | os.PathLike = "bundled", *, image_size: int | None
 
     Raises:
         UsageError: Unknown name, a folder without a SavedModel, a SavedModel that is not a TF2 feature
-            vector, or an `image_size` the module cannot take.
-        RunError: The download failed, or its cached copy is damaged.
+            vector or could do more than compute one, or an `image_size` the module cannot take.
+        RunError: The download failed, others could change its cached copy, the copy is damaged or has another
+            fingerprint, or this process was forked from one that had used TensorFlow.
 
     References:
         Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
         CVPR 2018, arXiv:1801.04381.
     """
-    name = os.fspath(name)
+    name, _, expected = os.fspath(name).partition("#sha256=")
     source = _source_of(name)
     if image_size is not None and not 1 <= image_size <= MAX_IMAGE_SIZE:
         raise UsageError(f"image_size: expected pixels in [1, {MAX_IMAGE_SIZE}], got {image_size}")
     # TensorFlow is imported from here on; a wrong name above is answered at once.
-    from fedlearn_edu.backbone import contract, resolve
+    from fedlearn_edu.backbone import contract, pins, resolve
 
-    folder = pathlib.Path(resolve.resolve_module(source, name=name))
-    layer = contract.load_layer(folder, name=name)
+    with resolve.open_module(source, name=name) as folder:
+        fingerprint = pins.module_fingerprint(folder)
+        pins.check_pin(source, fingerprint, expected=expected)
+        layer = contract.load_layer(folder, name=name, allow_unsafe=allow_unsafe)
+        card = contract.read_card(folder)
     size = contract.find_image_size(layer, name=name, image_size=image_size)
-    card = folder / "MODEL_CARD.md"
     return Backbone(
         name=name,
         source=source,
         image_size=size,
         feature_dim=contract.check_contract(layer, name=name, image_size=size),
-        fingerprint=module_fingerprint(folder),
+        fingerprint=fingerprint,
         num_parameters=sum(int(np.prod(v.shape)) for v in layer.weights),
         layer=layer,
-        model_card=card.read_text(encoding="utf-8") if card.is_file() else None,
+        model_card=card,
     )
 
 
 def run_in_batches(forward_fn, images, dim, image_size, *, batch_size, on_batch) -> np.ndarray:
     """Returns float32 `[num_images, dim]`, what `forward_fn(height, width)` makes of the images, batch by batch."""
     images = check_images(images)
+    import_hub()  # for its answer in a forked process
     batch_size = default_batch_size(image_size) if batch_size is None else batch_size
     if batch_size < 1:
         raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
@@ -221,7 +236,7 @@ def default_batch_size(image_size: int) -> int:
 
 def is_url(source: str) -> bool:
     """Tells whether `source` has to be fetched rather than opened as a folder."""
-    return source.startswith(_URL_SCHEMES)
+    return source.startswith("https://")
 
 
 def _source_of(name: str) -> str:
@@ -230,9 +245,17 @@ def _source_of(name: str) -> str:
         return BACKBONES[name]
     if is_url(name):
         return name
-    folder = pathlib.Path(name).expanduser()
-    if folder.is_dir():
-        return str(folder)
+    if "://" in name:
+        raise UsageError(
+            f"backbone: expected a URL that begins with https://, got {name!r}: anyone on the way could "
+            "put another program in its place"
+        )
+    folder = pathlib.Path(os.path.expanduser(name))
+    try:
+        if folder.is_dir():
+            return str(folder)
+    except OSError as error:
+        raise UsageError(f"backbone: cannot open the folder {name[:80]!r}: {error.strerror}") from None
     if folder.suffix in KERAS_SUFFIXES and folder.is_file():
         raise UsageError(f"backbone: expected a folder with a SavedModel, got the Keras file {name!r}; {FROM_KERAS}")
     if len(folder.parts) == 1 and not name.startswith("."):
@@ -241,21 +264,6 @@ def _source_of(name: str) -> str:
         )
     found = "a file" if folder.exists() else "nothing there"
     raise UsageError(f"backbone: expected a folder with a SavedModel at {name!r}, found {found}")
-
-
-def module_fingerprint(folder: str | os.PathLike) -> str:
-    """Returns the sha256 over a module's graph, variables and assets: content and names, never times."""
-    folder = pathlib.Path(folder)
-    files = [f for f in sorted(folder.rglob("*")) if f.is_file()]
-    digest = hashlib.sha256()
-    for file in files:
-        relative = file.relative_to(folder)
-        if relative.parts[0] in ("saved_model.pb", "variables", "assets"):
-            digest.update(f"{relative.as_posix()}\0{file.stat().st_size}\0".encode())
-            with open(file, "rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-    return digest.hexdigest()
 
 
 def check_images(images: np.ndarray) -> np.ndarray:
@@ -269,7 +277,18 @@ def check_images(images: np.ndarray) -> np.ndarray:
 
 
 def import_hub():
-    """Returns the modules `(tensorflow, tensorflow_hub)`: imported at first use, it takes seconds."""
+    """Returns the modules `(tensorflow, tensorflow_hub)`: imported at first use, it takes seconds.
+
+    Raises:
+        RunError: In a process forked from one that had called this; TensorFlow would wait in it for ever.
+    """
+    global _process
+    _process = _process or os.getpid()
+    if _process != os.getpid():
+        raise RunError(
+            "backbone: this process was forked from one that had used TensorFlow, which cannot work in it; start "
+            "processes with spawn: multiprocessing.get_context('spawn')"
+        )
     import tensorflow
     import tensorflow_hub
 

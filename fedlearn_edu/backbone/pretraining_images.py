@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 
 from fedlearn_edu.backbone.hub import check_images
 from fedlearn_edu.data.datasets import dataset_names, load_dataset
-from fedlearn_edu.data.images import ImageDataset, UnreadableImageError, allocate_images, decode_image, is_image_name
+from fedlearn_edu.data.image_files import UnreadableImageError, decode_image, is_image_name
+from fedlearn_edu.data.images import ImageDataset, allocate_images
 from fedlearn_edu.errors import UsageError
 
 Source = Any  # str | os.PathLike | ImageDataset | np.ndarray

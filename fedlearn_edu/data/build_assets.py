@@ -16,6 +16,7 @@ import lzma
 import math
 import os
 import pathlib
+import zlib
 
 import numpy as np
 
@@ -40,9 +41,9 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
     """
     try:
         content = gzip.decompress(pathlib.Path(path).read_bytes())
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"idx file: cannot read {os.fspath(path)!r}: {error}") from error
-    if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTES]):
+    if len(content) < 4 or len(content) < 4 + 4 * content[3] or content[:3] != bytes([0, 0, _UNSIGNED_BYTES]):
         raise UsageError(f"idx file: expected an IDX file of unsigned bytes, got {os.fspath(path)!r}")
     start = 4 + 4 * content[3]
     shape = np.frombuffer(content[4:start], ">u4").tolist()

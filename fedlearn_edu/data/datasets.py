@@ -15,6 +15,7 @@ import pandas as pd
 from fedlearn_edu.data import class_names, download
 from fedlearn_edu.data.folder import load_folder
 from fedlearn_edu.data.images import ImageDataset, grey_to_rgb, resize_images
+from fedlearn_edu.data.names import quoted
 from fedlearn_edu.errors import UsageError, nearest_names
 
 __all__ = ["ImageDataset", "dataset_names", "load_dataset"]
@@ -95,13 +96,18 @@ def load_dataset(
         ((10000, 28, 28, 3), ('T-shirt/top', 'Trouser'))
     """
     if image_size is not None and not (isinstance(image_size, int) and 8 <= image_size <= 1024):
-        raise UsageError(f"image_size: expected a whole number of pixels from 8 to 1024, or None, got {image_size!r}")
+        raise UsageError(
+            f"image_size: expected a whole number of pixels from 8 to 1024, or None, got {quoted(image_size)}"
+        )
     options = _Options(image_size or PHOTO_SIZE, cache_dir, max_clients, seed, on_broken)
-    name, entries = os.fspath(name_or_dir), _ENTRIES
+    try:
+        name, entries = os.fsdecode(name_or_dir), _ENTRIES
+    except TypeError as error:
+        raise UsageError(f"dataset: expected a known name or a folder, got {quoted(name_or_dir)}") from error
     if max_clients is not None and not (name in entries and entries[name].source == _TFF):
         raise UsageError(
-            f"max_clients: only for {', '.join(n for n in entries if entries[n].source == _TFF)}, got {max_clients} "
-            f"for {name!r}; limit the clients with partition(..., num_clients=...)"
+            f"max_clients: only for {', '.join(n for n in entries if entries[n].source == _TFF)}, "
+            f"got {quoted(max_clients)} for {quoted(name)}; limit the clients with partition(..., num_clients=...)"
         )
     if name in entries:
         dataset = entries[name].load(options)
@@ -111,7 +117,7 @@ def load_dataset(
         return load_folder(name, **options.photos)
     else:
         raise UsageError(
-            f"dataset: expected a known name or an existing folder, got {name!r}; {nearest_names(name, entries)}"
+            f"dataset: expected a known name or an existing folder, got {quoted(name)}; {nearest_names(name, entries)}"
         )
     if image_size is None or dataset.images.shape[1:3] == (image_size, image_size):
         return dataset

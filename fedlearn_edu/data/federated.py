@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from fedlearn_edu.data.arguments import as_class_names, as_examples, as_labels, as_rows
+from fedlearn_edu.data.names import WHOLE, check_name, quoted, same_name
 from fedlearn_edu.errors import UsageError
 
 
@@ -23,6 +25,10 @@ class ClientSplit:
 
     train: np.ndarray
     test: np.ndarray
+
+    def __post_init__(self):
+        for name in ("train", "test"):
+            object.__setattr__(self, name, as_rows(name, getattr(self, name)))
 
     @property
     def all(self) -> np.ndarray:
@@ -46,7 +52,8 @@ class FederatedDataset:
 
     Raises:
         UsageError: An example is held by two clients (or twice), an index is out of range, a client has no
-            training example, or a client id cannot be a file name.
+            training example, or a client id has a "/" or control characters, is no UTF-8, or is `"global"`, as
+            histories call all clients together.
     """
 
     name: str
@@ -56,15 +63,19 @@ class FederatedDataset:
     clients: Mapping[str, ClientSplit]
 
     def __post_init__(self):
-        if len(self.examples) != len(self.labels):
-            raise UsageError(f"labels: expected one per example ({len(self.examples)}), got {len(self.labels)}")
-        if not self.clients:
-            raise UsageError("clients: expected at least one client, got none")
+        check_name("name", self.name, what="a data set")
+        examples, class_names = as_examples(self.examples), as_class_names(self.class_names)
+        labels = as_labels(self.labels, num_examples=len(examples))
+        for name, array in (("examples", examples), ("labels", labels), ("class_names", class_names)):
+            object.__setattr__(self, name, array)
+        if not isinstance(self.clients, Mapping) or not self.clients:
+            raise UsageError(
+                f"clients: expected at least one client, client_id -> ClientSplit, got {quoted(self.clients)}"
+            )
         for client_id, split in self.clients.items():
-            if not client_id or "/" in client_id or "\0" in client_id or client_id in (".", ".."):
-                raise UsageError(f"client_id: expected a name without '/', usable as a file name, got {client_id!r}")
-            if len(split.train) == 0:
-                raise UsageError(f"clients: {client_id!r} has no training example; leave it out or merge it")
+            _check_client(client_id, split)
+        if len({same_name(client_id) for client_id in self.clients}) < len(self.clients):
+            raise UsageError("clients: expected different names, but two are the same in Unicode's composed form (NFC)")
         held = np.concatenate([split.all for split in self.clients.values()])
         if held.min() < 0 or held.max() >= len(self.examples):
             raise UsageError(f"clients: row numbers must lie in [0, {len(self.examples)})")
@@ -99,11 +110,11 @@ class FederatedDataset:
 
     def train(self, client_id: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns one client's training `(examples, labels)`."""
-        return self._rows(self.clients[client_id].train)
+        return self._rows(self._split_of(client_id).train)
 
     def test(self, client_id: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns one client's test `(examples, labels)`; both may be empty."""
-        return self._rows(self.clients[client_id].test)
+        return self._rows(self._split_of(client_id).test)
 
     def pooled(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns all clients' `(examples, labels)` of a split ("train" or "test") in one place.
@@ -111,7 +122,17 @@ class FederatedDataset:
         This is what a federation may *not* do with training data; it serves the central ceiling that a
         federated result is compared with.
         """
+        if split not in ("train", "test"):
+            raise UsageError(f"split: expected 'train' or 'test', got {quoted(split)}")
         return self._rows(np.concatenate([getattr(c, split) for c in self.clients.values()]))
+
+    def _split_of(self, client_id: str) -> ClientSplit:
+        if not isinstance(client_id, str) or client_id not in self.clients:
+            raise UsageError(
+                f"client_id: expected one of {self.num_clients} clients such as {quoted(self.client_ids[0])}, "
+                f"got {quoted(client_id)}"
+            )
+        return self.clients[client_id]
 
     def _rows(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.examples[index], self.labels[index]
@@ -160,9 +181,23 @@ class FederatedDataset:
         Raises:
             UsageError: A client is unknown or named twice.
         """
+        if isinstance(client_ids, str) or not isinstance(client_ids, Iterable):
+            raise UsageError(f"client_ids: expected a list of client ids, got {quoted(client_ids)}")
         client_ids = list(client_ids)
-        unknown = [client_id for client_id in client_ids if client_id not in self.clients]
+        unknown = [name for name in client_ids if not isinstance(name, str) or name not in self.clients]
         if unknown or len(set(client_ids)) < len(client_ids):
-            problem = f"no client is called {unknown[0]!r}" if unknown else "one is named twice"
+            problem = f"no client is called {quoted(unknown[0])}" if unknown else "one is named twice"
             raise UsageError(f"client_ids: expected different ids of these {self.num_clients} clients, but {problem}")
         return dataclasses.replace(self, clients={client_id: self.clients[client_id] for client_id in client_ids})
+
+
+def _check_client(client_id: str, split: ClientSplit) -> None:
+    check_name("client_id", client_id, what="a client")
+    if "/" in client_id or client_id in (".", ".."):
+        raise UsageError(f"client_id: expected a name without '/', got {quoted(client_id)}")
+    if client_id == WHOLE:
+        raise UsageError(f"client_id: {WHOLE!r} is what a history calls all clients together; rename this client")
+    if not isinstance(split, ClientSplit):
+        raise UsageError(f"clients: expected a ClientSplit for {quoted(client_id)}, got {quoted(split)}")
+    if len(split.train) == 0:
+        raise UsageError(f"clients: {quoted(client_id)} has no training example; leave it out or merge it")

@@ -5,24 +5,19 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-import pathlib
 import warnings
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from fedlearn_edu.data.images import (
-    SUFFIXES,
-    ImageDataset,
-    UnreadableImageError,
-    allocate_images,
-    decode_image,
-    is_image_name,
-)
+from fedlearn_edu.data.arguments import check_whole
+from fedlearn_edu.data.folder_tree import LAYOUTS, Parts, Tree, layout, scan
+from fedlearn_edu.data.image_files import UnreadableImageError, decode_image
+from fedlearn_edu.data.images import ImageDataset, allocate_images
+from fedlearn_edu.data.names import SPLITS, alike, one_line, quoted, same_name, shown
 from fedlearn_edu.errors import UsageError
 
-_LAYOUTS = "expected DIR/<class>/image or DIR/<client>/<class>/image"
 _TOP = "."  # the report's row for files that lie in DIR itself
 
 
@@ -31,7 +26,10 @@ def load_folder(folder: str | os.PathLike, *, image_size: int = 224, on_broken: 
 
     `DIR/<class>/<image>` has no clients of its own; in `DIR/<client>/<class>/<image>` the outer folders are the
     natural clients. Which of the two it is follows from the depth, which must be the same everywhere. Folders and
-    files are read in sorted order; links are followed, each folder once.
+    files are read in sorted order; links are followed, each folder once and under its own name. Names are compared in
+    Unicode's composed form (NFC): an "Äpfel" from macOS and one from Linux are one class. A warning of one line tells
+    what a reader might miss: image files of kinds that are not read, names that look alike, folders called like the
+    parts of a split, a single client, empty classes.
 
     All images are kept in memory: `num_images * image_size**2 * 3` bytes, 150 MB per 1,000 images at 224 pixels.
 
@@ -48,13 +46,18 @@ def load_folder(folder: str | os.PathLike, *, image_size: int = 224, on_broken: 
         `ignored_files` (tuples of text, each with its reason).
 
     Raises:
-        UsageError: No such folder, no image in it, mixed layouts, a broken image, or fewer than two classes.
+        UsageError: No such folder, no image in it, mixed layouts, a broken image, fewer than two classes, or a class
+            or client whose name cannot be encoded as UTF-8, has control characters, or is `"global"` (a client).
     """
     if on_broken not in ("refuse", "skip"):
-        raise UsageError(f"on_broken: expected 'refuse' or 'skip', got {on_broken!r}")
-    folder = pathlib.Path(folder).expanduser()
-    tree = _scan(folder)
-    depth = _layout(folder, tree)
+        raise UsageError(f"on_broken: expected 'refuse' or 'skip', got {quoted(on_broken)}")
+    check_whole("image_size", image_size, low=1)
+    try:
+        folder = os.path.expanduser(os.fsdecode(folder))
+    except TypeError as error:
+        raise UsageError(f"folder: expected a path, got {quoted(folder)}") from error
+    tree = scan(folder)
+    depth = layout(folder, tree)
     has_clients = depth == 3
     rows = _empty_rows(tree, "client" if has_clients else "class")
     images, read = _read(folder, tree, rows, image_size)
@@ -62,25 +65,24 @@ def load_folder(folder: str | os.PathLike, *, image_size: int = 224, on_broken: 
     broken = [text for row in rows.values() for text in row.broken_files]
     if broken and on_broken == "refuse":
         raise UsageError(
-            f"folder: {len(broken)} of {len(tree.images)} images in {str(folder)!r} cannot be read, first {broken[0]}; "
-            "repair or remove them, or leave them out with on_broken='skip'"
+            f"folder: {len(broken)} of {len(tree.images)} images in {quoted(folder)} cannot be read, first "
+            f"{one_line(broken[0], limit=200)}; repair or remove them, or leave them out with on_broken='skip'"
         )
     if not read:
-        raise UsageError(f"folder: none of the {len(tree.images)} images in {str(folder)!r} can be read")
-    class_names = sorted({parts[-2] for parts in read})
+        raise UsageError(f"folder: none of the {len(tree.images)} images in {quoted(folder)} can be read")
+    class_names = sorted({same_name(parts[-2]) for parts in read})
     if len(class_names) < 2:
         raise UsageError(
-            f"folder: expected at least two classes in {str(folder)!r}, got only {class_names[0]!r}; {_LAYOUTS}"
+            f"folder: expected at least two classes in {quoted(folder)}, got only {quoted(class_names[0])}; {LAYOUTS}"
         )
-    left_out = {parts[-1] for parts in tree.folders if len(parts) == depth - 1} - set(class_names)
-    _warn(folder, rows, broken, sorted(left_out))
+    _warn(_name_of(folder), tree, rows, class_names, has_clients)
     number = {name: i for i, name in enumerate(class_names)}
     return ImageDataset(
-        name=folder.resolve().name,
+        name=_name_of(folder),
         images=images,
-        labels=np.array([number[parts[-2]] for parts in read], np.int32),
+        labels=np.array([number[same_name(parts[-2])] for parts in read], np.int32),
         class_names=tuple(class_names),
-        natural_client_ids=np.array([parts[0] for parts in read]) if has_clients else None,
+        natural_client_ids=np.array([same_name(parts[0]) for parts in read]) if has_clients else None,
         report=pd.DataFrame(
             [row.cells() for row in rows.values()],
             index=pd.Index(rows, name="client_id" if has_clients else "class_name"),
@@ -88,72 +90,9 @@ def load_folder(folder: str | os.PathLike, *, image_size: int = 224, on_broken: 
     )
 
 
-@dataclasses.dataclass
-class _Tree:
-    """What lies in a folder; every entry is the tuple of names that leads to it."""
-
-    images: list[tuple[str, ...]] = dataclasses.field(default_factory=list)
-    folders: list[tuple[str, ...]] = dataclasses.field(default_factory=list)
-    ignored: list[tuple[tuple[str, ...], str]] = dataclasses.field(default_factory=list)  # with the reason
-
-
-def _scan(folder: pathlib.Path) -> _Tree:
-    if not folder.exists():
-        raise UsageError(f"folder: {str(folder)!r} does not exist; {_LAYOUTS}")
-    if not folder.is_dir():
-        raise UsageError(f"folder: {str(folder)!r} is a file; {_LAYOUTS}")
-    tree, seen = _Tree(), {_identity(folder)}
-
-    def visit(parts):
-        here = folder.joinpath(*parts)
-        try:
-            names = sorted(os.listdir(here))
-        except OSError as error:
-            raise UsageError(f"folder: cannot look into {str(here)!r}: {error.strerror}") from error
-        for name in names:
-            path, child = here / name, (*parts, name)
-            if name.startswith(".") or name == "__MACOSX":
-                tree.ignored.append((child, "hidden"))
-            elif os.path.isdir(path):
-                # A link to a folder above would lead round for ever, one to a folder beside would double its images.
-                if _identity(path) in seen:
-                    tree.ignored.append((child, "folder already read under another name"))
-                    continue
-                seen.add(_identity(path))
-                tree.folders.append(child)
-                visit(child)
-            elif not is_image_name(name):
-                tree.ignored.append((child, "not an image"))
-            elif path.is_file() or path.is_symlink():
-                tree.images.append(child)
-            else:  # a pipe or device: opening it could wait for ever
-                tree.ignored.append((child, "not a regular file"))
-
-    visit(())
-    return tree
-
-
-def _identity(path: str | os.PathLike) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_dev, status.st_ino
-
-
-def _layout(folder: pathlib.Path, tree: _Tree) -> int:
-    """Returns the depth of every image: 2 for classes, 3 for clients that hold classes."""
-    if not tree.images:
-        found = "is empty" if not (tree.folders or tree.ignored) else f"holds no image ({', '.join(SUFFIXES)})"
-        raise UsageError(f"folder: {str(folder)!r} {found}; {_LAYOUTS}")
-    example = {len(parts): os.path.join(*parts) for parts in reversed(tree.images)}
-    for depth, path in example.items():
-        if depth not in (2, 3):
-            where = "in no class folder" if depth == 1 else "too deep"
-            raise UsageError(f"folder: {path!r} in {str(folder)!r} lies {where}; {_LAYOUTS}")
-    if len(example) > 1:
-        raise UsageError(
-            f"folder: {str(folder)!r} mixes two layouts: {example[2]!r} is <class>/image and {example[3]!r} is "
-            "<client>/<class>/image; use one of them everywhere"
-        )
-    return next(iter(example))
+def _name_of(folder: str) -> str:
+    """Returns what a data set from this folder is called: only a label, so that any name will do."""
+    return shown(same_name(os.path.basename(os.path.realpath(folder)))).strip() or "folder"
 
 
 @dataclasses.dataclass
@@ -177,6 +116,8 @@ class _Row:
             found.append("one class only")
         if dark := self.converted["dark 16-bit"]:
             found.append(f"{dark} 16-bit images use less than 1/16 of their range and look nearly black")
+        if cut := self.converted["cut off"]:
+            found.append(f"{cut} JPEG images break off and end in grey")
         return found
 
     def cells(self) -> dict:
@@ -193,49 +134,69 @@ class _Row:
         }
 
 
-def _empty_rows(tree: _Tree, kind: str) -> dict[str, _Row]:
+def _empty_rows(tree: Tree, kind: str) -> dict[str, _Row]:
     """Returns one row per top folder, with what was ignored in it."""
-    rows = {parts[0]: _Row(kind) for parts in tree.folders if len(parts) == 1}
+    rows = {same_name(parts[0]): _Row(kind) for parts in tree.folders if len(parts) == 1}
     if any(len(parts) == 1 for parts, _ in tree.ignored):
         rows[_TOP] = _Row("top")
     for parts, why in tree.ignored:
-        rows[parts[0] if len(parts) > 1 else _TOP].ignored_files.append(f"{os.path.join(*parts)} ({why})")
+        row = rows[same_name(parts[0]) if len(parts) > 1 else _TOP]
+        row.ignored_files.append(f"{shown(os.path.join(*parts))} ({why})")
     return rows
 
 
-def _read(
-    folder: pathlib.Path, tree: _Tree, rows: dict[str, _Row], image_size: int
-) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+def _read(folder: str, tree: Tree, rows: dict[str, _Row], image_size: int) -> tuple[np.ndarray, list[Parts]]:
     """Returns the images that can be read and where each lies, and counts everything in `rows`."""
     images = allocate_images(len(tree.images), image_size=image_size)
     read = []
-    for parts in tqdm(tree.images, desc=f"reading {folder.name}", unit="image", delay=1):
-        row = rows[parts[0]]
+    for parts in tqdm(tree.images, desc=f"reading {one_line(_name_of(folder))}", unit="image", delay=1):
+        row = rows[same_name(parts[0])]
         try:
-            decoded = decode_image(folder.joinpath(*parts), image_size=image_size)
+            decoded = decode_image(os.path.join(folder, *parts), image_size=image_size)
         except UnreadableImageError as error:
-            row.broken_files.append(f"{os.path.join(*parts)} ({error})")
+            row.broken_files.append(f"{shown(os.path.join(*parts))} ({error})")
             continue
         images[len(read)] = decoded.pixels
         read.append(parts)
-        row.classes.add(parts[-2])
+        row.classes.add(same_name(parts[-2]))
         row.num_images += 1
         row.resized += decoded.resized
         row.converted.update(decoded.conversions)
     return images[: len(read)], read
 
 
-def _warn(folder: pathlib.Path, rows: dict[str, _Row], broken: list[str], left_out: list[str]) -> None:
+def _warn(name: str, tree: Tree, rows: dict[str, _Row], class_names: list[str], has_clients: bool) -> None:
     """Warns in one line of what a reader of the result would not expect; the report has the rest."""
     remarks = []
-    if broken:
-        remarks.append(f"{len(broken)} broken images left out, first {broken[0]}")
+    if broken := [text for row in rows.values() for text in row.broken_files]:
+        remarks.append(f"{len(broken)} broken images left out, first {one_line(broken[0], limit=200)}")
+    if tree.missed:
+        remarks.append(tree.missed_by_kind())
+    tops = [top for top, row in rows.items() if row.num_images]
+    if has_clients and len(tops) == 1:
+        remarks.append(f"only one client, {quoted(tops[0])}; if it only wraps the classes, load that folder itself")
+    for kind, names in {"clients": tops if has_clients else [], "classes": class_names}.items():
+        for group in alike(names):
+            remarks.append(f"{kind} that differ only in case, spaces or the form of letters: {_listed(group)}")
+        splits = [name for name in names if name.casefold() in SPLITS]
+        if len(splits) > 1 or (splits and names == tops):
+            remarks.append(
+                f"{_listed(splits)} taken as {kind}; if these are parts of one data set, put the images of each class "
+                "together, and partition gives every client a test set of its own"
+            )
+    depth = 3 if has_clients else 2
+    left_out = {same_name(parts[-1]) for parts in tree.folders if len(parts) == depth - 1} - set(class_names)
     if left_out:
-        remarks.append(f"classes without an image left out: {', '.join(left_out)}")
+        remarks.append(f"classes without an image left out: {_listed(sorted(left_out))}")
     for top, row in rows.items():
-        remarks += [f"{row.kind} {top!r}: {text}" for text in row.warnings]
+        remarks += [f"{row.kind} {quoted(top)}: {text}" for text in row.warnings]
     if remarks:
         more = f"; and {len(remarks) - 5} more" if len(remarks) > 5 else ""
         warnings.warn(
-            f"folder {folder.name!r}: {'; '.join(remarks[:5])}{more} (see the report of the dataset)", stacklevel=3
+            f"folder {quoted(name)}: {'; '.join(remarks[:5])}{more} (see the report of the dataset)", stacklevel=3
         )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(quoted(name) for name in names[:10]) + more

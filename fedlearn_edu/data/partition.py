@@ -6,8 +6,10 @@ import warnings
 
 import numpy as np
 
+from fedlearn_edu.data.arguments import check_number, check_whole
 from fedlearn_edu.data.federated import ClientSplit, FederatedDataset
 from fedlearn_edu.data.images import ImageDataset
+from fedlearn_edu.data.names import one_line, quoted
 from fedlearn_edu.data.schemes import (
     IID,
     SCHEMES,
@@ -18,8 +20,6 @@ from fedlearn_edu.data.schemes import (
     Quantity,
     Scheme,
     Shards,
-    check_number,
-    check_whole,
     format_scheme,
     parse_scheme,
 )
@@ -79,8 +79,12 @@ def partition(
         >>> clients.client_ids, len(clients.clients["client_00"].train)
         (['client_00', 'client_01'], 8)
     """
+    if not isinstance(dataset, ImageDataset):
+        raise UsageError(f"dataset: expected an ImageDataset, as load_dataset returns it, got {quoted(dataset)}")
     if not isinstance(scheme, tuple(SCHEMES.values())):
-        raise UsageError(f"scheme: expected one like Dirichlet(0.3) or parse_scheme('dirichlet:0.3'), got {scheme!r}")
+        raise UsageError(
+            f"scheme: expected one like Dirichlet(0.3) or parse_scheme('dirichlet:0.3'), got {quoted(scheme)}"
+        )
     if num_clients is not None:
         check_whole("num_clients", num_clients, low=1)
     check_whole("seed", seed, low=0)
@@ -103,7 +107,7 @@ def partition(
 def _dealt(dataset, scheme, num_clients, min_size, rng) -> dict[str, np.ndarray]:
     if num_clients is None:
         raise UsageError(f"num_clients: expected a number of clients for {scheme}, got None")
-    held = _deal(dataset.labels, scheme, num_clients, min_size, rng, name=repr(dataset.name))
+    held = _deal(dataset.labels, scheme, num_clients, min_size, rng, name=quoted(dataset.name))
     return {_client_id("client", number, num_clients): rows for number, rows in enumerate(held)}
 
 
@@ -124,12 +128,13 @@ def _dealt_by_owner(dataset, scheme, num_clients, min_size, rng) -> dict[str, np
     owners = _natural(dataset, None, min_size, rng)
     if num_clients is None or num_clients < len(owners):
         raise UsageError(
-            f"num_clients: expected at least {len(owners)} (one for each owner in {dataset.name!r}), got {num_clients}"
+            f"num_clients: expected at least {len(owners)} (one for each owner in {quoted(dataset.name)}), "
+            f"got {num_clients}"
         )
     held = {}
     within, shares = Dirichlet(scheme.concentration), np.array_split(np.arange(num_clients), len(owners))
     for (owner, rows), share in zip(owners.items(), shares, strict=True):
-        dealt = _deal(dataset.labels[rows], within, len(share), min_size, rng, name=f"the owner {owner!r}")
+        dealt = _deal(dataset.labels[rows], within, len(share), min_size, rng, name=f"the owner {quoted(owner)}")
         held |= {_client_id(owner, number, len(share)): rows[part] for number, part in enumerate(dealt)}
     return held
 
@@ -137,8 +142,8 @@ def _dealt_by_owner(dataset, scheme, num_clients, min_size, rng) -> dict[str, np
 def _natural(dataset, num_clients, min_size, rng) -> dict[str, np.ndarray]:
     if dataset.natural_client_ids is None:
         raise UsageError(
-            f"partition: 'natural' needs a data set that knows its owners, {dataset.name!r} does not; use a folder "
-            "DIR/<client>/<class>/image, 'emnist' or 'cifar100', or another scheme"
+            f"partition: 'natural' needs a data set that knows its owners, {quoted(dataset.name)} does not; use a "
+            "folder DIR/<client>/<class>/image, 'emnist' or 'cifar100', or another scheme"
         )
     owners, owner_of_row = np.unique(dataset.natural_client_ids, return_inverse=True)
     order = np.argsort(owner_of_row, kind="stable")
@@ -147,16 +152,18 @@ def _natural(dataset, num_clients, min_size, rng) -> dict[str, np.ndarray]:
     for owner, rows in zip(owners.tolist(), rows_of, strict=True):
         client_id = str(owner).replace("/", "_")
         if client_id in held:
-            raise UsageError(f"natural_client_ids: two owners would both be called {client_id!r}; rename {owner!r}")
+            raise UsageError(
+                f"natural_client_ids: two owners would both be called {quoted(client_id)}; rename {quoted(owner)}"
+            )
         held[client_id] = rows
     small = {client_id: len(rows) for client_id, rows in held.items() if len(rows) < min_size}
     if len(small) == len(held):
         raise UsageError(
-            f"min_size: none of the {len(held)} owners in {dataset.name!r} has {min_size} examples, "
+            f"min_size: none of the {len(held)} owners in {quoted(dataset.name)} has {min_size} examples, "
             f"the largest has {max(small.values())}"
         )
     if small:
-        named = ", ".join(f"{client_id} ({size})" for client_id, size in list(small.items())[:20])
+        named = ", ".join(f"{one_line(client_id)} ({size})" for client_id, size in list(small.items())[:20])
         named += f" and {len(small) - 20} more" if len(small) > 20 else ""
         warnings.warn(
             f"{len(small)} of {len(held)} owners have fewer than {min_size} examples (min_size) and stay out: {named}",
@@ -165,7 +172,9 @@ def _natural(dataset, num_clients, min_size, rng) -> dict[str, np.ndarray]:
     kept = [client_id for client_id in held if client_id not in small]
     if num_clients is not None:
         if num_clients > len(kept):
-            raise UsageError(f"num_clients: expected 1 to {len(kept)} (owners in {dataset.name!r}), got {num_clients}")
+            raise UsageError(
+                f"num_clients: expected 1 to {len(kept)} (owners in {quoted(dataset.name)}), got {num_clients}"
+            )
         kept = sorted(rng.choice(kept, num_clients, replace=False).tolist())
     return {client_id: held[client_id] for client_id in kept}
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
 from typing import ClassVar, Protocol
 
 import numpy as np
 
+from fedlearn_edu.data.arguments import check_number, check_whole
+from fedlearn_edu.data.names import quoted
 from fedlearn_edu.errors import UsageError, nearest_names
 
 
@@ -225,23 +226,25 @@ def parse_scheme(text: str) -> Scheme | Natural | NaturalDirichlet:
         >>> parse_scheme("dirichlet:0.1")
         Dirichlet(concentration=0.1)
     """
+    if not isinstance(text, str):
+        raise UsageError(f"partition: expected a scheme as text, such as 'dirichlet:0.3', got {quoted(text)}")
     name, colon, number = text.strip().partition(":")
     if name not in SCHEMES:
-        raise UsageError(f"partition: no scheme {name!r}; {nearest_names(name, SCHEMES)}")
+        raise UsageError(f"partition: no scheme {quoted(name)}; {nearest_names(name, SCHEMES)}")
     scheme = SCHEMES[name]
     if not colon:
         return scheme()
     fields = dataclasses.fields(scheme)
     if not fields:
-        raise UsageError(f"partition: {name!r} takes no number, got {text!r}")
+        raise UsageError(f"partition: {name!r} takes no number, got {quoted(text)}")
     kind = int if fields[0].type == "int" else float
     try:
         return scheme(kind(number))
     except UsageError as error:
-        raise UsageError(f"partition: {text!r}: {error}") from error
+        raise UsageError(f"partition: {quoted(text)}: {error}") from error
     except ValueError as error:
         expected = "a whole number" if kind is int else "a number"
-        raise UsageError(f"partition: expected {expected} after '{name}:', got {number!r}") from error
+        raise UsageError(f"partition: expected {expected} after '{name}:', got {quoted(number)}") from error
 
 
 def format_scheme(scheme: Scheme | Natural | NaturalDirichlet) -> str:
@@ -252,18 +255,6 @@ def format_scheme(scheme: Scheme | Natural | NaturalDirichlet) -> str:
         'shards:3'
     """
     return ":".join([scheme.name, *(str(value) for value in dataclasses.astuple(scheme))])
-
-
-def check_whole(name: str, value: int, *, low: int) -> None:
-    """Raises UsageError unless `value` is a whole number, `low` or above."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
-        raise UsageError(f"{name}: expected a whole number >= {low}, got {value!r}")
-
-
-def check_number(name: str, value: float, *, low: float, high: float) -> None:
-    """Raises UsageError unless `value` is a number from `low` to `high`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
-        raise UsageError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
 
 
 def _rows_by_class(labels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:

@@ -83,9 +83,11 @@ def subtract(a, b):
 def discard_if_not_finite(output: ClientOutput, client_state, model) -> ClientOutput:
     """Returns a client's output, or one without effect if its update holds NaN or infinity, as TFF does.
 
-    The update becomes zeros with weight 0, the metrics those of no example, and the client keeps its old state.
+    The update becomes zeros with weight 0, the metrics those of no example, and the client keeps its old state. The
+    same goes for numbers whose squares are beyond float32: the robust aggregators would leave their client out, whose
+    state must not go on alone.
     """
-    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tf.nest.flatten(output.update)])
+    finite = tf.math.is_finite(tf.linalg.global_norm(tf.nest.flatten(output.update)))
     without_effect = ClientOutput(
         tf.nest.map_structure(tf.zeros_like, output.update),
         tf.zeros_like(output.update_weight),

@@ -12,7 +12,9 @@ import shutil
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.backbone.scan import ALLOW_UNSAFE_VARIABLE, allows_unsafe, find_danger
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.folders import check_private
 from fedlearn_edu.simulation.client_state_files import ClientStateFiles
 from fedlearn_edu.simulation.client_states import ClientStates
 from fedlearn_edu.simulation.history import History, replace_file
@@ -105,14 +107,28 @@ class Checkpoints:
         Args:
             structure: A server state of the same process, e.g. `process.initialize()`, that gives the structure.
             client_states: Of the same process; filled.
+
+        Raises:
+            RunError: Another user could have written the checkpoint, or its graph could do more than give back numbers.
         """
         round_num = _run(self._states.get_versions())[-1]
+        self._check_trust(round_num)
         leaves = _run(self._states.load(round_num, tf.nest.flatten(structure)))
         self._client_states.load(round_num, client_states)
         history = History.load(self._directory)
         history.truncate(round_num)
         history.status = "running"
         return tf.nest.pack_sequence_as(structure, list(leaves)), history
+
+    def _check_trust(self, round_num: int) -> None:
+        """Refuses to load what could be another user's program: TFF keeps a state as a SavedModel and calls it."""
+        if allows_unsafe():
+            return
+        advice = f"move it to a folder of your own, or set {ALLOW_UNSAFE_VARIABLE}=1 if you trust all who can"
+        check_private(self._directory, what="checkpoint_dir", advice=advice, contents=True)
+        state = self._directory / f"{_STATE_PREFIX}{round_num}"
+        if danger := find_danger(state):
+            raise RunError(f"checkpoint_dir: {state} is a SavedModel {danger}")
 
 
 def _run(coroutine):

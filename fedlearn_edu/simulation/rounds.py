@@ -118,7 +118,8 @@ def iter_rounds(
         seed: Of cohorts and local shuffles.
         evaluate_every: Measure accuracy and loss before training, after every so many rounds, and after the last. With
             many clients evaluation takes longer than training a cohort.
-        checkpoint_dir: Folder for a checkpoint after every round; None keeps none.
+        checkpoint_dir: Folder for a checkpoint after every round; None keeps none. A checkpoint is a SavedModel, a
+            program that resuming runs: one that others could have written, or that touches files, is refused.
         resume: Go on from the newest checkpoint in `checkpoint_dir`, if there is one. Without it, a folder that
             already holds rounds is refused.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
+import contextlib
 import re
+import signal
 import threading
 
 import grpc
@@ -13,10 +16,12 @@ import tensorflow_federated as tff
 from fedlearn_edu.errors import RunError
 from fedlearn_edu.learning.aggregators.secure_mean import REFUSED
 from fedlearn_edu.simulation.compiler import compile_for_worker
+from fedlearn_edu.simulation.loop_thread import LoopThread
 from fedlearn_edu.simulation.worker import Worker
 
 _MAX_STARTS_PER_CALL = 3
 _LIVENESS_INTERVAL_S = 0.5
+_PATIENCE_S = 5.0
 
 _worker: Worker | None = None
 _context: RuntimeContext | None = None
@@ -37,6 +42,7 @@ class RuntimeContext(tff.framework.SyncContext):
     def __init__(self, worker: Worker):
         self._worker = worker
         self._renew()
+        atexit.register(self._end_with_python)
 
     def _renew(self) -> None:
         def executor_stack(cardinalities):
@@ -50,9 +56,7 @@ class RuntimeContext(tff.framework.SyncContext):
             transform_args=tff.tensorflow.transform_args,
             transform_result=tff.tensorflow.transform_result,
         )
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(_pass_over_lost_requests)
-        threading.Thread(target=self._loop.run_forever, daemon=True, name="tff-loop").start()
+        self._loop = LoopThread(_pass_over_lost_requests)
 
     def invoke(self, comp, arg):
         """Runs a computation and returns its result (TFF calls this).
@@ -61,26 +65,28 @@ class RuntimeContext(tff.framework.SyncContext):
             RunError: The worker could not be started, or ended again and again during the call, or a client's value
                 did not fit into a secure sum.
         """
+        self._worker.check_owner()
         starts_before = self._worker.num_starts
         loop = self._loop
-        future = asyncio.run_coroutine_threadsafe(self._async_context.invoke(comp, arg), loop)
+        future = loop.submit(self._async_context.invoke(comp, arg))
         try:
             while True:
                 try:
                     return future.result(timeout=_LIVENESS_INTERVAL_S)
-                except concurrent.futures.TimeoutError:
-                    if future.done():
-                        raise
+                except (concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
                     if self._loop is not loop:
                         # Another thread's computation was interrupted and took worker and loop with it: start over.
                         return self.invoke(comp, arg)
+                    if future.done():
+                        raise
                     if self._worker.num_starts - starts_before > _MAX_STARTS_PER_CALL:
                         raise RunError(
                             f"TFF worker ended {_MAX_STARTS_PER_CALL} times during one computation "
                             f"(out of memory?) {self._worker.last_words()}"
                         ) from None
         except (KeyboardInterrupt, RunError):
-            self._abandon(future)
+            with _deaf_to_ctrl_c():
+                self._abandon()
             raise
         except grpc.RpcError as error:
             # What an assertion of ours says stands in the middle of TensorFlow's text, each part in brackets.
@@ -89,11 +95,17 @@ class RuntimeContext(tff.framework.SyncContext):
                 raise
             raise RunError(refusal[1].replace("] [", " ")) from None
 
-    def _abandon(self, future) -> None:
-        future.cancel()  # no retry ...
-        self._worker.kill()  # ... of the gRPC call that this breaks off
-        self._loop.call_soon_threadsafe(self._loop.stop)
+    def _end_with_python(self) -> None:
+        # asyncio complains about tasks that are unfinished when Python takes the loop away.
+        self._worker.kill()
+        self._loop.end()
+        self._loop.join(_PATIENCE_S)
+
+    def _abandon(self) -> None:
+        given_up = self._loop
         self._renew()
+        given_up.end()  # no retry ...
+        self._worker.kill()  # ... of the gRPC call that this breaks off
 
 
 def _pass_over_lost_requests(loop: asyncio.AbstractEventLoop, context: dict) -> None:
@@ -102,20 +114,38 @@ def _pass_over_lost_requests(loop: asyncio.AbstractEventLoop, context: dict) -> 
         loop.default_exception_handler(context)
 
 
+@contextlib.contextmanager
+def _deaf_to_ctrl_c():
+    """A second Ctrl-C while the first is being served would leave half of that undone."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield  # Python cannot set the handler here, or could not set it back
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 def start_runtime() -> Worker:
     """Makes our runtime the one that executes TFF computations in this thread; calling it again is free.
 
     The worker process itself starts with the first computation (about 0.1 s). Every public function of this
     package that needs TFF calls this, so that it is rarely needed by hand: do so after
     `tff.backends.native.set_sync_local_cpp_execution_context()` or when TFF is used directly in a new thread.
+    What TFF computes before the call runs in a worker of TFF's own, which is open to whoever reaches this machine.
 
     Returns:
         The worker, with `.pid` and `.stop()`.
+
+    Raises:
+        RunError: This process was forked off one that had called it.
     """
     global _worker, _context
     if _context is None:
         _worker = Worker()
         _context = RuntimeContext(_worker)
+    _worker.check_owner()
     # TFF keeps the current context per thread: install it in whichever thread asks.
     if tff.framework.get_context_stack().current is not _context:
         tff.framework.set_default_context(_context)

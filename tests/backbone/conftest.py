@@ -43,11 +43,12 @@ def images():
 
 
 @pytest.fixture
-def hub_cache(monkeypatch):
+def hub_cache(monkeypatch, tmp_path):
     """A cache of tensorflow-hub that holds `mobilenet_v2`, or the test is skipped."""
     sibling = pathlib.Path(__file__).resolve().parents[3] / "shared" / "tfhub_cache"
     folder = os.environ.get("TFHUB_CACHE_DIR") or (str(sibling) if sibling.is_dir() else "")
     if not folder:
         pytest.skip("no TF-Hub cache: TFHUB_CACHE_DIR is not set and ../shared/tfhub_cache does not exist")
     monkeypatch.setenv("TFHUB_CACHE_DIR", folder)
+    monkeypatch.setenv("FEDLEARN_EDU_CACHE", str(tmp_path / "cache"))  # what this user first got may be another copy
     return folder

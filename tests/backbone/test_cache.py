@@ -108,6 +108,25 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         cache.FeatureStore(tmp_path / "file", "x", 2).reserve(1)
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o027, 0o640)])
+def test_files_are_as_open_as_the_users_umask_says(store, umask, mode):
+    before = os.umask(umask)
+    try:
+        store.write(KEYS, FEATURES)
+    finally:
+        os.umask(before)
+    (file,) = store.folder.iterdir()
+    assert file.stat().st_mode & 0o777 == mode
+    assert store.folder.stat().st_mode & 0o777 == store.folder.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_features_that_others_could_have_put_there_are_not_believed(store, tmp_path):
+    store.write(KEYS, FEATURES)
+    store.folder.chmod(0o777)
+    with pytest.raises(fl.RunError, match=r"feature cache: .*tiny-8px-v1 can be written by every user; .*FEDLEARN_EDU"):
+        cache.FeatureStore(tmp_path, "tiny-8px-v1", 2)
+
+
 def test_leftovers_of_a_killed_process_are_removed_once_old(store):
     old, new = store.folder / ".tmp-old", store.folder / ".tmp-new"
     for file in (old, new):

@@ -1,8 +1,10 @@
 """A small course of three exercises, its right answers and notebooks made of them; no lesson is needed."""
 
+import io
 import json
 import pathlib
 import textwrap
+import zipfile
 
 import numpy as np
 
@@ -119,3 +121,12 @@ def write(folder: pathlib.Path, notebooks: dict) -> pathlib.Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return folder
+
+
+def zipped(entries) -> bytes:
+    """A zip of (name, content) pairs."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return stream.getvalue()

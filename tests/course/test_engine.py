@@ -56,7 +56,8 @@ def test_half_written_is_failed_not_todo():
         raise NotImplementedError
 
     result = check("98.weighted_mean", half)
-    assert (result.status, result.points) == ("failed", 1.67)  # 1 of 3 cases, 5 points
+    assert (result.status, result.points) == ("failed", 0.0)  # one right answer alone
+    assert "points begin with two different right answers" in result.message
     assert [case.todo for case in result.cases] == [False, True, True]
 
 
@@ -275,7 +276,15 @@ def test_points_are_the_share_of_cases():
     exercise = Exercise("98.same", 10, "", lambda seed: cases, {"a": "", "b": ""})
     assert check_function(exercise, lambda i: i).points == 10
     assert check_function(exercise, lambda i: i if i else -1).points == 6.67
-    assert check_function(exercise, lambda i: 0).points == 3.33
+    assert check_function(exercise, lambda i: 0).points == 0, "the same answer to every case"
+
+
+def test_right_answers_of_another_type_are_the_same_answer():
+    cases = [Case(str(i), (i,), equal(0.0), "", "") for i in range(4)] + [Case("4", (4,), equal(4), "", "")]
+    exercise = Exercise("98.same", 10, "", lambda seed: cases, {"a": "", "b": ""})
+    zeros = [0, 0.0, np.float32(0), np.zeros([])]
+    assert check_function(exercise, lambda i: zeros[i] if i < 4 else 5).points == 0
+    assert check_function(exercise, lambda i: zeros[i] if i in (1, 2) else i).points > 0
 
 
 # The registry

@@ -34,7 +34,7 @@ def test_a_neighbours_answers_are_forgotten(tmp_path):
         def largest_client(seed):
             calls.append(1)
             if len(calls) % 2: raise ValueError
-            return 2
+            return len(calls)
     """
     ada = "def largest_client(seed):\n    return 1"
     submissions = {f"{name}.ipynb": notebook(largest_client=f) for name, f in [("ada", ada), ("ben", ben)]}

@@ -142,8 +142,8 @@ def test_what_was_left_out_is_reported(graded):
 
 def test_poison_is_harmless_on_paper(graded):
     result, *_ = graded
-    [name] = [student for student in result.marks if "poisonous_message" in student]
-    page = (result.files["feedback"] / f"{name}.html").read_text(encoding="utf-8")
+    [page] = result.files["feedback"].glob("*poisonous_message*.html")
+    page = page.read_text(encoding="utf-8")
     assert "<script>" not in page
     assert "default-src 'none'" in page
     for purpose in ("grades", "totals", "lms"):

@@ -50,6 +50,14 @@ def test_damaged_idx_files_are_refused(tmp_path):
     (tmp_path / "short.gz").write_bytes(gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 9, 1, 2])))
     with pytest.raises(UsageError, match=r"should hold \[9\] bytes, got 2"):
         build_assets.read_idx(tmp_path / "short.gz")
+    (tmp_path / "head.gz").write_bytes(gzip.compress(bytes([0, 0, 8, 3, 0, 0])))
+    with pytest.raises(UsageError, match="IDX file of unsigned bytes"):
+        build_assets.read_idx(tmp_path / "head.gz")
+    damaged = bytearray(gzip.compress(bytes(range(200))))
+    damaged[12:40] = bytes(28)
+    (tmp_path / "damaged.gz").write_bytes(damaged)
+    with pytest.raises(UsageError, match="cannot read"):
+        build_assets.read_idx(tmp_path / "damaged.gz")
 
 
 def test_images_and_labels_must_belong_together(tmp_path, capsys):

@@ -133,3 +133,18 @@ def test_bad_arguments(name, arguments, message, monkeypatch):
 def test_the_data_room_loads_without_tensorflow():
     code = "import sys, fedlearn_edu.data.datasets, fedlearn_edu.data.partition; print('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    "name", [None, 3, ["fashion"], object(), "", "nothing", "a\0b", "x" * 5000, b"\xe9", "two\nlines"]
+)
+def test_what_is_no_data_set_is_one_line(name):
+    with pytest.raises(UsageError, match=r"^dataset: expected a known name or an? ") as caught:
+        load_dataset(name)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 500
+
+
+def test_a_folder_may_be_given_as_bytes(make_folder):
+    folder = make_folder("cat/1.png", "dog/1.png")
+    assert load_dataset(str(folder).encode(), image_size=8).class_names == ("cat", "dog")

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import lzma
+import os
 import pathlib
 import socket
 import sqlite3
@@ -192,6 +193,21 @@ def test_a_changed_archive_is_refused(flower_archive, tmp_path, monkeypatch):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's tar keeps the owners that an archive names")
+def test_what_root_unpacks_is_roots_and_nobody_elses_to_write(flower_archive, tmp_path, monkeypatch):
+    def theirs(member):
+        member.uid, member.gid, member.mode = 4242, 4242, 0o777
+        return member
+
+    with tarfile.open(flower_archive, "w:gz") as tar:
+        tar.add(tmp_path / "source" / "flower_photos", "flower_photos", filter=theirs)
+    monkeypatch.setattr(download, "FLOWERS_SHA256", hashlib.sha256(flower_archive.read_bytes()).hexdigest())
+    for _ in range(2):
+        assert len(load_dataset("flowers", cache_dir=tmp_path / "cache", image_size=16).images) == 2
+    for path in (tmp_path / "cache").rglob("*"):
+        assert (path.stat().st_uid, path.stat().st_mode & 0o022) == (0, 0)
+
+
 # --- MedMNIST
 
 
@@ -251,7 +267,7 @@ def test_without_the_medmnist_package(monkeypatch):
 
 @pytest.mark.parametrize("name", ["emnist", "cifar100", "flowers", "medmnist:webmnist"])
 def test_offline(offline, medmnist, tmp_path, name):
-    sys.modules["medmnist"].INFO["webmnist"] = {"task": "multi-class", "url": "http://localhost/x.npz", "MD5": "0"}
+    sys.modules["medmnist"].INFO["webmnist"] = {"task": "multi-class", "url": "https://localhost/x.npz", "MD5": "0"}
     message = fails(name_or_dir=name, cache_dir=tmp_path / "cache")
     assert f"{name!r} could not be downloaded from" in message
     assert "Name or service not known" in message
@@ -259,12 +275,32 @@ def test_offline(offline, medmnist, tmp_path, name):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_nothing_comes_over_http(medmnist, tmp_path):
+    sys.modules["medmnist"].INFO["webmnist"] = {"task": "multi-class", "url": "http://localhost/x.npz", "MD5": "0"}
+    message = fails(name_or_dir="medmnist:webmnist", cache_dir=tmp_path / "cache")
+    assert "expected a URL that begins with https://, got http://localhost/x.npz" in message
+
+
+def test_another_file_than_the_one_medmnist_names_is_refused(medmnist, tmp_path):
+    sys.modules["medmnist"].INFO["greymnist"]["MD5"] = "0" * 32
+    assert "Incomplete or corrupted file" in fails(name_or_dir="medmnist:greymnist", cache_dir=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_others_can_write_is_refused(flower_archive, tmp_path):
+    load_dataset("flowers", cache_dir=tmp_path / "cache", image_size=16)
+    (tmp_path / "cache").chmod(0o777)
+    message = fails(name_or_dir="flowers", cache_dir=tmp_path / "cache")
+    assert "cache_dir: expected a folder that nobody else can change" in message
+    assert "cache can be written by every user" in message
+
+
 def test_a_silent_server_is_given_up(monkeypatch, tmp_path):
     monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.5)
-    for variable in ("http_proxy", "HTTP_PROXY"):
+    for variable in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:  # it takes connections and never answers
-        monkeypatch.setattr(download, "FLOWERS_URL", f"http://127.0.0.1:{server.getsockname()[1]}/flowers.tgz")
+        monkeypatch.setattr(download, "FLOWERS_URL", f"https://127.0.0.1:{server.getsockname()[1]}/flowers.tgz")
         start = time.perf_counter()
         assert "timed out" in fails(name_or_dir="flowers", cache_dir=tmp_path)
     assert time.perf_counter() - start < 5

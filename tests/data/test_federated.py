@@ -46,7 +46,7 @@ def test_other_examples_keep_the_clients():
     features = clients.with_examples(np.ones((6, 5), np.float32))
     assert features.feature_dim == 5
     assert features.clients == clients.clients
-    with pytest.raises(UsageError, match=r"labels: expected one per example \(5\), got 6"):
+    with pytest.raises(UsageError, match=r"labels: expected 5 whole numbers, one per example, got int32 \[6\]"):
         clients.with_examples(np.ones((5, 5), np.float32))
 
 
@@ -61,7 +61,7 @@ def test_other_examples_keep_the_clients():
         ({"x": split([-1])}, r"row numbers must lie in \[0, 6\)"),
         ({"a/b": split([0])}, "client_id: expected a name without '/'"),
         ({"..": split([0])}, "client_id: expected a name without '/'"),
-        ({"": split([0])}, "client_id: expected a name without '/'"),
+        ({"": split([0])}, "client_id: expected a name that can be seen for a client, got ''"),
     ],
 )
 def test_clients_that_cannot_be(clients, message):

@@ -11,7 +11,7 @@ from fedlearn_edu.learning.aggregators.gaussian_mean import gaussian_mean_factor
 from fedlearn_edu.learning.aggregators.local_noise_mean import local_noise_mean_factory
 from fedlearn_edu.learning.aggregators.secure_mean import secure_mean_factory
 from fedlearn_edu.learning.aggregators.seeded_queries import seeded_normal_like
-from fedlearn_edu.learning.aggregators.skellam_mean import choose_fixed_point, skellam_mean_factory
+from fedlearn_edu.learning.aggregators.skellam_mean import skellam_mean_factory
 from fedlearn_edu.learning.aggregators.tree_mean import tree_mean_factory
 
 LARGE, SMALL = 150_000, 3
@@ -113,18 +113,6 @@ def test_fixed_point_and_rotation_give_the_plain_mean_back():
     np.testing.assert_allclose(result, [0.5, 0, 4, 2, 2, 2, 2], atol=5 * 1e-3 * 10 / 2)
     not_finite = process.next(process.initialize(), [value([1, 2, 3], 4), value([0, np.nan, 5])]).result
     np.testing.assert_allclose(flat(not_finite), [0.5, 1, 1.5, 2, 2, 2, 2], atol=5 * 1e-3 * 10 / 2)
-
-
-@pytest.mark.parametrize("bits", [10, 20])
-@pytest.mark.parametrize("clients", [2, 1000])
-def test_fixed_point_leaves_room_for_the_noised_sum(bits, clients):
-    chosen = choose_fixed_point(
-        noise_multiplier=1.0, clients_per_round=clients, clip_norm=0.5, num_coordinates=4096, bits=bits
-    )
-    deviation = math.hypot(0.5 * chosen.scale * clients / math.sqrt(4096), 0.5 * chosen.scale)
-    assert 7 * deviation < 2 ** (bits - 1)
-    assert chosen.noise_stddev >= 0.5 * chosen.scale
-    assert chosen.l1_sensitivity < 2**31
 
 
 def test_adaptive_clip_norm_goes_to_the_quantile_and_repeats():

@@ -381,20 +381,3 @@ def test_bad_input_is_one_clear_line(number):
 
 def test_every_bad_call_is_tested():
     assert len(list(itertools.islice(_bad_calls(), 100))) == 21
-
-
-# What a server receives of one client
-
-
-def test_a_client_with_a_state_of_its_own_is_received_like_any_other(features):
-    examples, labels = features.train("client_1")
-    model = fl.linear_head(features)
-    processes = (
-        fl.build_unweighted_fed_avg(model, client_lr=0.1),
-        fl.build_scaffold(model, num_clients=6, client_lr=0.1),
-    )
-    plain, stateful = (fl.client_delta(process, examples, labels, batch_size=100) for process in processes)
-    expected, _ = train_client([np.zeros_like(w) for w in plain], examples, labels, client_lr=0.1)
-    for one, other, part in zip(plain, stateful, expected, strict=True):
-        np.testing.assert_allclose(one, part, atol=1e-6)
-        np.testing.assert_allclose(other, part, atol=1e-6)  # before anything is remembered, SCAFFOLD is FedAvg

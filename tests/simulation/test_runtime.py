@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import multiprocessing
 import os
 import pathlib
 import signal
@@ -17,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow_federated as tff
+from open_ports import open_ports
 
 import fedlearn_edu as fl
 from fedlearn_edu.simulation import runtime
@@ -94,6 +96,7 @@ def test_no_worker_is_left_behind_by_a_kernel_restart(tmp_path):
         assert reply["content"]["status"] == "ok", reply["content"]
         worker_pid = int(path.read_text())
         assert is_running(worker_pid)
+        assert open_ports(worker_pid) == []
         manager.restart_kernel(now=True)
         wait_until(lambda: not is_running(worker_pid), 10)
     finally:
@@ -236,7 +239,95 @@ def test_a_lost_request_is_no_news_and_any_other_failure_is(error, told, caplog)
         task = asyncio.get_running_loop().create_task(fail())
         await asyncio.wait([task])
 
-    asyncio.run_coroutine_threadsafe(forget(), runtime._context._loop).result(10)
+    runtime._context._loop.submit(forget()).result(10)
     gc.collect()  # asyncio complains when a task goes whose exception nobody has asked for
     assert ("ours" in caplog.text) == told
     assert "worker gone" not in caplog.text
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+
+def interrupt(after_s, times):
+    def send():
+        time.sleep(after_s)
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.002)
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+def whatever_comes(action):
+    while True:
+        try:
+            return action()
+        except KeyboardInterrupt:  # the second and third may come anywhere
+            pass
+
+def compute_once():
+    if todo:
+        todo.pop()
+        busy(10**12)
+    sender.join()
+
+for after_s, times in [(0.0, 1), (0.02, 1), (0.1, 2), (0.3, 1), (0.5, 3), (0.6, 2)]:
+    fl.stop_runtime()  # so that the start of a worker is interrupted too
+    todo, sender = [1], interrupt(after_s + 0.01, times)
+    whatever_comes(lambda: whatever_comes(compute_once))
+assert busy(10) == 45
+
+def beside():
+    fl.start_runtime()
+    results.append(busy(50000))
+results = []
+other = threading.Thread(target=beside)
+try:
+    other.start()
+    interrupt(0.2, 1)
+    busy(10**12)
+except KeyboardInterrupt:
+    other.join()  # it starts over, since its worker was taken away
+assert results == [sum(range(50000))], results
+print("goes on")
+interrupt(0.5, 1)
+busy(10**12)
+"""
+
+
+def test_ctrl_c_at_any_moment_says_nothing_of_asyncio(tmp_path):
+    """Also twice in quick succession, and the last one ends the script while its computation runs."""
+    script, _ = start_script(tmp_path, BUSY + INTERRUPTED)
+    assert script.wait(60) == -signal.SIGINT
+    output = (tmp_path / "output.txt").read_text()
+    said = [line for line in output.splitlines() if line.strip() and not line.startswith(" ")]
+    assert said == ["goes on", "Traceback (most recent call last):", "KeyboardInterrupt"], output
+
+
+def test_a_forked_child_is_told_to_spawn():
+    """What TensorFlow's threads held at the fork is held for ever in the child: it must not start to wait."""
+    worker = fl.start_runtime()
+    double_sum([1])
+    pid, stop = worker.pid, fl.stop_runtime
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+
+    def compute():
+        for call in (fl.start_runtime, lambda: double_sum([1]), worker.start):
+            try:
+                answers.put(call())
+            except fl.RunError as error:
+                answers.put(str(error))
+        stop()  # the worker is not the child's to end
+
+    child = context.Process(target=compute)
+    child.start()
+    try:
+        told = [answers.get(timeout=20) for _ in range(3)]
+    finally:
+        child.join(5)
+        child.kill()
+    assert all('multiprocessing.get_context("spawn")' in text for text in told), told
+    assert child.exitcode == 0
+    assert worker.pid == pid
+    assert double_sum([4]) == 8

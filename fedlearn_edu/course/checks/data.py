@@ -104,6 +104,26 @@ def _kind_of(value: Any) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
+def comparable(value: Any) -> Any:
+    """Returns plain data as something hashable: equal for values that differ only in their type or in the 7th digit.
+
+    Example:
+        >>> comparable([1, float("nan")]) == comparable(np.array([1.0, float("nan")]))
+        True
+        >>> comparable({"a": 0.5}) == comparable({"a": 0.25})
+        False
+    """
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return tuple(comparable(item) for item in value)
+    if isinstance(value, dict):
+        return frozenset((key, comparable(item)) for key, item in value.items())
+    if value != value:  # NaN, which is not even equal to itself
+        return "NaN"
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 class _Short(reprlib.Repr):
     """Shortens long values; arrays keep their shape and type in view."""
 

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fedlearn_edu.course.checks.data import NotDataError, describe, to_data
+from fedlearn_edu.course.checks.data import NotDataError, comparable, describe, to_data
 from fedlearn_edu.errors import UsageError
 
 _EXERCISE_ID = re.compile(r"\d\d\.[a-z][a-z0-9_]*")
@@ -78,7 +78,7 @@ class Exercise:
 
 @dataclasses.dataclass(frozen=True)
 class CaseResult:
-    """How one case went; everything in it is short text.
+    """How one case went; all that is shown of it is short text.
 
     Attributes:
       name: The case's name.
@@ -89,6 +89,7 @@ class CaseResult:
       problem: One line that says what is wrong; empty if it passed.
       hint: The case's hint; empty if it passed.
       todo: The function is not written yet for this case (NotImplementedError).
+      answer: What came back, in a form that can be compared (see `data.comparable`); None if it did not pass.
     """
 
     name: str
@@ -99,6 +100,7 @@ class CaseResult:
     problem: str = ""
     hint: str = ""
     todo: bool = False
+    answer: Any = dataclasses.field(default=None, repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +111,8 @@ class CheckResult:
       exercise_id: Such as "03.weighted_mean".
       title: The exercise's title.
       status: "todo" (not written yet), "failed" or "passed".
-      points: Points earned: the share of cases that passed, times `possible`, rounded to two digits.
+      points: Points earned: the share of cases that passed, times `possible`, rounded to two digits; 0 if all that
+        passed had one and the same answer, which is what a function gets that never looks at its arguments.
       possible: Points for all cases right.
       cases: One `CaseResult` per case.
       message: One line about the whole, such as an unknown id; mostly empty.
@@ -166,7 +169,8 @@ def judge(case: Case, returned: Any, *, given: str | None = None) -> CaseResult:
     except Exception as error:
         problem = f"the result could not be compared with what was expected ({_one_line(error)})"
     if problem is None:
-        return CaseResult(case.name, True, _given(case) if given is None else given, case.expected, shown)
+        given = _given(case) if given is None else given
+        return CaseResult(case.name, True, given, case.expected, shown, answer=comparable(data))
     if data is None:
         problem = "the function returned None: is a `return` missing?"
     return fail(case, got=shown, problem=problem, given=given)
@@ -179,7 +183,11 @@ def fail(case: Case, *, got: str, problem: str, given: str | None = None, todo: 
 
 
 def score(exercise: Exercise, results: Sequence[CaseResult], *, message: str = "") -> CheckResult:
-    """Adds up the cases of an exercise: all right is "passed", all still to write is "todo", else "failed"."""
+    """Adds up the cases of an exercise: all right is "passed", all still to write is "todo", else "failed".
+
+    A function that returns the same value whatever it is given is right wherever that value happens to be expected (the
+    empty list, None for "refused"). So one right answer alone earns nothing: points begin with a second, other one.
+    """
     num_passed = sum(result.passed for result in results)
     if results and num_passed == len(results):
         status = "passed"
@@ -187,6 +195,9 @@ def score(exercise: Exercise, results: Sequence[CaseResult], *, message: str = "
         status = "todo"
     else:
         status = "failed"
+    if status == "failed" and num_passed and len({result.answer for result in results if result.passed}) == 1:
+        message = message or "points begin with two different right answers: one alone could be had without looking"
+        num_passed = 0
     points = round(exercise.points * num_passed / max(len(results), 1), 2)
     return CheckResult(exercise.id, exercise.title, status, points, exercise.points, tuple(results), message)
 

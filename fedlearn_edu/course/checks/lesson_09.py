@@ -142,16 +142,24 @@ def _upload_bytes(seed: int) -> list[Case]:
         shown = _shown(expected, seed, "a dict of four whole numbers")
         return Case(name, (num_examples, dim, num_classes), equal(expected), shown, hint)
 
-    more = 0 if seed == 0 else int(rng.integers(1, 6))
-    dim = 1280 if seed == 0 else 20 * (60 + more) - 1  # ridge is just below a whole number of heads
+    def more(most):
+        return 0 if seed == 0 else int(rng.integers(1, most))
+
+    dim = 1280 if seed == 0 else 20 * (40 + more(100)) - 1  # ridge is just below a whole number of heads
     return [
-        case("by hand", 3 + more, 2 + more, 2, "a triangle of a 2 x 2 matrix, with its diagonal, has 3 numbers"),
-        case("features of a backbone", 160 + more, dim, 10, "float32: 4 bytes for each number"),
-        case("more classes than features", 50 + more, 64 + more, 1000 + more, "FedAvg needs more than one round"),
+        case("by hand", 3 + more(9), 2 + more(9), 2, "a triangle of a 2 x 2 matrix, with its diagonal, has 3 numbers"),
+        case("features of a backbone", 160 + more(500), dim, 10, "float32: 4 bytes for each number"),
+        case(
+            "more classes than features",
+            50 + more(50),
+            64 + more(50),
+            1000 + more(500),
+            "FedAvg needs more than one round",
+        ),
         case(
             "equally dear",
-            10 + more,
-            12 * (2 + more),
+            10 + more(90),
+            12 * (2 + more(40)),
             3,
             "after the same bytes, FedAvg has sent as much, and not yet more",
         ),

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import pathlib
+import re
 import secrets
 import sys
 import time
@@ -23,13 +24,14 @@ from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.isolation import LEVELS, prepare
 from fedlearn_edu.course.grading.marks import Mark, empty_mark
 from fedlearn_edu.course.grading.plan import make_plan
-from fedlearn_edu.course.grading.state import State, key_of
+from fedlearn_edu.course.grading.state import State, key_of, replace_files
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
 from fedlearn_edu.course.grading.workers import Batch, run_tasks
 from fedlearn_edu.errors import RunError, UsageError, nearest_names
 
+_SEED_BITS = 256
 _VARIANTS = 2  # hidden variants of each case
-_VERSION = 1  # raise it when the same code would get another mark
+_VERSION = 2  # raise it when the same code would get another mark
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +41,9 @@ class GradingResult:
     Attributes:
         submissions: In the order of the tables.
         marks: By student, in the order of the exercises.
-        seed: Seed of the hidden cases.
+        seed: Seed of the hidden cases; not shown where the result is.
         isolation: Key of `isolation.LEVELS`: the walls around learner code.
-        problems: One line on everything left out or unusual.
+        notes: By student, and under "" for what is nobody's, one line on everything left out or unusual.
         num_resumed: Marks taken over from an earlier run.
         seconds: Wall time.
         files: What was written, by purpose.
@@ -49,12 +51,17 @@ class GradingResult:
 
     submissions: tuple[Submission, ...]
     marks: Mapping[str, tuple[Mark, ...]]
-    seed: int
+    seed: int = dataclasses.field(repr=False)
     isolation: str
-    problems: tuple[str, ...]
+    notes: Mapping[str, Sequence[str]]
     num_resumed: int
     seconds: float
     files: Mapping[str, pathlib.Path]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All notes, student by student."""
+        return tuple(line for lines in self.notes.values() for line in lines)
 
     def total(self, student: str) -> float:
         """Points of one student."""
@@ -89,13 +96,14 @@ def grade(
 
     Args:
         submissions: Folder of notebooks, folder of one folder a student, .zip from an LMS, or one .ipynb.
-        output: The table of marks (.csv). Beside it: `_totals.csv`, `_lms.csv`, `_report.json`, `_state.json`.
+        output: The table of marks (.csv). Beside it: `_totals.csv`, `_lms.csv`, `_report.json`, `_state.json`. Only
+            their owner can read what is written.
         feedback: Folder for one HTML page per student.
         timeout: Seconds of wall time per exercise, above 0; loading Python and NumPy does not count.
         memory_gb: GiB per exercise, at least 1 (TensorFlow needs 2).
         jobs: Exercises at a time; None = processor cores.
-        seed: Of the hidden cases, 1 to 2**63 - 1; None = a random one, which the report records. A known seed lets
-            learners prepare: keep it to yourself.
+        seed: Of the hidden cases, 1 to 2**256 - 1; None = a random one, which the report and the state keep. Who
+            knows it, or can guess it, knows the hidden cases: take 128 random bits or more and keep them to yourself.
         resume: Take over the marks of an earlier run on the same `output` for all that has not changed.
         lessons: Numbers of the lessons to grade; None = those that at least half of the students handed in.
         exercises: By id; None = all of the course.
@@ -115,10 +123,11 @@ def grade(
         from fedlearn_edu.course.checks.registry import all_exercises
 
         exercises = all_exercises()
-    found, problems = read_submissions(submissions)
+    files = report.paths(output, feedback)
+    state = State(files["state"], resume=resume)
+    found, nobodys = read_submissions(submissions, ignore=files.values(), progress=progress)
     tasks, unusual = make_plan(found, exercises, lessons)
-    state = State(report.beside(output, "_state.json"), resume=resume)
-    seed = seed or state.seed or secrets.randbelow(2**63 - 1) + 1
+    seed = seed or state.seed or secrets.randbits(_SEED_BITS) or 1
     state.seed = seed
     graded = dict.fromkeys(task.exercise_id for task in tasks)
     make_cases = {id: functools.partial(_hidden_cases, exercises[id], seed) for id in graded}
@@ -163,14 +172,15 @@ def grade(
         {student: tuple(row) for student, row in by_student.items()},
         seed,
         walls.level,
-        tuple(problems + unusual),
+        {"": nobodys} | {one.student: [*one.problems, *unusual[one.student]] for one in found},
         num_resumed,
         round(time.monotonic() - started, 2),
-        report.paths(output, feedback),
+        files,
     )
-    report.write_tables(result, timeout=timeout, memory_gb=memory_gb)
+    texts = report.make_tables(result, timeout=timeout, memory_gb=memory_gb)
     if feedback:
-        feedback_pages.write_pages(result, pathlib.Path(feedback))
+        texts |= feedback_pages.make_pages(result, pathlib.Path(feedback))
+    replace_files(texts)
     return result
 
 
@@ -184,8 +194,8 @@ def _checked(output, timeout, memory_gb, jobs, seed, isolation) -> pathlib.Path:
         raise UsageError(f"memory_gb: expected 1 to 1024 GiB, got {memory_gb}")
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs: expected at least 1, got {jobs}")
-    if seed is not None and not 1 <= seed < 2**63:
-        raise UsageError(f"seed: expected 1 to 2**63 - 1 (0 is what learners see), got {seed}")
+    if seed is not None and not 1 <= seed < 2**_SEED_BITS:
+        raise UsageError(f"seed: expected 1 to 2**{_SEED_BITS} - 1 (0 is what learners see)")
     if isolation != "auto" and isolation not in LEVELS:
         raise UsageError(f"isolation: {nearest_names(isolation, ['auto', *LEVELS])}")
     return output
@@ -195,12 +205,13 @@ def _hidden_cases(exercise: Exercise, seed: int) -> list[Case]:
     """The cases under seeds that follow from the batch's seed but do not tell it; never the visible seed 0."""
     cases = []
     for variant in range(_VARIANTS):
-        digest = hashlib.sha256(f"{seed}/{exercise.id}/{variant}".encode()).digest()
-        hidden = int.from_bytes(digest[:4], "big") % (2**32 - 2) + 1  # RandomState takes no more than 32 bits
+        # All 256 bits: a learner's code that searches the seeds for the arguments it was given never ends.
+        hidden = int.from_bytes(hashlib.sha256(f"{seed}/{exercise.id}/{variant}".encode()).digest(), "big") or 1
         try:
             found = [dataclasses.replace(c, arguments=tuple(map(to_data, c.arguments))) for c in exercise.cases(hidden)]
         except Exception as error:
-            raise RunError(f"the checks of {exercise.id} fail for seed {hidden}: {error}") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise RunError(f"the checks of {exercise.id} fail for one of the hidden seeds: {reason}") from error
         cases += found
     return cases
 
@@ -209,15 +220,41 @@ def _digest(cases: Sequence[Case]) -> str:
     return key_of([[wire.encode(argument) for argument in case.arguments] for case in cases])
 
 
-def run_grading(submissions: str | os.PathLike, **options) -> int:
+def run_grading(submissions: str | os.PathLike, *, seed_file: str | os.PathLike | None = None, **options) -> int:
     """What `fedlearn-edu grade` runs: `grade` with the same arguments, a summary on standard output, an exit code.
+
+    Args:
+        submissions: See `grade`.
+        seed_file: Holds the seed, so that it stands on no command line; made with a random one if missing.
+        **options: Of `grade`.
 
     Returns:
         0, or 1 if something could not be graded for a reason that is not the students'.
     """
+    if seed_file is not None:
+        options["seed"] = _seed_of(pathlib.Path(seed_file))
     result = grade(submissions, **options)
     print(report.summary(result))
     ungraded = sum(mark.status == "ungraded" for marks in result.marks.values() for mark in marks)
     if ungraded:
         print(f"{ungraded} exercises could not be graded; run the same command with --resume", file=sys.stderr)
     return 1 if ungraded else 0
+
+
+def _seed_of(path: pathlib.Path) -> int:
+    """Reads the seed, or makes the file; it is its owner's alone."""
+    if not path.exists():
+        replace_files({path: f"{secrets.randbits(_SEED_BITS) or 1}\n"})
+    try:
+        with open(path, encoding="ascii") as stream:
+            status = os.fstat(stream.fileno())
+            text = stream.read(1000).strip()
+    except OSError as error:
+        raise UsageError(f"seed_file: {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        text = ""
+    if status.st_mode & 0o077 or status.st_uid not in (0, os.geteuid()):
+        raise UsageError(f"seed_file: others can read or write {path}; make it yours alone: chmod 600")
+    if not re.fullmatch(r"[0-9]{1,80}", text):
+        raise UsageError(f"seed_file: expected one whole number in {path} and nothing else")
+    return int(text)

@@ -7,9 +7,10 @@ import hashlib
 import html
 import pathlib
 import re
+import unicodedata
 
 from fedlearn_edu.course.grading.marks import Mark
-from fedlearn_edu.course.grading.state import replace_file
+from fedlearn_edu.course.grading.submissions import Submission
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color: #1f2933; }
@@ -20,6 +21,8 @@ section.passed { border-left-color: #15803d; } section.todo { border-left-color:
 ul { padding-left: 1.2rem; } li { margin: .4rem 0; } code { overflow-wrap: anywhere; background: #f1f5f9; }
 """.strip()
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_READABLE_BYTES = 120
+_DIGEST_CHARACTERS = 20  # 80 bits: nobody finds a name whose page takes another's place
 _WORDS = {
     "passed": "all cases right",
     "failed": "not right yet",
@@ -34,36 +37,36 @@ _WORDS = {
 }
 
 
-def write_pages(result, folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Writes one page per student of a `GradingResult`.
+def make_pages(result, folder: pathlib.Path) -> dict[pathlib.Path, str]:
+    """Makes one page per student of a `GradingResult`.
 
     Args:
         result: The graded batch.
-        folder: Created if missing; pages of the same names are replaced.
+        folder: Where they shall lie.
 
     Returns:
-        Path by student.
-
-    Raises:
-        RunError: The folder cannot be written.
+        HTML by path.
     """
-    written, taken = {}, set()
-    for submission in result.submissions:
-        student = submission.student
-        path = folder / f"{_file_name(student, taken)}.html"
-        page = _page(student, result.total(student), result.max_total(student), result.marks[student])
-        replace_file(path, lambda stream, page=page: stream.write(page))
-        written[student] = path
-    return written
+    return {
+        folder / f"{file_name(submission)}.html": _page(
+            submission.student,
+            result.total(submission.student),
+            result.max_total(submission.student),
+            result.marks[submission.student],
+        )
+        for submission in result.submissions
+    }
 
 
-def _file_name(student: str, taken: set[str]) -> str:
-    base = re.sub(r"[^A-Za-z0-9_-]+", "_", student).strip("_")[:60] or "student"
-    name, number = base, 2
-    while name.casefold() in taken:
-        name, number = f"{base}_{number}", number + 1
-    taken.add(name.casefold())
-    return name
+def file_name(submission: Submission) -> str:
+    """A name that is the student's alone on any file system, whoever else hands in: the readable part, then a hash."""
+    letters = "".join(
+        character if unicodedata.category(character)[0] in "LMN" else "_"
+        for character in unicodedata.normalize("NFC", submission.name)
+    )
+    readable = re.sub("_+", "_", letters).strip("_").encode()[:_READABLE_BYTES].decode(errors="ignore")
+    digest = hashlib.sha256(submission.identity.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    return f"{readable or 'student'}-{digest}"
 
 
 def _page(student: str, points: float, max_points: int, marks: tuple[Mark, ...]) -> str:

@@ -7,13 +7,14 @@ import dataclasses
 import json
 import re
 
-import nbformat
+from fedlearn_edu.course.grading.ipython_cells import plain_python
 
-MAX_BYTES = 50 * 2**20
+MAX_BYTES = 200 * 2**20  # outputs included, which are dropped
 MAX_SOURCE = 2_000_000  # characters of code in all cells
 MAX_CELLS = 2_000
-_EXERCISE_ID = re.compile(r"(?<![\w.])(\d\d)\.([a-z][a-z0-9_]*)")
-_DEFINITION = re.compile(r"^(?:async )?def ([A-Za-z_]\w*)", re.MULTILINE)
+_MAX_IDS = 1_000
+_EXERCISE_ID = re.compile(r"(?<![\w.])([0-9]{2}\.[a-z][a-z0-9_]{0,63})(?![a-z0-9_])")
+_DEFINITION = re.compile(r"^(?:async )?def ([A-Za-z_]\w{0,63})(?!\w)", re.MULTILINE)
 
 
 class UnreadableNotebook(Exception):
@@ -25,7 +26,7 @@ class Notebook:
     """What grading needs of a notebook.
 
     Attributes:
-        cells: Source of the code cells, in order.
+        cells: The code cells as plain Python, in order.
         exercise_ids: Exercises that its cells name, in metadata or text ("03.weighted_mean").
         functions: Names of the functions that it defines at top level.
         notes: What was unusual about the file.
@@ -40,11 +41,15 @@ class Notebook:
 def read_notebook(content: bytes) -> Notebook:
     """Reads a notebook of any nbformat version, also a damaged one.
 
+    Of each cell only its kind, its source and the exercise it is marked with are looked at: whatever else a file holds
+    (outputs, metadata, attachments) can be anything and is dropped.
+
     Args:
         content: The file's bytes; UTF-8 is expected, other encodings are tried.
 
     Raises:
         UnreadableNotebook: No code cells can be got out of it.
+        MemoryError: The process's limit does not suffice for what its JSON holds.
     """
     if len(content) > MAX_BYTES:
         raise UnreadableNotebook(f"larger than {MAX_BYTES // 2**20} MiB")
@@ -57,26 +62,26 @@ def read_notebook(content: bytes) -> Notebook:
         raise UnreadableNotebook(f"not JSON ({type(error).__name__})") from None
     if not isinstance(data, dict):
         raise UnreadableNotebook("JSON, but no notebook")
-    sources, ids = [], set()
+    sources, ids, size = [], set(), 0
     for cell in _cells(data):
-        source = cell.get("source", cell.get("input", ""))
-        if isinstance(source, list):
-            source = "".join(line for line in source if isinstance(line, str))
-        if not isinstance(source, str):
-            continue
+        source = _source(cell)
         details = cell.get("metadata")
         details = details.get("fedlearn") if isinstance(details, dict) else None
-        if isinstance(details, dict) and isinstance(details.get("id"), str):
-            ids.add(details["id"])
-        ids |= {match[0] for match in _EXERCISE_ID.finditer(source[:100_000])}
+        marked = details.get("id") if isinstance(details, dict) else None
+        if isinstance(marked, str) and _EXERCISE_ID.fullmatch(marked) and len(ids) < _MAX_IDS:
+            ids.add(marked)
+        if len(ids) < _MAX_IDS:
+            ids |= {match[1] for match in _EXERCISE_ID.finditer(source[:100_000])}
         if cell.get("cell_type") == "code":
+            size += len(source)
+            if len(sources) >= MAX_CELLS or size > MAX_SOURCE:
+                raise UnreadableNotebook(f"more than {MAX_SOURCE:,} characters or {MAX_CELLS:,} cells of code")
             sources.append(source.replace("\r\n", "\n").replace("\r", "\n"))
     if not sources:
         raise UnreadableNotebook("it has no code cells")
-    if len(sources) > MAX_CELLS or sum(map(len, sources)) > MAX_SOURCE:
-        raise UnreadableNotebook(f"more than {MAX_SOURCE:,} characters or {MAX_CELLS:,} cells of code")
-    functions = {name for source in sources for name in _DEFINITION.findall(source)}
-    return Notebook(tuple(sources), frozenset(ids), frozenset(functions), tuple(notes))
+    cells, given_up = plain_python(sources)
+    functions = {name for source in cells for name in _DEFINITION.findall(source)}
+    return Notebook(tuple(cells), frozenset(ids), frozenset(functions), (*notes, *given_up))
 
 
 def _text(content: bytes) -> tuple[str, list[str]]:
@@ -90,19 +95,18 @@ def _text(content: bytes) -> tuple[str, list[str]]:
 
 
 def _cells(data: dict) -> list[dict]:
-    """Brings any version to version 4; where nbformat gives up, takes what looks like cells."""
-    worksheets = data.get("worksheets")
-    raw = data.get("cells")
-    if not isinstance(raw, list):
-        sheets = worksheets if isinstance(worksheets, list) else []
-        raw = [c for s in sheets if isinstance(s, dict) and isinstance(s.get("cells"), list) for c in s["cells"]]
-    raw = [cell for cell in raw if isinstance(cell, dict)]
-    for cell in raw:  # may be most of the file, and nothing that grading reads
-        cell["outputs"] = []
-    try:
-        data.setdefault("metadata", {})
-        data.setdefault("nbformat_minor", 0)
-        data.setdefault("nbformat", 4 if "cells" in data else 3)
-        return list(nbformat.convert(nbformat.from_dict(data), 4).cells)
-    except Exception:  # whatever a hostile or damaged file makes of a library that expects a valid one
-        return raw
+    """The cells of version 4, or of the worksheets of versions 2 and 3."""
+    cells = data.get("cells")
+    if not isinstance(cells, list):
+        sheets = data.get("worksheets")
+        sheets = sheets if isinstance(sheets, list) else []
+        cells = [c for s in sheets if isinstance(s, dict) and isinstance(s.get("cells"), list) for c in s["cells"]]
+    return [cell for cell in cells if isinstance(cell, dict)]
+
+
+def _source(cell: dict) -> str:
+    """Its text: "source", or "input" and "code" as versions before 4 called that of a code cell."""
+    source = next((cell[key] for key in ("source", "input", "code") if key in cell), "")
+    if isinstance(source, list):
+        source = "".join(line for line in source if isinstance(line, str))
+    return source if isinstance(source, str) else ""

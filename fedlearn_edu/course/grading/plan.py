@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from fedlearn_edu.course.checks.engine import Exercise
 from fedlearn_edu.course.grading.notebooks import Notebook
-from fedlearn_edu.course.grading.submissions import Handed, Submission
+from fedlearn_edu.course.grading.reader import Handed
+from fedlearn_edu.course.grading.submissions import Submission
 from fedlearn_edu.errors import UsageError, nearest_names
 
 _UNKNOWN = ""  # the lesson of a notebook that nothing tells of
@@ -28,11 +29,12 @@ class Task:
 
 def make_plan(
     submissions: Sequence[Submission], exercises: Mapping[str, Exercise], lessons: Sequence[str] | None = None
-) -> tuple[list[Task], list[str]]:
+) -> tuple[list[Task], dict[str, list[str]]]:
     """Lists what is graded: every exercise of every assigned lesson, for every student.
 
-    A lesson is assigned if it is named in `lessons`, or, without `lessons`, if at least half of the students handed it
-    in: one student can neither drop an exercise by deleting its cells nor give the others a lesson they were not set.
+    A lesson is assigned if it is named in `lessons`, or, without `lessons`, if at least half of those who handed in a
+    notebook handed it in: one student can neither drop an exercise by deleting its cells nor give the others a lesson
+    they were not set.
 
     Args:
         submissions: From `read_submissions`.
@@ -40,7 +42,7 @@ def make_plan(
         lessons: Numbers of lessons ("03").
 
     Returns:
-        The tasks, student by student, and one line on everything unusual.
+        The tasks, student by student, and by student one line on everything unusual.
 
     Raises:
         UsageError: A lesson has no exercises, or none was handed in by half of the students.
@@ -48,20 +50,21 @@ def make_plan(
     known = list(dict.fromkeys(exercise.lesson for exercise in exercises.values()))
     answers = {s.student: _by_lesson(s, exercises) for s in submissions}
     if lessons is None:
-        assigned = _assigned(answers, known)
+        assigned = _assigned([answers[s.student] for s in submissions if s.files], known)
     else:
         for lesson in lessons:
             if lesson not in known:
                 raise UsageError(f"lessons: {lesson!r} has no exercises; {nearest_names(lesson, known)}")
         assigned = [lesson for lesson in known if lesson in lessons]
-    tasks, problems = [], []
+    tasks, problems = [], {}
     for submission in submissions:
         found = answers[submission.student]
+        unusual = problems[submission.student] = []
         for lesson in sorted(set(found) - set(assigned) - {_UNKNOWN}):
-            problems.append(f"{submission.student}: lesson {lesson} is not graded in this batch")
+            unusual.append(f"{submission.student}: lesson {lesson} is not graded in this batch")
         for lesson in assigned:
             cells, status, message = _chosen(
-                submission, found.get(lesson, []), found.get(_UNKNOWN, []), assigned, problems, lesson
+                submission, found.get(lesson, []), found.get(_UNKNOWN, []), assigned, unusual, lesson
             )
             ids = [id for id, exercise in exercises.items() if exercise.lesson == lesson]
             tasks += [Task(submission.student, id, cells, status, message) for id in ids]
@@ -93,10 +96,11 @@ def _lessons_of(path: str, notebook: Notebook, exercises: Mapping[str, Exercise]
     return sorted({best} | {lesson for lesson in named if 2 * named[lesson] > total[lesson]})
 
 
-def _assigned(answers: Mapping[str, Mapping], known: Sequence[str]) -> list[str]:
+def _assigned(answers: Sequence[Mapping], known: Sequence[str]) -> list[str]:
+    """Lessons that half of those who handed in notebooks handed in."""
     if len(known) == 1:
         return list(known)
-    counts = collections.Counter(lesson for found in answers.values() for lesson in found)
+    counts = collections.Counter(lesson for found in answers for lesson in found)
     assigned = [lesson for lesson in known if 2 * counts[lesson] >= max(len(answers), 1)]
     if not assigned:
         found = ", ".join(f"{lesson}: {counts[lesson]}" for lesson in known if counts[lesson]) or "none at all"
@@ -114,6 +118,8 @@ def _chosen(submission, candidates, unknown, assigned, problems, lesson):
         broken = [file for file in submission.files if not file.notebook]
         if broken:
             return None, "unreadable", f"{broken[-1].path} cannot be read: {broken[-1].problem}"
+        if not submission.files:
+            return None, "missing", submission.instead
         return None, "missing", f"no notebook of lesson {lesson} was handed in"
     if len(candidates) > 1:
         ignored = ", ".join(file.path for file in candidates[:-1])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import collections
 import csv
+import io
 import json
 import os
 import pathlib
 from collections.abc import Iterable
 
 from fedlearn_edu.course.grading.isolation import LEVELS
-from fedlearn_edu.course.grading.state import replace_file
 from fedlearn_edu.course.grading.text import neutral
 
 _SHOWN_PROBLEMS = 10
@@ -30,18 +30,19 @@ def paths(output: pathlib.Path, feedback: str | os.PathLike | None) -> dict[str,
     return files | ({"feedback": pathlib.Path(feedback)} if feedback else {})
 
 
-def write_tables(result, *, timeout: float, memory_gb: float) -> None:
-    """Writes all tables of a `GradingResult`, each whole or not at all.
+def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Path, str]:
+    """Makes all tables of a `GradingResult`.
 
-    Raises:
-        RunError: The folder cannot be written.
+    Returns:
+        Content by path.
     """
     marks = [
         (student, mark.exercise_id, mark.status, mark.points, mark.max_points, mark.message)
         for student, row in result.marks.items()
         for mark in row
     ]
-    _write(result.files["grades"], ["student", "exercise", "status", "points", "max_points", "message"], marks)
+    header = ["student", "exercise", "status", "points", "max_points", "message"]
+    tables = {result.files["grades"]: _csv(header, marks)}
     totals = [
         (
             s.student,
@@ -55,11 +56,12 @@ def write_tables(result, *, timeout: float, memory_gb: float) -> None:
         for s in result.submissions
     ]
     header = ["student", "lms_id", "points", "max_points", "passed", "exercises", "files"]
-    _write(result.files["totals"], header, totals)
-    # The columns of Moodle's offline grading worksheet; Canvas and others let one map columns.
+    tables[result.files["totals"]] = _csv(header, totals)
+    # The columns of Moodle's offline grading worksheet; Canvas and others let one map columns. Moodle drops the first
+    # twelve characters of an identifier and takes the rest for a number: only one that Moodle gave may stand there.
     lms = [
         (
-            f"Participant {s.lms_id}" if s.lms_id else s.student,
+            f"Participant {s.lms_id}" if s.lms == "moodle" else "",
             s.name,
             result.total(s.student),
             result.max_total(s.student),
@@ -67,7 +69,8 @@ def write_tables(result, *, timeout: float, memory_gb: float) -> None:
         )
         for s in result.submissions
     ]
-    _write(result.files["lms"], ["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"], lms)
+    header = ["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"]
+    tables[result.files["lms"]] = _csv(header, lms)
     record = {
         "seed": result.seed,
         "isolation": result.isolation,
@@ -79,16 +82,15 @@ def write_tables(result, *, timeout: float, memory_gb: float) -> None:
         "statuses": dict(sorted(_statuses(result).items())),
         "problems": list(result.problems),
     }
-    replace_file(result.files["report"], lambda stream: json.dump(record, stream, indent=2), private=True)
+    return tables | {result.files["report"]: json.dumps(record, indent=2)}
 
 
-def _write(path: pathlib.Path, header: list[str], rows: Iterable[tuple]) -> None:
-    def write(stream):
-        table = csv.writer(stream)
-        table.writerow(header)
-        table.writerows([neutral(value) for value in row] for row in rows)
-
-    replace_file(path, write)
+def _csv(header: list[str], rows: Iterable[tuple]) -> str:
+    stream = io.StringIO(newline="")
+    table = csv.writer(stream)
+    table.writerow(header)
+    table.writerows([neutral(value) for value in row] for row in rows)
+    return stream.getvalue()
 
 
 def _comment(marks) -> str:
@@ -109,10 +111,14 @@ def summary(result) -> str:
     lines = [
         f"{len(result.submissions)} submissions, {sum(map(len, result.marks.values()))} exercises: {statuses}",
         f"Walls around learner code: {result.isolation}: {LEVELS[result.isolation]}",
-        f"Hidden cases: seed {result.seed}. {result.seconds:.0f} s, {result.num_resumed} marks from an earlier run.",
+        f"Hidden cases: their seed is in {result.files['state'].name}. "
+        f"{result.seconds:.0f} s, {result.num_resumed} marks from an earlier run.",
     ]
-    lines += [f"  {problem}" for problem in result.problems[:_SHOWN_PROBLEMS]]
-    if len(result.problems) > _SHOWN_PROBLEMS:
-        lines.append(f"  ... {len(result.problems) - _SHOWN_PROBLEMS} more in {result.files['report']}")
+    # One line a student at most: nobody's ten thousand files push the others off the screen.
+    noted = [notes for notes in result.notes.values() if notes]
+    for first, *more in noted[:_SHOWN_PROBLEMS]:
+        lines.append(f"  {first}" + (f" ({len(more)} more lines in the report)" if more else ""))
+    if len(noted) > _SHOWN_PROBLEMS:
+        lines.append(f"  ... and {len(noted) - _SHOWN_PROBLEMS} more students, in {result.files['report']}")
     written = [str(path) for purpose, path in result.files.items() if purpose != "state"]
-    return "\n".join([*lines, "Written: " + ", ".join(written)])
+    return "\n".join([*lines, "Written, readable by you alone: " + ", ".join(written)])

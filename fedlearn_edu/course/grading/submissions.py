@@ -1,30 +1,28 @@
-"""Finds whose notebook is whose: a folder or a zip from an LMS -> one submission a student."""
+"""Finds whose file is whose: a folder or a zip from an LMS -> one submission a student."""
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import dataclasses
+import functools
+import os
 import pathlib
 import re
+from collections.abc import Collection
+from typing import BinaryIO
 
-from fedlearn_edu.course.grading.files import FoundFile, find_files
-from fedlearn_edu.course.grading.notebooks import Notebook, UnreadableNotebook, read_notebook
+from tqdm.auto import tqdm
+
+from fedlearn_edu.course.grading.files import Archive, BadArchive, Folder, Path, Tree, walk
+from fedlearn_edu.course.grading.limited import OverLimit, run_limited
+from fedlearn_edu.course.grading.owners import Owner, is_nobodys, is_notebook_or_zip, labels_of, lms_of, owners_of
+from fedlearn_edu.course.grading.reader import Handed, HandedIn, read_student
 from fedlearn_edu.course.grading.text import clean, natural
 from fedlearn_edu.errors import UsageError
 
-# Moodle: "Ada Lovelace_123456_assignsubmission_file_" (a folder) or "..._file_03_clients.ipynb".
-_MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?.*")
-# Canvas: "lovelaceada_LATE_12345_678901_03_clients-1.ipynb".
-_CANVAS = re.compile(r"(?P<name>[^_]+)_(?:LATE_)?(?P<id>\d+)_\d+_.+")
-_SUFFIX = re.compile(r"\.(ipynb|zip)$", re.IGNORECASE)
-
-
-@dataclasses.dataclass(frozen=True)
-class Handed:
-    """One notebook file that was handed in; `notebook` is None if it cannot be read, and `problem` says why."""
-
-    path: str
-    notebook: Notebook | None
-    problem: str = ""
+_NUMBERED = re.compile(r"([0-9]{2})[_\- .]")
+_MAX_NAMES = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,96 +32,146 @@ class Submission:
     Attributes:
         student: Unique name, from the file, the folder or the LMS.
         name: The name alone, as the LMS has it.
+        lms: "moodle", "canvas" or "".
         lms_id: Number in the LMS, or "".
-        files: The notebooks, in the natural order of their paths.
+        files: What cannot be read; then the notebooks in the order by which the last of several counts.
+        instead: What was handed in where no notebook was, in words.
+        identity: What no other student has and the student keeps from batch to batch: name and number in the LMS, or
+            the name of the file or folder.
+        problems: One line on everything left out or unusual.
     """
 
     student: str
     name: str
+    lms: str
     lms_id: str
     files: tuple[Handed, ...]
+    instead: str = ""
+    identity: str = ""
+    problems: tuple[str, ...] = ()
 
 
-def read_submissions(path: str | pathlib.Path) -> tuple[list[Submission], list[str]]:
+def read_submissions(
+    path: str | pathlib.Path, *, ignore: Collection[str | os.PathLike] = (), progress: bool = False
+) -> tuple[list[Submission], list[str]]:
     """Reads all submissions of a folder or a zip, or one notebook.
 
-    Layouts: notebooks side by side, a student each; a folder a student; both mixed; names as Moodle and Canvas give
-    them; a student's zip in place of a folder. A single folder around it all is passed through. Zips are read, never
-    unpacked: no name in one can lead anywhere. Symbolic links are never followed.
+    Layouts: notebooks side by side, a student each; a folder a student; both mixed; a student's zip in place of a
+    folder; names as Moodle and Canvas give them, if all names are of that kind. A single folder around it all is
+    passed through; a student's zip never is, so no name in it makes anybody else's row. Zips are read, never unpacked.
+    Symbolic links are never followed. Who handed in something that is no notebook is a student too.
 
     Args:
         path: Folder, .zip or .ipynb.
+        ignore: Files and folders that the grader itself writes.
+        progress: Whether to show a progress bar.
 
     Returns:
-        Submissions in the natural order of their names, and one line on everything left out.
+        Submissions in the natural order of their names, and one line on everything that is nobody's.
 
     Raises:
-        UsageError: The path does not exist or holds no notebook.
+        UsageError: The path does not exist, cannot be read or holds nothing that was handed in.
     """
     path = pathlib.Path(path)
     problems: list[str] = []
-    found = sorted(find_files(path, problems), key=lambda file: (natural(file.path), file.path))
-    groups: dict[tuple[str, str, str], list[Handed]] = {}
-    for file in _without_wrapper(found):
-        groups.setdefault(_owner(file.parts), []).append(_handed(file, problems))
-    if not groups:
-        raise UsageError(f"submissions: expected notebooks (.ipynb) in {path}, found none")
-    return _named(groups, problems), problems
+    with contextlib.ExitStack() as stack:
+        tree, base, names = _open(path, stack)
+        if not names:
+            base, names = _without_wrapper(tree, problems, {os.path.realpath(one) for one in ignore})
+        problems += tree.problems
+        owners: dict[Owner, list[tuple[Path, str]]] = collections.defaultdict(list)
+        for owner, name, kind in owners_of(names, problems):
+            owners[owner].append(((*base, name), kind))
+        if not owners:
+            raise UsageError(f"submissions: expected notebooks (.ipynb) in {path}, found none")
+        labels = labels_of(owners, problems)
+        bar = tqdm(owners.items(), desc="reading", unit="student", delay=0.2, disable=not progress)
+        submissions = [
+            _submission(labels[owner], owner, read_student(tree, found, hidden=len(base))) for owner, found in bar
+        ]
+    return sorted(submissions, key=lambda one: (natural(one.student), one.student)), problems
 
 
-def _handed(file: FoundFile, problems: list[str]) -> Handed:
-    shown = clean(file.path)
+def _submission(label: str, owner: Owner, read: HandedIn) -> Submission:
+    return Submission(
+        label, owner.name, owner.lms, owner.lms_id, read.files, read.instead, owner.identity, read.problems
+    )
+
+
+def _open(path: pathlib.Path, stack: contextlib.ExitStack) -> tuple[Tree, Path, list[tuple[str, str]]]:
+    """A tree, the folder in it, and the names in that if they are known already."""
     try:
-        if file.problem:
-            raise UnreadableNotebook(file.problem)
-        notebook = read_notebook(file.read())
-    except (UnreadableNotebook, OSError) as error:
+        if path.is_dir():
+            return Folder(path), (), []
+        if path.is_file() and path.suffix.lower() == ".ipynb":
+            return Folder(path.parent), (), [(path.name, "file")]
+        if path.is_file() and path.suffix.lower() == ".zip":
+            stream = stack.enter_context(path.open("rb"))
+            # First on trial: its names may be somebody's who wants to fill this process's memory.
+            run_limited(functools.partial(_try_zip, stream))
+            return Archive(stream), (), []
+    except (OSError, OverLimit) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else clean(error)
-        problems.append(f"{shown}: cannot be read: {reason}")
-        return Handed(shown, None, reason)
-    problems += [f"{shown}: {note}" for note in notebook.notes]
-    return Handed(shown, notebook)
+        raise UsageError(f"submissions: {path}: {reason}") from None
+    kind = "which is neither" if path.exists() else "which does not exist"
+    raise UsageError(f"submissions: expected a folder, a .zip or a .ipynb, got {path}, {kind}")
 
 
-def _without_wrapper(files: list[FoundFile]) -> list[FoundFile]:
+def _try_zip(stream: BinaryIO) -> None:
+    with contextlib.suppress(BadArchive):
+        Archive(stream)
+
+
+def _without_wrapper(tree: Tree, problems: list[str], ignored: Collection[str]) -> tuple[Path, list[tuple[str, str]]]:
     """Passes through a folder that is alone at its level and holds more than one student's work."""
+    base: Path = ()
     while True:
-        tops = {file.parts[0] for file in files}
-        if len(tops) != 1 or any(len(file.parts) == 1 for file in files) or _lms(tops.pop()):
-            return files
-        flat = all(len(file.parts) == 2 for file in files)
-        # Notebooks alone in one folder are one student's if each begins with the number of another lesson.
-        numbers = [re.match(r"\d\d(?=[_\- .])", file.parts[1]) for file in files]
-        one_student = len(files) == 1 or (all(numbers) and len({n[0] for n in numbers}) == len(files))
-        if flat and one_student and not any(_lms(file.parts[1]) for file in files):
-            return files
-        files = [dataclasses.replace(file, parts=file.parts[1:]) for file in files]
+        try:
+            names = tree.list(base)
+        except OSError as error:
+            where = clean("/".join(base)) or "the folder"
+            raise UsageError(f"submissions: {where} cannot be read: {error.strerror or clean(error)}") from None
+        if isinstance(tree, Folder):
+            names = [(name, kind) for name, kind in names if not _is_graders(tree, (*base, name), kind, ignored)]
+        folders = [name for name, kind in names if kind == "folder"]
+        others = [name for name, kind in names if kind == "file" and not is_nobodys(name)]
+        if len(folders) != 1 or others or lms_of(folders[0]) or _is_one_student(tree, (*base, folders[0])):
+            return base, names
+        problems += [f"{clean(name)}: nobody's, and left out" for name, _ in names if name != folders[0]]
+        base = (*base, folders[0])
+        problems.append(f"{clean('/'.join(base))}: the only folder; what lies in it was taken for a student's each")
 
 
-def _lms(name: str) -> tuple[str, str] | None:
-    for pattern in (_MOODLE, _CANVAS):
-        if match := pattern.fullmatch(_SUFFIX.sub("", name)):
-            return clean(match["name"]), match["id"]
-    return None
+def _is_graders(tree: Folder, path: Path, kind: str, ignored: Collection[str], depth: int = 0) -> bool:
+    """Whether the grader wrote this itself, in an earlier run."""
+    if os.path.join(tree.root, *path) in ignored:
+        return True
+    if kind != "folder" or depth > 2 or not ignored:
+        return False
+    try:
+        inside = tree.list(path)
+    except OSError:
+        return False
+    return bool(inside) and all(_is_graders(tree, (*path, name), kind, ignored, depth + 1) for name, kind in inside)
 
 
-def _owner(parts: tuple[str, ...]) -> tuple[str, str, str]:
-    """(name, number in the LMS, the file or folder that makes two students of one name two)."""
-    if found := _lms(parts[0]):
-        return (*found, "")
-    return clean(_SUFFIX.sub("", parts[0])) or "unnamed", "", parts[0]
-
-
-def _named(groups: dict[tuple[str, str, str], list[Handed]], problems: list[str]) -> list[Submission]:
-    submissions, taken = [], set()
-    for (name, lms_id, _), files in groups.items():
-        student, number = name, 2
-        if student.casefold() in taken and lms_id:
-            student = f"{name} [{lms_id}]"
-        while student.casefold() in taken:
-            student, number = f"{name} ({number})", number + 1
-        if student != name:
-            problems.append(f"{files[0].path}: there is another {name!r}; this one is called {student!r}")
-        taken.add(student.casefold())
-        submissions.append(Submission(student, name, lms_id, tuple(files)))
-    return sorted(submissions, key=lambda submission: natural(submission.student))
+def _is_one_student(tree: Tree, folder: Path) -> bool:
+    """Whether a folder that is alone is one student's, and not one around all students."""
+    try:
+        inside = tree.list(folder)
+    except OSError:
+        return True
+    if any(lms_of(name) for name, _ in inside):
+        return False
+    direct = [name for name, kind in inside if kind == "file" and is_notebook_or_zip(name)]
+    deeper = any(
+        kind == "file" and is_notebook_or_zip(path[-1]) and len(path) > len(folder) + 1
+        for path, kind in walk(tree, folder, lambda *_: None, max_names=_MAX_NAMES)
+    )
+    if deeper:
+        return False
+    if not direct:
+        return not any(kind == "folder" for _, kind in inside)
+    # Notebooks alone in one folder are one student's if each begins with the number of another lesson.
+    numbers = [_NUMBERED.match(name) for name in direct]
+    return len(direct) == 1 or (all(numbers) and len({number[1] for number in numbers}) == len(direct))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import math
 
 import numpy as np
@@ -13,71 +12,8 @@ import tensorflow_privacy as tfp
 
 from fedlearn_edu.learning.aggregators.arguments import check_count, check_positive, check_seed
 from fedlearn_edu.learning.aggregators.client_noise import client_seed
+from fedlearn_edu.learning.aggregators.integer_ring import MOST_BITS, FixedPoint, choose_fixed_point, padded_size
 from fedlearn_edu.learning.aggregators.seeded_queries import zero_unless_finite
-
-# The sum wraps around if it leaves its range by chance; at this many standard deviations that is 1 coordinate in 1e12.
-_RANGE_STDDEVS = 7.2
-_LARGEST_L1 = 2.0**30  # TensorFlow Privacy checks the L1 norm in int32
-
-
-@dataclasses.dataclass(frozen=True)
-class FixedPoint:
-    """How real numbers become integers, and what one client's integers may be.
-
-    Attributes:
-        scale: Integer units per 1.0.
-        l2_sensitivity: Largest L2 norm of a client's integers.
-        l1_sensitivity: Largest L1 norm of a client's integers.
-        noise_stddev: Standard deviation of the noise on the sum of integers, all clients' shares together.
-    """
-
-    scale: float
-    l2_sensitivity: float
-    l1_sensitivity: float
-    noise_stddev: float
-
-
-def choose_fixed_point(
-    *, noise_multiplier: float, clients_per_round: int, clip_norm: float, num_coordinates: int, bits: int
-) -> FixedPoint:
-    """Returns the finest fixed point at which the noised sum still fits into `bits` bits.
-
-    Rounding moves a client's value by up to half a unit per coordinate, so that its norm may exceed the clip norm by
-    sqrt(num_coordinates) / 2 units. The noise is calibrated to this larger norm: no privacy is lost to rounding.
-
-    Args:
-        noise_multiplier: Noise on the sum in units of a client's largest norm.
-        clients_per_round: Clients that share the noise.
-        clip_norm: Largest L2 norm before rounding.
-        num_coordinates: Of a client's value, padded to a power of 2.
-        bits: Of the ring in which secure aggregation adds.
-
-    References:
-        Kairouz et al., The distributed discrete Gaussian mechanism for federated learning with secure aggregation,
-        ICML 2021, arXiv:2102.06387, section 4.4.
-    """
-    # After the rotation, a coordinate of the sum is about normal with this deviation.
-    spread = clip_norm * math.hypot(clients_per_round / math.sqrt(num_coordinates), noise_multiplier)
-    scale = (2 ** (bits - 1) - 1) / (_RANGE_STDDEVS * spread)
-    scale = min(scale, _LARGEST_L1 / (2 * math.sqrt(num_coordinates) * clip_norm))
-    # A hair more than in theory, since the norm is checked in float32.
-    l2_sensitivity = (clip_norm * scale + math.sqrt(num_coordinates) / 2) * (1 + 1e-5)
-    return FixedPoint(
-        scale=scale,
-        l2_sensitivity=l2_sensitivity,
-        l1_sensitivity=math.ceil(l2_sensitivity * min(math.sqrt(num_coordinates), l2_sensitivity)),
-        noise_stddev=noise_multiplier * l2_sensitivity,
-    )
-
-
-def padded_size(num_coordinates: int) -> int:
-    """Returns the next power of 2, to which the rotation pads.
-
-    Example:
-        >>> padded_size(27)
-        32
-    """
-    return 2 ** math.ceil(math.log2(max(num_coordinates, 1)))
 
 
 def skellam_mean_factory(
@@ -86,10 +22,11 @@ def skellam_mean_factory(
     """Returns a factory for the mean under the distributed Skellam mechanism, made of TFF's and TF Privacy's parts.
 
     On a client: all tensors become one vector, which is rotated at random (Hadamard), clipped, scaled and rounded to
-    integers; then its share of Skellam noise is added. The integers are summed modulo 2**bits - 1 by TFF's
-    `SecureModularSumFactory`, which the local runtime simulates. The server only sees the noised sum; it undoes
-    scale and rotation and divides by `clients_per_round`. A value that is not finite counts as zero. Measurements,
-    nested: `clip_norm` and `noise_stddev` (of the mean).
+    integers, up or down at random; then its share of Skellam noise is added. The integers are summed modulo
+    2**bits - 1 by TFF's `SecureModularSumFactory`, which the local runtime simulates. The server only sees the noised
+    sum; it undoes scale and rotation and divides by `clients_per_round`. A value that is not finite counts as zero.
+    Measurements, nested: `clip_norm` and `noise_stddev` (of the mean; rounding adds at most `sqrt(clients)/2` of the
+    sum's units to it, which is nothing beside the noise unless clients are many and bits few).
 
     It differs from `tff.learning.ddp_secure_aggregator` in that runs repeat (that one seeds by the clock), the clip
     norm is fixed, and the noise is calibrated to the norm after rounding.
@@ -98,7 +35,8 @@ def skellam_mean_factory(
         noise_multiplier: Noise of all clients together on the sum, in units of a client's largest norm.
         clients_per_round: Clients that share the noise: with fewer there is less of it.
         clip_norm: Largest L2 norm of a client's value.
-        bits: Of the ring, from 8 to 22. (TFF's float32 holds integers up to 2**24.)
+        bits: Of the ring, from 8 to 22; `choose_fixed_point` says what they cost, and refuses too few once the size of
+            a value is known.
         seed: Of rotation and noise; see `client_seed`.
 
     Raises:
@@ -112,7 +50,7 @@ def skellam_mean_factory(
         noise_multiplier=check_positive("noise_multiplier", noise_multiplier),
         clients_per_round=check_count("clients_per_round", clients_per_round),
         clip_norm=check_positive("clip_norm", clip_norm),
-        bits=check_count("bits", bits, least=8, most=22),
+        bits=check_count("bits", bits, least=8, most=MOST_BITS),
         seed=check_seed(seed),
     )
 
@@ -128,13 +66,37 @@ class _SkellamMeanFactory(tff.aggregators.UnweightedAggregationFactory):
         seed = settings.pop("seed")
         size = padded_size(sum(math.prod(tensor.shape) for tensor in tff.structure.flatten(value_type)))
         fixed_point = choose_fixed_point(num_coordinates=size, **settings)
-        query = _SkellamMeanQuery(
+        query = SkellamMeanQuery(
             fixed_point, clients=settings["clients_per_round"], clip_norm=settings["clip_norm"], seed=seed
         )
         # Symmetric: sums from -(modulus - 1) to modulus - 1, in a ring of 2 * modulus - 1 < 2**bits numbers.
         secure_sum = tff.aggregators.SecureModularSumFactory(2 ** (settings["bits"] - 1), symmetric_range=True)
         noised = tff.aggregators.DifferentiallyPrivateFactory(query, secure_sum)
         return tff.aggregators.concat_factory(_SeededRotationFactory(noised, seed)).create(value_type)
+
+
+def round_at_random(vector: tf.Tensor, *, seed, l2_bound: float) -> tf.Tensor:
+    """Returns a neighbouring vector of integers whose mean over all seeds is `vector` and whose L2 norm is bounded.
+
+    Each coordinate is rounded up with the probability that equals its fraction. Where the norm of the result is above
+    `l2_bound`, all coordinates are rounded towards zero instead, which makes no vector longer.
+
+    Args:
+        vector: float32 `[dim]`.
+        seed: int32 `[2]`.
+        l2_bound: At least the norm of `vector`.
+
+    Returns:
+        int32 `[dim]`.
+
+    Example:
+        >>> round_at_random(tf.constant([2.0, -1.0, 0.5]), seed=[0, 1], l2_bound=2.3).numpy().tolist()
+        [2, -1, 0]
+    """
+    exact = tf.cast(vector, tf.float64)
+    rounded = tf.floor(exact + tf.random.stateless_uniform(tf.shape(exact), seed, dtype=tf.float64, alg="philox"))
+    towards_zero = tf.sign(exact) * tf.floor(tf.abs(exact))
+    return tf.cast(tf.where(tf.norm(rounded) <= l2_bound, rounded, towards_zero), tf.int32)
 
 
 class _SeededRotationFactory(tff.aggregators.UnweightedAggregationFactory):
@@ -159,14 +121,15 @@ class _SeededRotationFactory(tff.aggregators.UnweightedAggregationFactory):
         return tff.templates.AggregationProcess(initialize, process.next)
 
 
-class _SkellamMeanQuery(tfp.DistributedSkellamSumQuery):
+class SkellamMeanQuery(tfp.DistributedSkellamSumQuery):
     """TensorFlow Privacy's Skellam noise on the clients, with the clip, the fixed point and the mean around it."""
 
     _GlobalState = collections.namedtuple("_GlobalState", ["round_num"])
 
     def __init__(self, fixed_point: FixedPoint, *, clients: int, clip_norm: float, seed: int):
         local_stddev = fixed_point.noise_stddev / math.sqrt(clients)
-        super().__init__(fixed_point.l1_sensitivity, fixed_point.l2_sensitivity, local_stddev)
+        # A hair above the norm that `round_at_random` keeps to, since the parent checks in float32.
+        super().__init__(fixed_point.l1_sensitivity, fixed_point.l2_sensitivity * (1 + 1e-5), local_stddev)
         self._fixed_point = fixed_point
         self._clients = clients
         self._clip_norm = clip_norm
@@ -182,26 +145,26 @@ class _SkellamMeanQuery(tfp.DistributedSkellamSumQuery):
         return tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, tf.int32), template)
 
     def preprocess_record(self, params, record):
-        clipped, _ = tf.clip_by_global_norm(tf.nest.flatten(zero_unless_finite(record)), self._clip_norm)
-        integers = [tf.cast(tf.round(v * self._fixed_point.scale), tf.int32) for v in clipped]
-        self._client_seed = client_seed(record, seed=self._seed, round_num=params.round_num)
+        (clipped,), _ = tf.clip_by_global_norm(tf.nest.flatten(zero_unless_finite(record)), self._clip_norm)
+        seed = client_seed(record, seed=self._seed, round_num=params.round_num)
+        self._noise_seed, rounding_seed = (tf.random.experimental.stateless_fold_in(seed, i) for i in range(2))
+        integers = round_at_random(
+            clipped * self._fixed_point.scale, seed=rounding_seed, l2_bound=self._fixed_point.l2_sensitivity
+        )
         bounds = self._SampleParams(
             tf.constant(int(self._l1_norm_bound), tf.int32),
             tf.constant(self._l2_norm_bound, tf.float32),
             tf.constant(self._local_stddev, tf.float32),
         )
         # The parent checks both norms and calls `add_noise_to_sample`.
-        return tf.nest.pack_sequence_as(record, super().preprocess_record(bounds, integers))
+        (noised,) = tf.nest.flatten(super().preprocess_record(bounds, integers))
+        return tf.nest.pack_sequence_as(record, [noised])
 
     def add_noise_to_sample(self, local_stddev, record):
         # As the parent does it (a Skellam number is the difference of two Poisson numbers), but not from the clock.
         rate = tf.square(tf.cast(local_stddev, tf.float64)) / 2
-        noised = []
-        for i, v in enumerate(record):
-            seed_pair = tf.random.experimental.stateless_fold_in(self._client_seed, i)
-            poisson = tf.random.stateless_poisson([2, *v.shape], seed_pair, lam=rate, dtype=tf.int64)
-            noised.append(v + tf.cast(poisson[0] - poisson[1], v.dtype))
-        return noised
+        poisson = tf.random.stateless_poisson([2, *record.shape], self._noise_seed, lam=rate, dtype=tf.int64)
+        return record + tf.cast(poisson[0] - poisson[1], record.dtype)
 
     def get_noised_result(self, sample_state, global_state):
         total, _, event = super().get_noised_result(sample_state, global_state)

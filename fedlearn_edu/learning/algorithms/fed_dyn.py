@@ -39,7 +39,10 @@ def build_fed_dyn(
     `num_clients`), and the new model is the mean of the w_i less `h / strength`.
 
     Where all clients stand still, their gradients at w equal g_i and add up to zero: w is the optimum of the whole,
-    however many local steps are taken. The messages are those of federated averaging, and 4 bytes for counting.
+    however many local steps are taken. The messages are those of federated averaging, and 8 bytes for counting.
+
+    A client whose training diverges (NaN or infinity) sends zeros, keeps its g_i, and counts as one that stands still:
+    h stays the average of the g_i.
 
     Args:
         model: What is trained.
@@ -50,7 +53,9 @@ def build_fed_dyn(
         client_lr: Learning rate of the clients' SGD, above 0 and at most 100.
         client_optimizer: A TFF optimizer in place of SGD at `client_lr`; it is given the changed gradients.
         model_aggregator: A TFF factory that averages the deltas; default `UnweightedMeanFactory`. h is moved by its
-            result times the size of the cohort.
+            result times the size of the cohort, so that nobody moves h past a defence, and no delta reaches the server
+            beside a secure sum or noise. If the result is no plain mean (a median, clipped, noised), h only estimates
+            the average of the g_i, and the optimum is only met as well as that estimate.
 
     Returns:
         A stateful process for `run_rounds`; `next` has the type `(<state@SERVER, {<data=<x, y>*, client_state=
@@ -81,9 +86,11 @@ def build_fed_dyn(
         trained = train_locally(model, weights, examples, client_optimizer or client_sgd, change_gradients=regularise)
         delta = subtract(received, trained.trainable)
         gradient = [own + strength * d for own, d in zip(state["gradient"], delta, strict=True)]
-        update = collections.OrderedDict(mean=delta, sum=1.0)
-        output = ClientOutput(update, 1.0, {"gradient": gradient}, trained.metrics)
-        return discard_if_not_finite(output, state, model)
+        output = ClientOutput(delta, 1.0, {"gradient": gradient}, trained.metrics)
+        output = discard_if_not_finite(output, state, model)
+        # A client that is discarded still counts in the aggregator's mean, with zeros.
+        counted = tf.stack([1.0, output.update_weight])
+        return output._replace(update=collections.OrderedDict(mean=output.update, sum=counted))
 
     return compose_stateful_process(
         model,
@@ -103,19 +110,24 @@ def build_fed_dyn(
 
 
 def _server_step(weights_type, zeros, strength, num_clients) -> tff.learning.templates.FinalizerProcess:
-    """h += strength * cohort size / number of all clients * mean delta; then w -= mean delta + h / strength."""
+    """h += strength * cohort size / number of all clients * mean delta; then w -= mean delta + share * h / strength.
+
+    The share is that of the cohort whose training was finite: a diverged client stands still, without h as well.
+    """
     step = tff.learning.templates.build_apply_optimizer_finalizer(tff.learning.optimizers.build_sgdm(1.0), weights_type)
     zero = tff.tensorflow.computation(lambda: [tf.constant(z) for z in zeros])
     correction_type = zero.type_signature.result
-    update_type = tff.to_type(collections.OrderedDict(mean=weights_type.trainable, sum=np.float32))
+    counts_type = tff.TensorType(np.float32, [2])
+    update_type = tff.to_type(collections.OrderedDict(mean=weights_type.trainable, sum=counts_type))
 
     @tff.tensorflow.computation(correction_type, update_type)
     def correct(correction, update):
-        share = update["sum"] / num_clients
-        moved = [h + strength * share * delta for h, delta in zip(correction, update["mean"], strict=True)]
-        return moved, tuple(
-            delta + tf.math.divide_no_nan(h, strength) for h, delta in zip(moved, update["mean"], strict=True)
-        )
+        deltas, (num_in_cohort, num_finite) = update["mean"], tf.unstack(update["sum"])
+        share = num_in_cohort / num_clients
+        moved = [h + strength * share * delta for h, delta in zip(correction, deltas, strict=True)]
+        steps = [tf.math.divide_no_nan(h, strength) for h in moved]
+        finite = num_finite / num_in_cohort
+        return moved, tuple(delta + finite * step for step, delta in zip(steps, deltas, strict=True))
 
     @tff.federated_computation
     def initialize():

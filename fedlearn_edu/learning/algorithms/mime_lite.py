@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_momentum
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
+from fedlearn_edu.learning.aggregators.finite_only import describe_factory, finite_only
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
 
 
@@ -45,7 +45,8 @@ def build_mime_lite(
         server_optimizer: A TFF optimizer in place of SGD at `server_lr`; it has a state of its own.
         model_aggregator: A TFF factory for the weighted mean of the deltas; default `MeanFactory`.
         full_gradient_aggregator: The same for the full gradients. What shall protect clients (a secure sum, clipping)
-            is needed in both.
+            is needed in both. It sees zeros with weight 0 in place of a gradient with NaN or infinity, see
+            `finite_only`.
 
     Returns:
         A learning process; `next` has the type `(<state@SERVER, {<x, y>*}@CLIENTS> -> <state, metrics>@SERVER)`.
@@ -65,7 +66,8 @@ def build_mime_lite(
         base_optimizer or tff.learning.optimizers.build_sgdm(client_lr, momentum),
         server_optimizer or tff.learning.optimizers.build_sgdm(server_lr),
         model_aggregator=model_aggregator,
-        full_gradient_aggregator=full_gradient_aggregator,
+        # TFF leaves out the delta of a client that diverged, but its gradient would make the momentum NaN for good.
+        full_gradient_aggregator=finite_only(full_gradient_aggregator, weighted=True),
         loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
     )
     return FederatedProcess(

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.skellam_mean import choose_fixed_point, padded_size, skellam_mean_factory
+from fedlearn_edu.learning.aggregators.integer_ring import choose_fixed_point, padded_size
+from fedlearn_edu.learning.aggregators.skellam_mean import skellam_mean_factory
 from fedlearn_edu.learning.process import FederatedProcess
 from fedlearn_edu.privacy.accounting import check_clip_norm, default_delta
 from fedlearn_edu.privacy.processes.common import private_fed_avg
@@ -31,14 +32,18 @@ def build_distributed_dp_fed_avg(
     """Federated averaging with client-level differential privacy that needs no server to be trusted with a delta.
 
     The server broadcasts the global model. Each client clips its model delta, turns it into integers and adds a SHARE
-    of the noise, too little to protect it alone: standard deviation
-    `noise_multiplier * clip_norm / sqrt(clients_per_round)`. Secure aggregation shows the server the sum only, in
-    which the shares add up to the noise of `build_dp_fed_avg`. So it is as accurate as central DP, without its trust.
+    of the noise, too little to protect it alone: `1 / sqrt(clients_per_round)` of its standard deviation. Secure
+    aggregation shows the server the sum only, in which the shares add up to `noise_multiplier` times the largest norm
+    of a client's integers. Rounding makes that norm larger than the clip norm, and the noise larger than that of
+    `build_dp_fed_avg` (see `choose_fixed_point`): for 12,810 weights, 20 clients and a noise multiplier of 1 by 0.006 %
+    at 20 bits, 0.6 % at 14, 5 % at 12 and 22 % at 11. So with the default it is as accurate as central DP, without its
+    trust. Fewer bits than keep it below twice that noise are refused.
 
     What must hold instead: all `clients_per_round` clients add their share honestly, which is why cohorts have a fixed
     size (a client that drops out takes its share along), and secure aggregation must hide the rest. TFF's local
     runtime SIMULATES it, as for `build_secure_fed_avg`. The sum wraps around when it leaves the range of `bits` bits;
-    the fixed point is chosen so that this happens to one coordinate in 1e12.
+    the fixed point leaves so much room that, with honest clients, not one coordinate does so in all but one round in
+    1e9.
 
     A delta that is not finite counts as zero. The training metrics are summed in the clear, outside of the guarantee.
 
@@ -48,7 +53,7 @@ def build_distributed_dp_fed_avg(
         clients_per_round: Size of every cohort, at most `population`.
         population: Number of clients that may take part.
         clip_norm: Largest L2 norm of a client's delta.
-        bits: Of an integer in the secure sum, from 8 to 22.
+        bits: Of an integer in the secure sum, from 8 to 22; the larger model and cohort are, the more it takes.
         delta: Probability with which the guarantee may fail; default `population ** -1.1`.
         sampling: How cohorts are drawn: `"fixed_size"` or `"all"` (see `SkellamAccountant`).
         client_lr: Learning rate of the clients' SGD.
@@ -65,7 +70,7 @@ def build_distributed_dp_fed_avg(
         size padded to a power of 2.
 
     Raises:
-        UsageError: An argument is out of its range.
+        UsageError: An argument is out of its range, or `bits` are too few; the message says how many are enough.
 
     References:
         Agarwal, Kairouz and Liu, The Skellam mechanism for differentially private federated learning, NeurIPS 2021,

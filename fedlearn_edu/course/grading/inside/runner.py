@@ -10,17 +10,30 @@ import contextlib
 import difflib
 import importlib
 import json
+import linecache
 import os
 import resource
+import signal
 import site
 import sys
 
 from fedlearn_edu.course.checks import data as plain_data
-from fedlearn_edu.course.grading.inside import slicing, wire
+from fedlearn_edu.course.grading.inside import jupyter, slicing, wire
+from fedlearn_edu.course.grading.inside.statements import Statement, read_statements
 
-# Loaded before the learner's clock starts: a slow disk should not cost anyone marks.
-PRELOADED = ("numpy", "pandas", "scipy", "tensorflow", "tensorflow_federated", "fedlearn_edu", "matplotlib", "sklearn")
+# Loaded before the learner's clock starts: a slow disk should not cost anyone marks. Nothing else is: whatever a cell
+# names is the learner's, and may do anything while it loads.
+PRELOADED = {
+    "numpy", "pandas", "scipy", "scipy.optimize", "scipy.special", "scipy.stats", "tensorflow", "tensorflow_federated",
+    "tensorflow_hub", "fedlearn_edu", "matplotlib", "matplotlib.pyplot", "sklearn", "sklearn.decomposition",
+    "sklearn.linear_model", "sklearn.metrics", "IPython", "IPython.display", "tqdm", "tqdm.auto",
+}  # fmt: skip
 _NO_SITE = sys.stdlib_module_names | {"numpy"}
+_SCOUT_SECONDS = 10
+_COROUTINE = 128  # inspect.CO_COROUTINE
+LACKING = 3  # the exit code by which the runner asks for all cells: more than the slice may be needed
+# Errors of a function to which another cell may have given what it lacks, in a way that no slice shows.
+_LACKING_ERRORS = (NameError, ImportError, AttributeError, KeyError, OSError, RecursionError)
 MAX_TEXT = 300
 
 
@@ -28,30 +41,54 @@ def main() -> None:
     with open(0, "rb", closefd=False) as stream:
         job = json.load(stream)
     send = _sender(int(sys.argv[1]))
-    statements, notes = slicing.read_statements(job["cells"])
-    needed = slicing.needed_for(job["function"], statements)
     arguments = [json.dumps(case) for case in job["arguments"]]
+    modules = _scout(job)
     # From here on `fedlearn_edu` is the real package, as far as the learner may see it.
     del sys.path[0]
     for name in [name for name in sys.modules if name.split(".")[0] == "fedlearn_edu"]:
         del sys.modules[name]
-    modules = {module for statement in needed for module in statement.modules}
-    if {module.split(".")[0] for module in modules} - _NO_SITE:
+    if modules - {"numpy"}:
         site.main()
-    for module in modules:
-        if module.split(".")[0] in PRELOADED:
-            with contextlib.suppress(Exception):  # the learner's own import will say what is wrong
-                importlib.import_module(module)
+    for module in modules & PRELOADED:
+        with contextlib.suppress(BaseException):  # the learner's own import will say what is wrong
+            importlib.import_module(module)
+    sys.path.insert(0, "")  # as in Jupyter: a module beside the notebook
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     _limit(resource.RLIMIT_CPU, int(used) + job["cpu_seconds"])
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     sys.modules["__main__"].__dict__.clear()  # __main__ is the notebook's, as in Jupyter
-    send({"started": notes[:20]})
-    _learner(job["function"], needed, statements, arguments, send)
+    send({"started": True})  # all that follows takes the learner's time
+    lacking = _learner(job, arguments, send)
     send({"ended": True})
-    os._exit(0)  # threads that still run are the learner's
+    os._exit(LACKING if lacking else 0)  # threads that still run are the learner's
+
+
+def _needed(job: dict) -> tuple[list[Statement], list[Statement], list[str]]:
+    """All statements, those that are run, and notes on the cells that were left out."""
+    found, notes = read_statements(job["cells"])
+    return found, found if job.get("whole") else slicing.needed_for(job["function"], found), notes
+
+
+def _scout(job: dict) -> set[str]:
+    """What will be imported, found out in a child: a text can hold up the compiler for hours."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(min(_SCOUT_SECONDS, job["cpu_seconds"]))  # the walls let nobody end another process
+        with contextlib.suppress(BaseException):
+            modules = {module for statement in _needed(job)[1] for module in statement.modules}
+            packages = {module.split(".")[0] for module in modules}
+            found = [*PRELOADED & (modules | packages), *(["another"] if packages - _NO_SITE else [])]
+            os.write(writer, " ".join(found).encode())
+        os._exit(0)
+    os.close(writer)
+    found = os.read(reader, 4096).decode().split()
+    os.close(reader)
+    os.waitpid(child, 0)
+    return set(found)
 
 
 def _limit(kind: int, value: int) -> None:
@@ -71,25 +108,31 @@ def _sender(descriptor: int):
     return send
 
 
-def _learner(name, needed, statements, arguments, send) -> None:
-    """Defines the function and calls it on each case; an answer leaves at once, so a later hang does not cost it."""
+def _learner(job: dict, arguments: list[str], send) -> bool:
+    """Defines the function and calls it on each case; an answer leaves at once, so a later hang does not cost it.
+
+    Returns whether statements that were left out may be what is lacking.
+    """
+    name = job["function"]
+    statements, needed, notes = _needed(job)
     if not needed:
-        names = sorted({bound for s in statements for bound in s.binds if not s.is_import})
+        names = sorted({bound for s in statements for bound in s.binds - s.imports.keys()})
+        send({"problems": notes[:1]})
         send({"missing": difflib.get_close_matches(name, names, n=3, cutoff=0.4)})
-        return
+        return False
+    for number, source in enumerate(job["cells"], start=1):  # AutoGraph and `inspect` read a function's source
+        file = f"<cell {number}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     namespace = sys.modules["__main__"].__dict__
-    namespace.update(__name__="__main__", __builtins__=__builtins__)
-    problems = []
-    for statement in needed:
-        try:
-            exec(statement.code, namespace)
-        except BaseException as error:
-            problems.append(f"code cell {statement.cell} {_describe(error)}")
+    jupyter.furnish(namespace)
+    problems = _run(needed, namespace)
+    # What the statements left out would have changed, no one can know without running them.
+    lacking = bool(problems) or slicing.may_lack(needed, statements)
     send({"problems": problems[:5]})
     function = namespace.get(name)
     if not callable(function):
         send({"missing": [], "kind": type(function).__name__ if name in namespace else "nothing"})
-        return
+        return lacking
     for number, text in enumerate(arguments):
         frame = {"case": number}
         try:
@@ -101,10 +144,39 @@ def _learner(name, needed, statements, arguments, send) -> None:
             frame["not_data"] = _short(str(error))
         except BaseException as error:
             frame["error"] = _describe(error)
+            lacking |= issubclass(type(error), _LACKING_ERRORS)  # isinstance would ask the learner's class
         try:
             send(frame)
         except (ValueError, TypeError, MemoryError):  # such as a whole number of a million digits
             send({"case": number, "not_data": "a value that is too large to send"})
+    return lacking
+
+
+def _run(statements: list[Statement], namespace: dict) -> list[str]:
+    """Runs the statements, each whatever becomes of the others; returns one line on each that failed."""
+    problems: list[str] = []
+
+    async def run():
+        for statement in statements:
+            try:
+                result = eval(statement.code, namespace)
+                if statement.code.co_flags & _COROUTINE:
+                    await result
+            except BaseException as error:
+                problems.append(f"code cell {statement.cell} {_describe(error)}")
+
+    try:
+        if any(statement.code.co_flags & _COROUTINE for statement in statements):
+            import asyncio  # here, as few notebooks need it
+
+            asyncio.new_event_loop().run_until_complete(run())  # as in Jupyter: one for all cells
+        else:
+            run().send(None)
+    except StopIteration:
+        pass
+    except BaseException as error:  # of a task that nobody waited for
+        problems.append(_describe(error))
+    return problems
 
 
 def _describe(error: BaseException) -> str:

@@ -1,148 +1,76 @@
 """Picks from a notebook the statements that one function needs; everything else in it is never run.
 
-A cell that does not parse, loops for ever or prints gigabytes therefore costs only the exercises that depend on it. The
-compiler itself says which names a statement reads and binds, so scopes are right by construction.
+A cell that does not parse, loops for ever or prints gigabytes therefore costs only the exercises that depend on it.
 """
 
 from __future__ import annotations
-import __future__
 
-import ast
-import builtins
-import dataclasses
-import dis
-import re
-import types
-import warnings
+import collections
+from collections.abc import Sequence
 
-MAX_CELL = 200_000  # characters; the longest cell of a lesson has a few thousand
-_MAGIC = re.compile(r"^(\s*)(?:[%!?].*|\S.*\?\s*)$")
-_ASSIGNED_MAGIC = re.compile(r"^(\s*[\w.]+\s*=\s*)[%!].*$")
+from fedlearn_edu.course.grading.inside.statements import Statement, package_of
 
 
-@dataclasses.dataclass
-class Statement:
-    """One top-level statement: its code, and what it has to do with names."""
-
-    cell: int
-    code: types.CodeType
-    binds: set[str]
-    reads: set[str]
-    changes: set[str]  # names whose object it changes in place: `table[k] = v`, `table.append(v)`
-    is_import: bool
-    is_star: bool = False
-    modules: tuple[str, ...] = ()  # that it imports, also inside functions
-
-
-def read_statements(cells: list[str]) -> tuple[list[Statement], list[str]]:
-    """Parses each cell; never runs one.
-
-    Args:
-        cells: Source of the code cells, in the notebook's order.
-
-    Returns:
-        The statements of the cells that parse, and a note on each cell that does not.
-    """
-    statements, notes, flags = [], [], 0
-    for number, source in enumerate(cells, start=1):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                for node in _parse(source).body:
-                    if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-                        flags |= sum(getattr(__future__, alias.name).compiler_flag for alias in node.names)
-                    statements.append(_statement(node, number, flags))
-        except (SyntaxError, ValueError, RecursionError, MemoryError, AttributeError) as error:
-            line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-            notes.append(f"code cell {number} is not valid Python{line} and was left out")
-    return statements, notes
-
-
-def _parse(source: str) -> ast.Module:
-    if len(source) > MAX_CELL:
-        raise ValueError("cell too long")
-    try:
-        return ast.parse(source)
-    except SyntaxError as error:
-        # IPython's own translation would cost each child 0.3 s; what a magic does is never needed here.
-        lines = [_ASSIGNED_MAGIC.sub(r"\1None", line) for line in source.split("\n")]
-        plain = "\n".join(_MAGIC.sub(r"\1pass", line) for line in lines)
-        if plain == source:
-            raise
-        try:
-            return ast.parse(plain)
-        except SyntaxError:
-            raise error from None
-
-
-def _statement(node: ast.stmt, cell: int, flags: int) -> Statement:
-    module = ast.Module(body=[node], type_ignores=[])
-    code = compile(module, f"<cell {cell}>", "exec", flags=flags, dont_inherit=True)
-    binds, reads, is_star = set(), set(), False
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("STORE_NAME", "STORE_GLOBAL"):
-            binds.add(instruction.argval)
-        elif instruction.opname == "LOAD_NAME":
-            reads.add(instruction.argval)
-        is_star |= instruction.opname == "IMPORT_STAR"
-    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    while inner:
-        scope = inner.pop()
-        inner += [constant for constant in scope.co_consts if isinstance(constant, types.CodeType)]
-        reads |= {i.argval for i in dis.get_instructions(scope) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    modules = []
-    for part in ast.walk(node):
-        match part:
-            case ast.Import(names=names):
-                modules += [alias.name for alias in names]
-            case ast.ImportFrom(module=str(module), level=0):
-                modules.append(module)
-    is_import = isinstance(node, ast.Import | ast.ImportFrom)
-    return Statement(cell, code, binds, reads, _changes(node), is_import, is_star, tuple(modules))
-
-
-def _changes(node: ast.stmt) -> set[str]:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return set()
-    roots = set()
-    for part in ast.walk(node):
-        if isinstance(part, ast.Subscript | ast.Attribute) and isinstance(part.ctx, ast.Store):
-            roots.add(_root(part))
-        match part:
-            case ast.Expr(value=ast.Call(func=ast.Attribute() as method)):
-                roots.add(_root(method))
-    return roots - {None}
-
-
-def _root(node: ast.expr) -> str | None:
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else None
-
-
-def needed_for(name: str, statements: list[Statement]) -> list[Statement]:
+def needed_for(name: str, statements: Sequence[Statement]) -> list[Statement]:
     """Returns, in order, the statements on which the function called `name` depends; none if nothing binds it.
 
+    What a name means is what it meant in the last cell that mentions the function: its check has passed there, and
+    `helper` may be another one for the next exercise.
+
     Example:
+        >>> from fedlearn_edu.course.grading.inside.statements import read_statements
         >>> cells = ["import math", "import os", "def area(r):\\n    return math.pi * r**2", "while True: pass"]
         >>> [s.cell for s in needed_for("area", read_statements(cells)[0])]
         [1, 3]
     """
-    if not any(name in statement.binds for statement in statements):
-        return []
     # Changing what an import gave (np.mean = ...) would reach every other cell: such a statement is no definition.
-    imported = {bound for s in statements if s.is_import for bound in s.binds}
-    wanted, chosen = {name}, set()
+    imported = {bound for s in statements for bound in s.imports}
+    # Handing a function to another one changes neither.
+    variable = {bound for s in statements if not s.is_definition for bound in s.binds - s.imports.keys()} - {name}
+    touching = collections.defaultdict(list)
+    for index, statement in enumerate(statements):
+        for touched in statement.binds | (statement.changes - imported) | (statement.passes & variable):
+            touching[touched].append(index)
+    bound = {bound for statement in statements for bound in statement.binds}
+    stars = {index for index, statement in enumerate(statements) if statement.is_star}
+    if name not in bound and not stars:
+        return []
+    last = max((s.cell for s in statements if name in s.binds or name in s.reads), default=0)
+    settings = _settings(statements, variable | {name})
+    chosen, wanted, names = set(), {name}, [name]
     while True:
-        more = {
-            index
-            for index, statement in enumerate(statements)
-            if index not in chosen and (statement.binds | (statement.changes - imported)) & wanted
-        }
-        if not more:
-            unknown = wanted - {b for s in statements for b in s.binds} - set(dir(builtins))
-            more = {i for i, s in enumerate(statements) if s.is_star and unknown} - chosen
-        if not more:
+        found = set()
+        while names:
+            indices = touching[names.pop()]
+            found |= {index for index in indices if statements[index].cell <= last} or set(indices)
+        if not found - chosen and wanted - bound:
+            found = stars
+        if not found - chosen:
+            packages = {package_of(module) for index in chosen for module in statements[index].modules} | {"sys"}
+            found = {index for package in packages for index in settings[package]}
+        if not found - chosen:
             return [statements[index] for index in sorted(chosen)]
-        chosen |= more
-        wanted |= {read for index in more for read in statements[index].reads}
+        new = {read for index in found - chosen for read in statements[index].reads} - wanted
+        chosen |= found
+        wanted |= new
+        names = list(new)
+
+
+def may_lack(needed: Sequence[Statement], statements: Sequence[Statement]) -> bool:
+    """Whether statements beside the needed ones may have changed, unseen, what the needed ones made."""
+    chosen, reads = set(map(id, needed)), {name for statement in needed for name in statement.reads}
+    return any(s.keeps_state for s in needed) or any(s.binds & reads for s in statements if id(s) not in chosen)
+
+
+def _settings(statements: Sequence[Statement], variable: set[str]) -> dict[str, set[int]]:
+    """By package, the statements that set it up for all who use it: seeds, limits, how numbers are printed."""
+    packages = collections.defaultdict(set)
+    for statement in statements:
+        for imported, package in statement.imports.items():
+            packages[imported].add(package)
+    found = collections.defaultdict(set)
+    for index, statement in enumerate(statements):
+        if not statement.reads & variable:
+            for package in packages.get(statement.settles, ()):
+                found[package].add(index)
+    return found

@@ -1,0 +1,157 @@
+"""Whose file is whose: the names in a folder or an LMS's export -> owners, none of whom can take another's place."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
+
+from fedlearn_edu.course.grading.text import clean, natural
+
+# Moodle: "Ada Lovelace_123456_assignsubmission_file_" (a folder) or "..._file_03_clients.ipynb".
+_MOODLE_MARK = re.compile(r"_[0-9]+_assignsubmission_")
+_MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>[1-9][0-9]{0,17})_assignsubmission_(?:file|onlinetext)_?.*", re.DOTALL)
+# Canvas: "lovelaceada_LATE_12345_678901_03_clients-1.ipynb". Its ids are long; "anna_1_03_x.ipynb" is somebody's name.
+_CANVAS = re.compile(r"(?P<name>[^_]+)_(?:LATE_)?(?P<id>[1-9][0-9]{3,17})_[1-9][0-9]{3,17}_.+", re.DOTALL)
+_NOTEBOOK_OR_ZIP = re.compile(r"(\.(ipynb|zip))+$", re.IGNORECASE)
+_OTHER_SUFFIX = re.compile(r"(\.ipynb)?\.[A-Za-z0-9]{1,8}$", re.IGNORECASE)
+# What lies beside submissions and is nobody's.
+_NOBODYS = re.compile(r"(readme|licen[cs]e)(\.[^.]*)?|.*\.(csv|tsv|log)|.*_(report|state)\.json", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Owner:
+    """A student, as the names of files tell.
+
+    Attributes:
+        name: To be shown; several may share it.
+        lms: "moodle", "canvas" or "".
+        lms_id: Number in the LMS, or "".
+        entry: The name of the file or folder, where no LMS says whose it is.
+    """
+
+    name: str
+    lms: str = ""
+    lms_id: str = ""
+    entry: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What no other owner has, and what does not depend on who else handed in."""
+        return ascii((self.lms, self.lms_id, self.name) if self.lms else self.entry)
+
+
+def is_nobodys(name: str) -> bool:
+    """Whether a file of this name lies beside submissions without being one."""
+    return bool(_NOBODYS.fullmatch(name))
+
+
+def is_notebook_or_zip(name: str) -> bool:
+    """Whether a file's name ends like one that grading reads."""
+    return bool(_NOTEBOOK_OR_ZIP.search(name))
+
+
+def lms_of(name: str) -> tuple[str, re.Match] | None:
+    """Which LMS names files so: "moodle" or "canvas", and the match with `name` and `id` in it."""
+    for lms, pattern in (("moodle", _MOODLE), ("canvas", _CANVAS)):
+        if match := pattern.fullmatch(name):
+            return lms, match
+    return None
+
+
+def owners_of(names: Sequence[tuple[str, str]], problems: list[str]) -> list[tuple[Owner, str, str]]:
+    """Finds the owner of each file and folder.
+
+    The names of an LMS count only if all names are of one LMS: one that no LMS made may have been chosen by a student
+    to look like another's. Otherwise each file and each folder is a student of its own.
+
+    Args:
+        names: (name, kind) of what lies side by side; kinds as in `files.Tree`.
+        problems: Gets a line on all that is nobody's or is not taken for what it looks like.
+
+    Returns:
+        (owner, name, kind) in the natural order of names.
+    """
+    somebodys = _somebodys(names, problems)
+    matches = {name: found for name, _ in somebodys if (found := lms_of(name))}
+    if len(matches) < len(somebodys) or len({lms for lms, _ in matches.values()}) != 1:
+        if matches:
+            problems.append(
+                f"{len(matches)} of {len(somebodys)} names look like an LMS's; since not all are of one LMS, each file "
+                f"or folder counts as a student of its own"
+            )
+        return [(_by_entry(name, kind), name, kind) for name, kind in somebodys]
+    owners = []
+    for name, kind in somebodys:
+        lms, match = matches[name]
+        shown = clean(unicodedata.normalize("NFC", match["name"])) or "unnamed"
+        owners.append((Owner(shown, lms, match["id"]), name, kind))
+    holders = collections.defaultdict(set)
+    for owner, *_ in owners:
+        holders[owner.lms_id].add(owner.name)
+    for index, (owner, name, kind) in enumerate(owners):
+        if len(_MOODLE_MARK.findall(name)) > 1:
+            reason = "more than one number in its name"
+        elif len(holders[owner.lms_id]) > 1:
+            reason = f"the number {owner.lms_id} stands beside several names"
+        else:
+            continue
+        problems.append(f"{clean(name)}: {reason}; it counts as a student without a number")
+        owners[index] = (_by_entry(name, kind), name, kind)
+    return owners
+
+
+def _somebodys(names: Sequence[tuple[str, str]], problems: list[str]) -> list[tuple[str, str]]:
+    stems = {_by_entry(name, kind).name for name, kind in names if kind == "folder" or is_notebook_or_zip(name)}
+    found = []
+    for name, kind in sorted(names, key=lambda one: (natural(one[0]), one[0])):
+        is_plain = kind == "file" and not is_notebook_or_zip(name) and not lms_of(name)
+        if kind == "link":
+            problem = "a symbolic link; links are not followed"
+        elif kind == "other":
+            problem = "no regular file"
+        elif is_plain and is_nobodys(name):
+            problem = "no notebook, and taken for nobody's"
+        elif is_plain and _by_entry(name, kind).name in stems:
+            problem = "no notebook; it lies beside one of the same name"
+        else:
+            found.append((name, kind))
+            continue
+        problems.append(f"{clean(name)}: {problem}")
+    return found
+
+
+def _by_entry(name: str, kind: str) -> Owner:
+    suffix = _NOTEBOOK_OR_ZIP if is_notebook_or_zip(name) else _OTHER_SUFFIX
+    return Owner(clean(suffix.sub("", name) if kind == "file" else name) or "unnamed", entry=name)
+
+
+def labels_of(owners: Collection[Owner], problems: list[str]) -> dict[Owner, str]:
+    """Names for the tables, no two of which look alike to a program.
+
+    Those who share a name are told apart by their number or file, which stay theirs whoever else hands in.
+
+    Args:
+        owners: All of the batch, in order.
+        problems: Gets a line on everyone who is not called by the plain name.
+    """
+    counts = collections.Counter(_folded(owner.name) for owner in owners)
+    labels, taken = {}, set()
+    for owner in owners:
+        base = label = owner.name
+        if counts[_folded(base)] > 1:
+            base = label = f"{base} [{owner.lms_id or clean(owner.entry)}]"
+        number = 2
+        while _folded(label) in taken:
+            label, number = f"{base} ({number})", number + 1
+        if label != owner.name:
+            problems.append(f"{clean(owner.entry) or owner.name}: there is another {owner.name!r}; called {label!r}")
+        taken.add(_folded(label))
+        labels[owner] = label
+    return labels
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
