@@ -123,7 +123,7 @@ def nested_finally(depth):
         ("module = (_ for _ in ()).throw(KeyboardInterrupt)", "ended", "raised KeyboardInterrupt"),
         ("module = (_ for _ in ()).throw(GeneratorExit)", "ended", "raised GeneratorExit"),
         ("module = 9**9**9", "timeout", ""),
-        (nested_finally(20), "timeout", ""),
+        (nested_finally(20), "timeout or ended", ""),  # without the cell, where memory ends before time does
         ("module = " + "(" * 10_000, "ended", "raised NameError"),
     ],
     ids=["exits", "interrupts", "closes", "computes", "compiles", "nests"],
@@ -132,6 +132,7 @@ def test_a_start_that_fails_is_the_learners_doing(before, ending, problem):
     job = {"function": "f", "cells": [before, "def f(x): return module"], "arguments": [[1]]}
     with prepare() as walls:
         outcome = run_guarded(job, walls, timeout=2.0, memory_gb=1.0)
-    assert (outcome.started, outcome.ending) == (True, ending)
+    assert outcome.started
+    assert outcome.ending in ending.split(" or ")
     assert problem in json.dumps(outcome.frames)
     assert not any("value" in frame for frame in outcome.frames)
