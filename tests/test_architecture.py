@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "fedlearn_edu"
 ROOMS = ["data", "backbone", "learning", "simulation", "privacy", "plotting", "widgets", "course"]
 # Above all rooms: what a user starts. Below them: what any room may use.
 TOP = {"__init__", "cli", "demo", "doctor", "lessons", "pretraining"}
-BASE = {"errors", "quiet"}
+BASE = {"checks", "errors", "folder_lock", "quiet"}
 ONLY_IN = {
     "tensorflow_hub": {"backbone"},
     "ipywidgets": {"widgets"},

@@ -16,7 +16,7 @@ from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_positive
 from fedlearn_edu.learning.aggregators.secure_mean import REFUSED
 from fedlearn_edu.learning.one_shot.head import ABSENT_SCORE, OneShotHead, present_classes
-from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.client_data import ClientFiles, worker_name
 from fedlearn_edu.simulation.communication import measure_message_sizes
 from fedlearn_edu.simulation.evaluation import FederatedEvaluation
 from fedlearn_edu.simulation.runtime import start_runtime
@@ -156,7 +156,7 @@ def run_one_shot(
     )
     sizes = measure_message_sizes(round_process, clients_per_round=len(taking_part))
     started = time.monotonic()
-    cohort = [{"client_id": client_id, "shuffle_seed": 0} for client_id in taking_part]
+    cohort = [{"client_id": worker_name(client_id), "shuffle_seed": 0} for client_id in taking_part]
     _, (sums, measurements) = round_process.next(round_process.initialize(), cohort)
     refuse_clipped(measurements)
     statistics = _as_sums(sums, len(taking_part))

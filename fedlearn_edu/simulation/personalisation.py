@@ -14,7 +14,7 @@ from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_count, check_seed
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, check_learning_rate
 from fedlearn_edu.learning.stateful import train_locally
-from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.client_data import ClientFiles, worker_name
 from fedlearn_edu.simulation.runtime import start_runtime
 
 
@@ -65,7 +65,7 @@ def fine_tune_locally(
     files = ClientFiles(features)
     train_computation = files.train_computation(num_epochs=num_epochs, batch_size=batch_size)
     tune = _tuning(model, weights, optimizer, train_computation, files.test_computation())
-    clients = [{"client_id": c, "shuffle_seed": shuffle_seed} for c in features.client_ids]
+    clients = [{"client_id": worker_name(c), "shuffle_seed": shuffle_seed} for c in features.client_ids]
     sums = tune(weights, clients)
     counts = [(len(split.train), len(split.test)) for split in features.clients.values()]
     rows = [(*_means(s["before"], n[1]), *_means(s["after"], n[1]), *n) for s, n in zip(sums, counts, strict=True)]

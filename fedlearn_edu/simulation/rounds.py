@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
 import time
@@ -11,16 +12,17 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fedlearn_edu.data.federated import FederatedDataset
-from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
-from fedlearn_edu.simulation.checkpoint import Checkpoints
-from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.checkpoint import VERSION, Checkpoints
+from fedlearn_edu.simulation.client_data import ClientFiles, worker_name
 from fedlearn_edu.simulation.client_reports import client_reports, describe_excluded
 from fedlearn_edu.simulation.client_states import ClientStates, compose_with_dataset_computation
 from fedlearn_edu.simulation.cohorts import build_cohort_fn
 from fedlearn_edu.simulation.communication import measure_message_sizes
+from fedlearn_edu.simulation.diverged_clients import DivergedClients
 from fedlearn_edu.simulation.evaluation import FederatedEvaluation, PersonalEvaluation
 from fedlearn_edu.simulation.history import GLOBAL, PRIVACY_METRICS, History
+from fedlearn_edu.simulation.process_fingerprint import describe_computation
 from fedlearn_edu.simulation.run_checks import check_run
 from fedlearn_edu.simulation.runtime import start_runtime
 
@@ -139,6 +141,7 @@ def iter_rounds(
     }
     check_run(process, features, counts, resume=resume, checkpoint_dir=checkpoint_dir)
     settings = {
+        VERSION: importlib.metadata.version("fedlearn-edu"),
         "algorithm": process.algorithm,
         **process.hyperparameters,
         "clients_per_round": clients_per_round,
@@ -148,16 +151,21 @@ def iter_rounds(
         "evaluate_every": evaluate_every,
         "dataset": features.name,
         "data_fingerprint": features.fingerprint(),
+        **describe_computation(process, features.client_ids),
     }
     if process.privacy is not None:
         process.privacy.check_run(num_clients=features.num_clients, clients_per_round=clients_per_round)
         settings["privacy"] = process.privacy.describe()
-    checkpoints = Checkpoints(checkpoint_dir, settings) if checkpoint_dir else None
-    if checkpoints and checkpoints.exist and not resume:
-        raise UsageError(
-            f"checkpoint_dir: {checkpoint_dir} already holds rounds of this run; resume it or choose another folder"
-        )
-    return _rounds(process, features, num_rounds, History(settings), checkpoints)
+    checkpoints = Checkpoints(checkpoint_dir, settings, resume=resume) if checkpoint_dir else None
+    return _release_at_end(checkpoints, _rounds(process, features, num_rounds, History(settings), checkpoints))
+
+
+def _release_at_end(checkpoints, rounds):
+    try:
+        yield from rounds
+    finally:
+        if checkpoints:
+            checkpoints.release()
 
 
 def _rounds(process, features, num_rounds, history, checkpoints):
@@ -178,6 +186,8 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         seed=settings["seed"],
         sampling=process.privacy.sampling if process.privacy else "fixed_size",
     )
+    num_examples = {c: settings["num_epochs"] * len(split.train) for c, split in features.clients.items()}
+    diverged = DivergedClients(training, num_examples)
     sizes = measure_message_sizes(training, clients_per_round=settings["clients_per_round"])
 
     def finish_round(round_num, cohort=(), reports=None, **train_metrics):
@@ -208,6 +218,8 @@ def _rounds(process, features, num_rounds, history, checkpoints):
     state = process.initialize()
     if checkpoints and checkpoints.exist:
         state, history = checkpoints.load(state, client_states)
+        if history.num_rounds < num_rounds and history.num_rounds % settings["evaluate_every"]:
+            history.forget_evaluation(history.num_rounds)  # it was the last round, which a longer run has not
         history.client_states = dict(client_states)
         seconds_before = history.seconds
         history.status = "finished" if history.num_rounds >= num_rounds else "running"
@@ -217,18 +229,22 @@ def _rounds(process, features, num_rounds, history, checkpoints):
     for round_num in range(history.num_rounds + 1, num_rounds + 1):
         cohort = draw_cohort(round_num)
         shuffle_seed = int(np.random.default_rng([settings["seed"], round_num]).integers(2**31))
-        clients = [{"client_id": c, "shuffle_seed": shuffle_seed} for c in cohort]
-        output = training.next(state, client_states.hand_out(cohort, clients))
+        clients = [{"client_id": worker_name(c), "shuffle_seed": shuffle_seed} for c in cohort]
+        clients = client_states.hand_out(cohort, clients)
+        before, output = state, training.next(state, clients)
         state = output.state
         client_states.take_back(cohort, output)
+        reports = client_reports(output.metrics, cohort)
         train = {}
         if cohort:  # over nobody, TFF reports an accuracy of 0
             measured = output.metrics["client_work"]["train"]
+            for client_id in diverged.find(before, cohort, clients, measured):
+                reports[client_id]["excluded"] = 1
             train = {"train_accuracy": float(measured["accuracy"]), "train_loss": float(measured["loss"])}
         finish_round(
             round_num,
             cohort,
-            client_reports(output.metrics, cohort),
+            reports,
             **train,
             broadcast_bytes_total=sizes.broadcast_bytes * len(cohort),
             upload_bytes_total=sizes.upload_bytes * len(cohort),
