@@ -15,6 +15,7 @@ import fedlearn_edu
 from fedlearn_edu.demo import DemoOptions, run_demo
 from fedlearn_edu.errors import FedlearnError
 from fedlearn_edu.lessons import find_lessons
+from fedlearn_edu.terminal import draw_plainly
 
 _FOR_UNLIKE_CLIENTS = ["fed_prox", "mime_lite", "fed_nova", "scaffold", "fed_dyn", "q_fed_avg"]
 _SERVER_OPTIMIZERS = ["fed_adam", "fed_yogi", "fed_adagrad"]
@@ -277,6 +278,7 @@ def grade(submissions, lessons, **options):
 
 def main() -> None:
     """Runs a command; whatever goes wrong is one line on stderr, exit code 2 for usage and 1 for the run."""
+    draw_plainly(sys.stdout, sys.stderr)
     warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
     try:
         cli()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data import class_names, download
 from fedlearn_edu.data.folder import load_folder
 from fedlearn_edu.data.images import ImageDataset, grey_to_rgb, resize_images
@@ -96,7 +97,7 @@ def load_dataset(
     """
     if image_size is not None and not (isinstance(image_size, int) and 8 <= image_size <= 1024):
         raise UsageError(f"image_size: expected a whole number of pixels from 8 to 1024, or None, got {image_size!r}")
-    options = _Options(image_size or PHOTO_SIZE, cache_dir, max_clients, seed, on_broken)
+    options = _Options(image_size or PHOTO_SIZE, cache_dir, max_clients, check_seed(seed), on_broken)
     name, entries = os.fspath(name_or_dir), _ENTRIES
     if max_clients is not None and not (name in entries and entries[name].source == _TFF):
         raise UsageError(

@@ -15,6 +15,7 @@ from fedlearn_edu.learning.aggregators.arguments import check_count, check_seed
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, check_learning_rate
 from fedlearn_edu.learning.stateful import train_locally
 from fedlearn_edu.simulation.client_data import ClientFiles, worker_name
+from fedlearn_edu.simulation.run_checks import check_features
 from fedlearn_edu.simulation.runtime import start_runtime
 
 
@@ -49,7 +50,8 @@ def fine_tune_locally(
         `num_train` and `num_test`. For `fairness_table` and `plot_personalisation`.
 
     Raises:
-        UsageError: An argument is out of its range, or `model_weights` are not those of the model.
+        UsageError: An argument is out of its range, features are not finite, or `model_weights` are not those of the
+            model.
 
     References:
         Yu, Bagdasaryan, Shmatikov, Salvaging federated learning by local adaptation, 2020, arXiv:2002.04758.
@@ -59,6 +61,7 @@ def fine_tune_locally(
     check_count("num_epochs", num_epochs)
     check_count("batch_size", batch_size)
     shuffle_seed = check_seed(seed)
+    check_features(features)
     optimizer = tff.learning.optimizers.build_sgdm(check_learning_rate("client_lr", client_lr))
     weights = _checked(model_weights, model)
     start_runtime()

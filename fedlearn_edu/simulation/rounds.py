@@ -117,7 +117,7 @@ def iter_rounds(
             clients. A private process takes only the one it was built for.
         num_epochs: Local passes over a client's examples per round, at least 1.
         batch_size: Examples per local step, at least 1. (`build_fed_sgd` sums over all of them anyway.)
-        seed: Of cohorts and local shuffles.
+        seed: Of cohorts and local shuffles, 0 to 2**31 - 1.
         evaluate_every: Measure accuracy and loss before training, after every so many rounds, and after the last. With
             many clients evaluation takes longer than training a cohort.
         checkpoint_dir: Folder for a checkpoint after every round; None keeps none.
@@ -128,8 +128,9 @@ def iter_rounds(
         The same `History` object each time, one round longer.
 
     Raises:
-        UsageError: An argument is out of its range, the run is not the one that a private process accounts for, or
-            `checkpoint_dir` belongs to another run.
+        UsageError: An argument is out of its range, a client's features are not finite, nobody has a test example, the
+            run is not the one that a private process accounts for, or `checkpoint_dir` belongs to another run or is in
+            use.
         RunError: The worker or the disk failed; the checkpoints written so far stay valid.
     """
     counts = {
@@ -139,7 +140,7 @@ def iter_rounds(
         "batch_size": batch_size,
         "evaluate_every": evaluate_every,
     }
-    check_run(process, features, counts, resume=resume, checkpoint_dir=checkpoint_dir)
+    check_run(process, features, counts, seed=seed, resume=resume, checkpoint_dir=checkpoint_dir)
     settings = {
         VERSION: importlib.metadata.version("fedlearn-edu"),
         "algorithm": process.algorithm,
@@ -196,8 +197,7 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         results = {name: e(weights, features.client_ids) for name, e in evaluations.items()} if due else {}
         measured = History(settings)  # joined in one step, so that an interrupt never leaves half a round
         for name, (overall, _) in results.items():
-            if overall is not None:
-                measured.add(round_num, GLOBAL, **overall.named(name))
+            measured.add(round_num, GLOBAL, **overall.named(name))
         measured.add(round_num, GLOBAL, **train_metrics)
         if process.privacy is not None:
             measured.add(round_num, GLOBAL, epsilon=process.privacy.epsilon(round_num))
