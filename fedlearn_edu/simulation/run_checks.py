@@ -68,8 +68,8 @@ def check_features(features: FederatedDataset) -> None:
         client_id, count = next(iter(counts.items()))
         more = f" (and {len(counts) - 1} more clients)" if len(counts) > 1 else ""
         raise UsageError(
-            f"features: expected finite float32 numbers, got NaN, infinity or more than float32 holds in {count} "
-            f"example(s) of client {client_id!r}{more}; repair them, or leave such clients out with select_clients"
+            f"features: expected finite numbers, got NaN or infinity (as float32) in {count} example(s) of client "
+            f"{client_id!r}{more}; repair them, or leave such clients out with select_clients"
         )
 
 
