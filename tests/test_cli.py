@@ -316,18 +316,21 @@ def test_results_stand_without_the_picture_and_resume_makes_what_is_missing(invo
 
     from fedlearn_edu import plotting
 
-    def fails(error):
-        def raising(*_, **__):
-            raise error
+    save_model = tf.saved_model.save  # by which TFF keeps its checkpoints as well
 
-        return raising
+    def save(module, path, **options):
+        if ".model." in path:
+            raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+        return save_model(module, path, **options)
+
+    def plot_run(*_):
+        raise RuntimeError("no LaTeX\nat all")
 
     (photos / "anna").rename(photos / "$10_$20")  # as a formula, Matplotlib refuses it
     arguments = ["--dataset", photos, "--partition", "natural", "--rounds", 1, "--output", "run"]
-    full = tf.errors.ResourceExhaustedError(None, None, "No space left on device")
     with monkeypatch.context() as patch:
-        patch.setattr(plotting, "plot_run", fails(RuntimeError("no LaTeX\nat all")))
-        patch.setattr(tf.saved_model, "save", fails(full))
+        patch.setattr(plotting, "plot_run", plot_run)
+        patch.setattr(tf.saved_model, "save", save)
         code, output = invoke("demo", *arguments)
     assert code == 1, output
     assert "Traceback" not in output
