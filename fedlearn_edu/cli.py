@@ -15,6 +15,7 @@ import fedlearn_edu
 from fedlearn_edu.demo import DemoOptions, run_demo
 from fedlearn_edu.errors import FedlearnError
 from fedlearn_edu.lessons import find_lessons
+from fedlearn_edu.terminal import draw_plainly
 
 _FOR_UNLIKE_CLIENTS = ["fed_prox", "mime_lite", "fed_nova", "scaffold", "fed_dyn", "q_fed_avg"]
 _SERVER_OPTIMIZERS = ["fed_adam", "fed_yogi", "fed_adagrad"]
@@ -278,6 +279,7 @@ def grade(submissions, lessons, **options):
 
 def main() -> None:
     """Runs a command; whatever goes wrong is one line on stderr, exit code 2 for usage and 1 for the run."""
+    draw_plainly(sys.stdout, sys.stderr)
     warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
     try:
         cli()
@@ -288,10 +290,8 @@ def main() -> None:
         if os.environ.get("FEDLEARN_EDU_DEBUG"):
             raise
         first_line = (str(error).strip().splitlines() or [""])[0]
-        click.echo(
-            f"Error: unexpected {type(error).__name__}: {first_line} (set FEDLEARN_EDU_DEBUG=1 for the traceback)",
-            err=True,
-        )
+        hint = "(set FEDLEARN_EDU_DEBUG=1 for the traceback)"
+        click.echo(f"Error: unexpected {type(error).__name__}: {first_line} {hint}", err=True)
         sys.exit(1)
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import math
-import os
 import pathlib
 import time
 
 import click
 
 import fedlearn_edu as fl
+from fedlearn_edu.checks import check_seed
+from fedlearn_edu.demo_folder import DemoFolder
+from fedlearn_edu.demo_results import sum_of, write_results
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.simulation.client_reports import describe_excluded
 
-_DEFAULT_ROOT = pathlib.Path("fedlearn-edu-run")
-_RESULTS = ("history.csv", "summary.json", "accuracy.png", "model", "checkpoint")
-_RUN_FILE = "run.json"
 EXIT_STOPPED = 130
+EXIT_INCOMPLETE = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +55,7 @@ class DemoOptions:
         ]:
             if value is not None and value < 1:
                 raise UsageError(f"{option}: expected at least 1, got {value}")
-        if self.seed < 0:
-            raise UsageError(f"--seed: expected 0 or more, got {self.seed}")
+        check_seed(self.seed, "--seed")
         if not (math.isfinite(self.client_lr) and 0 < self.client_lr <= 100):
             raise UsageError(f"--client-lr: expected a number above 0 and at most 100 (try 0.05), got {self.client_lr}")
         if self.num_clients and self.clients_per_round and self.clients_per_round > self.num_clients:
@@ -71,34 +70,41 @@ class DemoOptions:
         free = ("num_rounds", "output", "resume", "explicit")
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in free}
 
+    @property
+    def saved(self) -> dict:
+        """What a folder keeps of the options, so that `--resume` needs none."""
+        return {**self.decisive, "num_rounds": self.num_rounds}
+
 
 def run_demo(options: DemoOptions) -> int:
     """Runs the demo and writes its results.
 
     Returns:
-        Exit code: 0, or 130 if it was stopped by Ctrl-C (the results so far are written).
+        Exit code: 0; 1 if a result other than the picture could not be written; 130 if it was stopped by Ctrl-C (the
+        results so far are written).
 
     Raises:
         FedlearnError: One line saying what is wrong; a folder created for this run is removed again if nothing was
             computed.
     """
     started = time.monotonic()
-    output = _choose_output(options)
-    options = _options_of_saved_run(options, output)
     options.check()
-    made = _make_folder(output)
+    folder = DemoFolder(options.output, resume=options.resume)
     try:
+        options = _options_of_saved_run(options, folder)
+        options.check()
+        if folder.is_new:  # before anything that takes long, and whatever comes after it
+            folder.save_options(options.saved)
         experiment = _prepare(options)
-    except BaseException:
-        for folder in made:
-            folder.rmdir()
-        raise
-    saved = json.dumps({**options.decisive, "num_rounds": options.num_rounds}, indent=2)
-    (output / _RUN_FILE).write_text(saved)
-    history = _train(options, experiment, output)
-    _print_clients(history)
-    _write_results(options, experiment, history, output, time.monotonic() - started)
-    return EXIT_STOPPED if history.status == "stopped" else 0
+        folder.save_options(options.saved)  # of a resumed run, the number of rounds may be new
+        history = _train(options, experiment, folder.path)
+        _print_clients(history)
+        complete = write_results(options, experiment, history, folder.path, time.monotonic() - started)
+    finally:
+        folder.close()
+    if history.status == "stopped":
+        return EXIT_STOPPED
+    return 0 if complete else EXIT_INCOMPLETE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,13 +178,15 @@ def _train(options: DemoOptions, experiment: _Experiment, output: pathlib.Path) 
             raise
         history.status = "stopped"
         click.echo(f"\nStopped after round {history.num_rounds} of {options.num_rounds}; go on with --resume.")
+    if excluded := describe_excluded(history):
+        click.echo(excluded, err=True)
     return history
 
 
 def _print_round(history: fl.History) -> None:
     latest = history.global_metrics().iloc[-1]
     clients = history.client_metric("accuracy").iloc[:, -1]
-    traffic = _sum_of(history, "broadcast_bytes_total", "upload_bytes_total")
+    traffic = sum_of(history, "broadcast_bytes_total", "upload_bytes_total")
     bar = "█" * round(latest["accuracy"] * 24)
     columns = [
         f"{history.num_rounds:5d}",
@@ -191,10 +199,6 @@ def _print_round(history: fl.History) -> None:
     click.echo("  ".join(columns))
 
 
-def _sum_of(history: fl.History, *metrics: str) -> float:
-    return sum(value for _, _, metric, value in history.rows if metric in metrics)
-
-
 def _print_clients(history: fl.History) -> None:
     table = history.client_table()
     click.echo(f"\nEvery client after round {history.num_rounds}, worst first:")
@@ -204,96 +208,19 @@ def _print_clients(history: fl.History) -> None:
         click.echo(f"{name:<16}  {row.accuracy:8.1%}  {row.gain:+6.1%}  {row.rounds_trained:14.0f}")
 
 
-def _write_results(options, experiment, history, output, seconds) -> None:
-    from fedlearn_edu.plotting import plot_run
-    from fedlearn_edu.simulation.history import replace_file
-
-    clients = history.client_metric("accuracy").iloc[:, -1]
-    summary = {
-        "status": history.status,
-        "global_accuracy": history.global_accuracy,
-        "central_accuracy": history.central_accuracy,
-        "worst_client_accuracy": float(clients.min()),
-        "best_client_accuracy": float(clients.max()),
-        "num_rounds": history.num_rounds,
-        "seconds": round(seconds, 2),
-        "broadcast_bytes_total": int(_sum_of(history, "broadcast_bytes_total")),
-        "upload_bytes_total": int(_sum_of(history, "upload_bytes_total")),
-        "num_clients": experiment.clients.num_clients,
-        "settings": {**options.decisive, "clients_per_round": experiment.clients_per_round},
-        "backbone_fingerprint": experiment.backbone.fingerprint,
-        "fedlearn_edu_version": fl.__version__,
-    }
-    figure = plot_run(history)
-    replace_file(output / "accuracy.png", lambda file: figure.savefig(file, format="png", dpi=150))
-    replace_file(output / "history.csv", lambda file: history.to_frame().to_csv(file, index=False))
-    fl.export_model(
-        output / "model",
-        backbone=experiment.backbone,
-        model=experiment.process.model,
-        model_weights=history.model_weights,
-        class_names=experiment.clients.class_names,
-    )
-    replace_file(output / "summary.json", lambda file: file.write(json.dumps(summary, indent=2).encode()))
-    gap = (history.central_accuracy - history.global_accuracy) * 100
-    click.echo(
-        f"\nglobal accuracy {history.global_accuracy:.1%}, central ceiling {history.central_accuracy:.1%} "
-        f"({abs(gap):.1f} points {'below' if gap >= 0 else 'above'} it), {history.num_rounds} rounds, {seconds:.0f} s"
-    )
-    click.echo(f"Results in {output}/: history.csv, summary.json, accuracy.png, model/")
-
-
-def _choose_output(options: DemoOptions) -> pathlib.Path:
-    """Returns the folder of the run, refusing one whose results would be overwritten."""
-    output = options.output
-    if output is None:
-        numbers = sorted(int(p.name) for p in _DEFAULT_ROOT.glob("*") if p.name.isdigit())
-        newest = numbers[-1] if numbers else 0
-        return _DEFAULT_ROOT / str(newest if options.resume and newest else newest + 1)
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"--output: expected a folder, got the file {output}")
-    if (output / _RUN_FILE).exists():
-        if not options.resume:
-            raise UsageError(f"--output: {output} already holds a run; add --resume to go on, or choose another folder")
-    else:
-        for name in _RESULTS:
-            if (output / name).exists():
-                raise UsageError(f"--output: {output / name} exists and is not of a demo run; choose another folder")
-    return output
-
-
-def _options_of_saved_run(options: DemoOptions, output: pathlib.Path) -> DemoOptions:
+def _options_of_saved_run(options: DemoOptions, folder: DemoFolder) -> DemoOptions:
     """Returns the options a run was started with, if there is one, refusing others given explicitly."""
-    if not options.resume:
+    saved = folder.options()
+    if saved is None:
+        if options.resume:
+            click.echo(f"Nothing to resume in {folder.path}; starting from round 0.")
         return options
-    try:
-        saved = json.loads((output / _RUN_FILE).read_text())
-    except FileNotFoundError:
-        click.echo(f"Nothing to resume in {output}; starting from round 0.")
-        return options
-    except ValueError:
-        raise UsageError(f"--resume: {output / _RUN_FILE} is damaged; choose another --output") from None
     for name in sorted(options.explicit & options.decisive.keys()):
         if saved.get(name) != getattr(options, name):
             raise UsageError(
-                f"--output: {output} holds another run (--{name.replace('_', '-')} was {saved.get(name)}, is now "
+                f"--output: {folder.path} holds another run (--{name.replace('_', '-')} was {saved.get(name)}, is now "
                 f"{getattr(options, name)}); choose another folder or the same options"
             )
     if "num_rounds" in options.explicit:
         saved["num_rounds"] = options.num_rounds
-    return dataclasses.replace(
-        options, **{k: v for k, v in saved.items() if k in options.decisive or k == "num_rounds"}
-    )
-
-
-def _make_folder(output: pathlib.Path) -> list[pathlib.Path]:
-    """Creates the folder and sees that it can be written; returns the folders made, innermost first."""
-    made = [folder for folder in (output, *output.parents) if not folder.exists()]
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe = output / f".probe.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(f"--output: {output} cannot be written ({error.strerror})") from None
-    return made
+    return dataclasses.replace(options, **{name: saved[name] for name in options.saved if name in saved})

@@ -2,6 +2,7 @@
 
 import csv
 import inspect
+import io
 import json
 import os
 import pathlib
@@ -214,7 +215,8 @@ def invoke(tmp_path, monkeypatch):
         (["--client-lr", "nan"], ["--client-lr", "got nan"]),
         (["--client-lr", "1e9"], ["--client-lr", "at most 100"]),
         (["--client-lr", "-0.1"], ["--client-lr", "got -0.1"]),
-        (["--seed", "-1"], ["--seed"]),
+        (["--seed", "-1"], ["--seed: expected a whole number from 0 to 2147483647, got -1"]),
+        (["--seed", "4294967296"], ["--seed: expected a whole number from 0 to 2147483647"]),
         (["--algorithm", "fedavg"], ["--algorithm", "weighted_fed_avg"]),
         (["--nothing"], ["--nothing"]),
     ],
@@ -304,6 +306,112 @@ def test_unexpected_errors_are_one_line_too(invoke, monkeypatch):
     code, output = invoke("demo")
     assert code == 1
     assert output.strip() == ("Error: unexpected ZeroDivisionError: two (set FEDLEARN_EDU_DEBUG=1 for the traceback)")
+
+
+# --- results that fail, runs that meet, terminals that cannot draw -----------------------------------------------
+
+
+def test_results_stand_without_the_picture_and_resume_makes_what_is_missing(invoke, photos, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    from fedlearn_edu import plotting
+
+    save_model = tf.saved_model.save  # by which TFF keeps its checkpoints as well
+
+    def save(module, path, **options):
+        if ".model." in path:
+            raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+        return save_model(module, path, **options)
+
+    def plot_run(*_):
+        raise RuntimeError("no LaTeX\nat all")
+
+    (photos / "anna").rename(photos / "$10_$20")  # as a formula, Matplotlib refuses it
+    arguments = ["--dataset", photos, "--partition", "natural", "--rounds", 1, "--output", "run"]
+    with monkeypatch.context() as patch:
+        patch.setattr(plotting, "plot_run", plot_run)
+        patch.setattr(tf.saved_model, "save", save)
+        code, output = invoke("demo", *arguments)
+    assert code == 1, output
+    assert "Traceback" not in output
+    warnings = [line for line in output.splitlines() if line.startswith("Warning: ")]
+    assert len(warnings) == 2, output
+    assert re.search(r"model could not be written \(.*No space left on device\)", warnings[0])
+    assert re.search(r"accuracy.png could not be written \(no LaTeX\)", warnings[1])
+    folder = tmp_path / "run"
+    assert json.loads((folder / "summary.json").read_text())["num_rounds"] == 1
+    history = (folder / "history.csv").read_bytes()
+    assert not (folder / "model").exists()
+    assert not (folder / "accuracy.png").exists()
+    code, output = invoke("demo", "--output", "run", "--resume")
+    assert code == 0, output
+    assert (folder / "history.csv").read_bytes() == history
+    assert (folder / "model" / "saved_model.pb").exists()
+    assert (folder / "accuracy.png").exists()
+    assert "$10_$20" in output
+    (photos / "$10_$20").rename(photos / "anna")
+
+
+def test_a_folder_is_taken_before_anything_is_loaded_and_a_second_run_changes_nothing(invoke, tmp_path, monkeypatch):
+    """The first run is stopped in its loading, where a second one is started on the same folder."""
+    seen = []
+
+    def loading(*_, **__):
+        folder = tmp_path / "run"
+        before = {path: path.read_bytes() for path in folder.iterdir()}
+        assert json.loads((folder / "run.json").read_text())["seed"] == 3
+        for seed, resume in [(3, []), (4, []), (3, ["--resume"])]:
+            result = subprocess.run(
+                [*COMMAND, "demo", "--output", "run", "--seed", str(seed), *resume],
+                cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            )  # fmt: skip
+            assert result.returncode == 2
+            assert re.fullmatch(rf"Error: --output: run is in use .* \(process {os.getpid()}\).*\n", result.stderr)
+            assert {path: path.read_bytes() for path in folder.iterdir()} == before
+        seen.append(before)
+        raise fl.UsageError("the first one fails later")
+
+    monkeypatch.setattr(fl, "load_dataset", loading)
+    code, output = invoke("demo", *SMALL, "--output", "run")
+    assert (code, "the first one fails later" in output) == (2, True), output
+    assert seen
+    assert list(tmp_path.iterdir()) == []  # so that the same command may be given again
+
+
+def test_numbered_runs_never_share_a_number(tmp_path, monkeypatch):
+    from fedlearn_edu.demo_folder import DemoFolder
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("²", "x", "7"):
+        (tmp_path / "fedlearn-edu-run" / name).mkdir(parents=True)
+    first, second = DemoFolder(None, resume=False), DemoFolder(None, resume=False)
+    assert (first.path.name, second.path.name) == ("8", "9")
+    for folder in (first, second):
+        folder.close()  # nothing came of them
+    assert sorted(path.name for path in (tmp_path / "fedlearn-edu-run").iterdir()) == ["7", "x", "²"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-8", "koi8-r"])
+def test_terminals_that_cannot_draw_get_plain_characters(monkeypatch, encoding):
+    drawn = "70 % ███ Zoë… 1 ± 2 → 3 東"
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "argv", ["fedlearn-edu", "demo"])
+    monkeypatch.setattr(cli, "run_demo", lambda options: print(drawn) or 0)
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main()
+    assert exit_info.value.code == 0
+    stream.flush()
+    plain = {"█": "#", "ë": "?", "…": "...", "±": "+/-", "→": "->", "東": "?"}
+
+    def writable(character):
+        try:
+            character.encode(encoding)
+        except UnicodeEncodeError:
+            return plain[character]
+        return character
+
+    assert stream.buffer.getvalue().decode(encoding) == "".join(map(writable, drawn)) + "\n"
 
 
 # --- help and lab ------------------------------------------------------------------------------------------------

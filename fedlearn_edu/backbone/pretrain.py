@@ -26,6 +26,7 @@ from fedlearn_edu.backbone.publish import check_output, publish
 from fedlearn_edu.backbone.student import build_student, to_student_size
 from fedlearn_edu.backbone.teacher import load_teacher, standardise, teacher_features
 from fedlearn_edu.backbone.training import fit
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.errors import UsageError
 
 METHODS = ("supervised", "distil")
@@ -72,8 +73,7 @@ class Recipe:
             raise UsageError(f"learning_rate: expected a number in (0, 1], got {self.learning_rate}")
         if self.max_images is not None and self.max_images < 20:
             raise UsageError(f"max_images: expected at least 20, got {self.max_images}")
-        if self.seed < 0:
-            raise UsageError(f"seed: expected 0 or more, got {self.seed}")
+        check_seed(self.seed)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data import class_names, download
 from fedlearn_edu.data.folder import load_folder
 from fedlearn_edu.data.images import ImageDataset, grey_to_rgb, resize_images
@@ -99,7 +100,7 @@ def load_dataset(
         raise UsageError(
             f"image_size: expected a whole number of pixels from 8 to 1024, or None, got {quoted(image_size)}"
         )
-    options = _Options(image_size or PHOTO_SIZE, cache_dir, max_clients, seed, on_broken)
+    options = _Options(image_size or PHOTO_SIZE, cache_dir, max_clients, check_seed(seed), on_broken)
     try:
         name, entries = os.fsdecode(name_or_dir), _ENTRIES
     except TypeError as error:

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.arguments import check_number, check_whole
 from fedlearn_edu.data.federated import ClientSplit, FederatedDataset
 from fedlearn_edu.data.images import ImageDataset
@@ -59,7 +60,7 @@ def partition(
         scheme: `IID()`, `Dirichlet(...)`, `Shards(...)`, `Quantity(...)`, `Minority(...)`, `Natural()` or
             `NaturalDirichlet(...)`.
         num_clients: >= 1. For `Natural` optional: so many owners are drawn by `seed`, None takes all.
-        seed: >= 0; the same seed gives the same clients.
+        seed: 0 to 2**31 - 1; the same seed gives the same clients.
         test_fraction: Part of each client's examples that it evaluates on, 0.01 to 0.99; a client of at least
             two examples has at least one of each kind, a client of one only trains. A data set with a split of its own
             (`emoji`: no emoji on both sides) keeps it, and this is not used.
@@ -87,7 +88,7 @@ def partition(
         )
     if num_clients is not None:
         check_whole("num_clients", num_clients, low=1)
-    check_whole("seed", seed, low=0)
+    check_seed(seed)
     check_whole("min_size", min_size, low=1)
     check_number("test_fraction", test_fraction, low=0.01, high=0.99)
     rng = np.random.default_rng(seed)

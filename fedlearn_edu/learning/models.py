@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.backbone.split import SplitBackbone
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.errors import BatchNormWarning, UsageError
 
@@ -85,7 +86,7 @@ def mlp_head(
     """
     if hidden_units < 1:
         raise UsageError(f"hidden_units: expected at least 1, got {hidden_units}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
 
     def glorot(fan_in, fan_out):
         limit = np.sqrt(6 / (fan_in + fan_out))

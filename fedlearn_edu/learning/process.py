@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.errors import UsageError
@@ -165,5 +166,18 @@ def check_learning_rate(name: str, value: float) -> float:
 
 
 def describe_optimizer(optimizer: tff.learning.optimizers.Optimizer | None) -> str | None:
-    """Returns a name for an optimizer that a caller passed in, for `hyperparameters`."""
-    return None if optimizer is None else type(optimizer).__name__
+    """Returns an optimizer that a caller passed in as text, for `hyperparameters`: its class and what it was given.
+
+    Example:
+        >>> describe_optimizer(tff.learning.optimizers.build_sgdm(0.5))
+        '_SGD(learning_rate=0.5)'
+    """
+    if optimizer is None:
+        return None
+    name = type(optimizer).__name__
+    try:
+        state = optimizer.initialize(tf.TensorSpec([1], tf.float32))
+        hparams = {key: float(value) for key, value in optimizer.get_hparams(state).items()}
+    except (NotImplementedError, TypeError, ValueError, KeyError):  # it tells none that are numbers
+        return name
+    return f"{name}({', '.join(f'{key}={value:g}' for key, value in hparams.items())})"

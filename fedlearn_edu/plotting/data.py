@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.ticker import MaxNLocator
 
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.data.images import ImageDataset
 from fedlearn_edu.errors import UsageError
@@ -91,7 +92,7 @@ def plot_images(
     """
     if num_images < 1:
         raise UsageError(f"num_images: expected at least 1, got {num_images}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     partitioned = isinstance(dataset, FederatedDataset)
     images = dataset.examples if partitioned else dataset.images
     if images.ndim != 4:

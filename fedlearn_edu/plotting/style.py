@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 SCREEN_DPI = 90  # CSS pixels per inch of figure
@@ -15,7 +17,13 @@ TEXT, MUTED, GRID = "#24292f", "#6e7781", "#e3e6ea"
 
 
 class NotebookFigure(Figure):
-    """A figure that Jupyter shows without pyplot having been imported."""
+    """A figure that Jupyter shows without pyplot having been imported, and that needs no LaTeX whatever is set."""
+
+    def draw(self, renderer):
+        with rc_context({"text.usetex": False}):  # of ticks that are made while drawing
+            for text in self.findobj(Text):
+                text.set_usetex(False)
+            super().draw(renderer)
 
     def _repr_png_(self):
         width, height = self.get_size_inches() * SCREEN_DPI
@@ -67,4 +75,10 @@ def prepare(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
 
 
 def shorten(text: str, length: int = 18) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+    """Returns a name as a label that shows it as it is, at most `length` characters; two `$` are no formula in it.
+
+    Example:
+        >>> shorten("$10_$20"), shorten("somebody's whole name", 9)
+        ('\\\\$10_\\\\$20', 'somebody…')
+    """
+    return (text if len(text) <= length else text[: length - 1] + "…").replace("$", r"\$")

@@ -8,9 +8,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.process import check_learning_rate
+from fedlearn_edu.simulation.run_checks import check_features
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,7 @@ def train_centrally(
         Accuracy, loss and weights.
 
     Raises:
-        UsageError: An argument is out of range.
+        UsageError: An argument is out of range, or features are not finite.
 
     References:
         Kingma and Ba, Adam, ICLR 2015, arXiv:1412.6980.
@@ -62,6 +64,8 @@ def train_centrally(
     check_learning_rate("learning_rate", learning_rate)
     if num_epochs < 1 or batch_size < 1:
         raise UsageError(f"num_epochs, batch_size: expected at least 1, got {num_epochs} and {batch_size}")
+    check_seed(seed)
+    check_features(features)
     x, y = features.pooled("train")
     variables = [tf.Variable(w) for w in model.initial_weights[0]]
     steps_per_epoch = -(-len(y) // batch_size)

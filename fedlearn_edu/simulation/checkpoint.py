@@ -14,6 +14,7 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.backbone.scan import ALLOW_UNSAFE_VARIABLE, allows_unsafe, find_danger
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.folder_lock import FolderLock
 from fedlearn_edu.folders import check_private
 from fedlearn_edu.simulation.client_state_files import ClientStateFiles
 from fedlearn_edu.simulation.client_states import ClientStates
@@ -21,6 +22,13 @@ from fedlearn_edu.simulation.history import History, replace_file
 
 _STATE_PREFIX = "round_"
 _KEPT_STATES = 2
+VERSION = "fedlearn_edu_version"
+# Of these, the values themselves would tell nobody anything.
+_CHANGES = {
+    "data_fingerprint": "the clients' examples have changed",
+    "initial_weights": "the model starts with other weights",
+    "computation": "the model, an optimizer, the aggregator or another part of a round computes something else",
+}
 
 
 class Checkpoints:
@@ -28,49 +36,78 @@ class Checkpoints:
 
     Of round t, the clients' states are written first, then the history, and the server state last, each in one atomic
     step. A run that is killed in between has files that are one round ahead of its state, and loading drops that round.
+    One object at a time holds a folder, from its making to `release` or until nobody refers to it.
 
     Args:
         directory: Folder of one run's checkpoints; created if missing.
         settings: The run's settings. A folder that holds another run's checkpoint is refused.
+        resume: Whether the folder may hold rounds of this run.
 
     Raises:
-        UsageError: The folder cannot be written, or holds a checkpoint of a run with other settings.
+        UsageError: The folder cannot be written, is in use by another run, or holds a checkpoint of a run with other
+            settings or of another version of this package.
     """
 
-    def __init__(self, directory: str | os.PathLike, settings: dict):
+    def __init__(self, directory: str | os.PathLike, settings: dict, *, resume: bool):
         self._directory = pathlib.Path(directory)
         self._settings = json.loads(json.dumps(settings))  # as it will be read back
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._check_settings()
-            self._client_states = ClientStateFiles(self._directory)
-            for leftover in self._directory.glob(f"{_STATE_PREFIX}*_temp*"):
-                shutil.rmtree(leftover)
-            self._states = tff.program.FileProgramStateManager(
-                self._directory, prefix=_STATE_PREFIX, keep_total=_KEPT_STATES, keep_first=False
-            )
-            settings_text = json.dumps(self._settings, indent=2)
-            replace_file(self._directory / "settings.json", lambda file: file.write(settings_text.encode()))
+            self._lock = FolderLock(self._directory, argument="checkpoint_dir")
         except OSError as error:
+            raise _cannot_be_written(directory, error) from None
+        try:
+            self._open(resume)
+        except OSError as error:
+            self.release()
+            raise _cannot_be_written(directory, error) from None
+        except BaseException:
+            self.release()  # now: in a notebook, the last error keeps this object alive
+            raise
+
+    def _open(self, resume: bool) -> None:
+        self._check_settings()
+        self._client_states = ClientStateFiles(self._directory)
+        for leftover in self._directory.glob(f"{_STATE_PREFIX}*_temp*"):
+            shutil.rmtree(leftover)
+        self._states = tff.program.FileProgramStateManager(
+            self._directory, prefix=_STATE_PREFIX, keep_total=_KEPT_STATES, keep_first=False
+        )
+        if self.exist and not resume:
             raise UsageError(
-                f"checkpoint_dir: expected a folder that can be written, got {directory} ({error.strerror})"
-            ) from None
+                f"checkpoint_dir: {self._directory} already holds rounds of this run; resume it or choose another "
+                "folder"
+            )
+        settings_text = json.dumps(self._settings, indent=2)
+        replace_file(self._directory / "settings.json", lambda file: file.write(settings_text.encode()))
+
+    def release(self) -> None:
+        """Lets another run use the folder."""
+        self._lock.release()
 
     def _check_settings(self) -> None:
         try:
             found = json.loads((self._directory / "settings.json").read_text())
+            found.keys()
         except FileNotFoundError:
             return
-        except ValueError:
+        except (ValueError, AttributeError):
             raise UsageError(
                 f"checkpoint_dir: {self._directory}/settings.json is not readable as JSON; choose another folder"
             ) from None
-        for name in sorted(self._settings.keys() | found.keys()):
+        made_by, here = found.get(VERSION, "an older version"), self._settings.get(VERSION)
+        if made_by != here:
+            raise UsageError(
+                f"checkpoint_dir: {self._directory} holds the checkpoint of another version of fedlearn_edu "
+                f"({made_by}, this is {here}), whose rounds may compute something else; choose another folder"
+            )
+        for name in [*self._settings, *sorted(found.keys() - self._settings.keys())]:
             here, there = self._settings.get(name), found.get(name)
             if here != there:
+                change = _CHANGES.get(name) or f"{name} was {there!r}, is now {here!r}"
                 raise UsageError(
-                    f"checkpoint_dir: {self._directory} holds the checkpoint of another run ({name} was {there!r}, is "
-                    f"now {here!r}); choose another folder or the same settings"
+                    f"checkpoint_dir: {self._directory} holds the checkpoint of another run ({change}); choose another "
+                    "folder or the same settings"
                 )
 
     @property
@@ -129,6 +166,10 @@ class Checkpoints:
         state = self._directory / f"{_STATE_PREFIX}{round_num}"
         if danger := find_danger(state):
             raise RunError(f"checkpoint_dir: {state} is a SavedModel {danger}")
+
+
+def _cannot_be_written(directory, error: OSError) -> UsageError:
+    return UsageError(f"checkpoint_dir: expected a folder that can be written, got {directory} ({error.strerror})")
 
 
 def _run(coroutine):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import hashlib
 import os
 import pathlib
 import shutil
@@ -40,7 +41,7 @@ class ClientFiles:
                 x, y = getattr(features, split)(client_id)
                 # One file, features then labels: both are 4 bytes a number, so one read and no parsing.
                 content = x.astype(np.float32).tobytes() + y.astype(np.int32).tobytes()
-                (folder / client_id).write_bytes(content)
+                (folder / worker_name(client_id)).write_bytes(content)
 
     def train_computation(self, *, num_epochs: int, batch_size: int) -> tff.Computation:
         """Returns the computation that builds a client's training batches on the worker.
@@ -50,8 +51,8 @@ class ClientFiles:
             batch_size: Examples per batch; the last batch of an epoch may be smaller.
 
         Returns:
-            `(<client_id=string, shuffle_seed=int64> -> <float32[?,feature_dim], int32[?]>*)`. The order depends on
-            the seed and the client id only.
+            `(<client_id=string, shuffle_seed=int64> -> <float32[?,feature_dim], int32[?]>*)`, where `client_id` is a
+            `worker_name`. The order depends on the seed and the client id only.
         """
 
         def build(client):
@@ -74,7 +75,7 @@ class ClientFiles:
         """Returns the computation that reads all test examples of a client, maybe none.
 
         Returns:
-            `(string -> <float32[?,feature_dim], int32[?]>)`.
+            `(string -> <float32[?,feature_dim], int32[?]>)`, from a `worker_name`.
         """
         return tff.tensorflow.computation(lambda client_id: self._read("test", client_id), np.str_)
 
@@ -87,11 +88,26 @@ class ClientFiles:
         return tf.reshape(features, [num_examples, self._feature_dim]), labels
 
 
+def worker_name(client_id: str) -> str:
+    """Returns the name by which the worker knows a client: ASCII, since TFF's messages hold no other text.
+
+    It is a file's name as well, and so no longer than one may be. An id of plain text is its own name.
+
+    Example:
+        >>> worker_name("client_07"), len(worker_name("Zo\u00eb")), len(worker_name("x" * 300))
+        ('client_07', 65, 65)
+    """
+    plain = client_id.isascii() and client_id.isprintable() and len(client_id) <= 200
+    if plain and "/" not in client_id and client_id[:1] not in ("%", "."):
+        return client_id
+    return "%" + hashlib.sha256(client_id.encode()).hexdigest()
+
+
 def _remove_leftovers() -> None:
     """Removes the folders of processes that were killed before they could do so themselves."""
     for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         pid = folder.name.removeprefix(_PREFIX).split("_")[0]
-        if pid.isdigit() and not pathlib.Path("/proc", pid).exists():
+        if pid.isdecimal() and not pathlib.Path("/proc", pid).exists():
             shutil.rmtree(folder, ignore_errors=True)
 
 

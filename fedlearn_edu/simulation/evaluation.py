@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
+from fedlearn_edu.simulation.client_data import worker_name
 
 _CLIENTS_PER_CALL = 200  # what travels to the worker, and what it holds for a call, does not grow with the population
 
@@ -36,16 +37,12 @@ class FederatedEvaluation:
 
     Args:
         process: The process whose model is evaluated.
-        test_computation: `(client_id -> <x, y>)`, from `ClientFiles.test_computation()`.
+        test_computation: `(worker name -> <x, y>)`, from `ClientFiles.test_computation()`.
     """
 
     def __init__(self, process: FederatedProcess, test_computation: tff.Computation):
-        model = process.model
         weights_type = process.get_model_weights.type_signature.result
-
-        @tff.tensorflow.computation(weights_type, test_computation.type_signature.result)
-        def local_sums(weights, examples):
-            return _local_sums(model, weights, examples)
+        count = local_sums(process)
 
         @tff.federated_computation(
             tff.FederatedType(weights_type, tff.SERVER),
@@ -53,7 +50,7 @@ class FederatedEvaluation:
         )
         def evaluate(weights, client_ids):
             test_data = tff.federated_map(test_computation, client_ids)
-            return tff.federated_map(local_sums, (tff.federated_broadcast(weights), test_data))
+            return tff.federated_map(count, (tff.federated_broadcast(weights), test_data))
 
         self._evaluate = evaluate
 
@@ -70,7 +67,8 @@ class FederatedEvaluation:
         """
         sums = []
         for start in range(0, len(client_ids), _CLIENTS_PER_CALL):
-            sums += self._evaluate(weights, client_ids[start : start + _CLIENTS_PER_CALL])
+            some = client_ids[start : start + _CLIENTS_PER_CALL]
+            sums += self._evaluate(weights, [worker_name(client_id) for client_id in some])
         return _metrics_of(zip(client_ids, sums, strict=True))
 
 
@@ -79,18 +77,13 @@ class PersonalEvaluation:
 
     Args:
         process: A stateful process with `personal_weights`.
-        test_computation: `(client_id -> <x, y>)`, from `ClientFiles.test_computation()`.
+        test_computation: `(worker name -> <x, y>)`, from `ClientFiles.test_computation()`.
         client_states: Clients that have never trained are evaluated with their initial state.
     """
 
     def __init__(self, process: StatefulFederatedProcess, test_computation: tff.Computation, client_states):
         weights_type = process.get_model_weights.type_signature.result
-
-        @tff.tensorflow.computation(weights_type, process.client_state_type, test_computation.type_signature.result)
-        def local_sums(weights, client_state, examples):
-            own = tf.function(process.personal_weights)(weights, client_state)
-            return _local_sums(process.model, own, examples)
-
+        count = personal_sums(process)
         client_type = tff.to_type({"data": np.str_, "client_state": process.client_state_type})
 
         @tff.federated_computation(
@@ -98,7 +91,7 @@ class PersonalEvaluation:
         )
         def evaluate(weights, clients):
             test_data = tff.federated_map(test_computation, clients.data)
-            return tff.federated_map(local_sums, (tff.federated_broadcast(weights), clients.client_state, test_data))
+            return tff.federated_map(count, (tff.federated_broadcast(weights), clients.client_state, test_data))
 
         self._evaluate = evaluate
         self._client_states = client_states
@@ -113,12 +106,38 @@ class PersonalEvaluation:
         sums = []
         for start in range(0, len(client_ids), _CLIENTS_PER_CALL):
             some = client_ids[start : start + _CLIENTS_PER_CALL]
-            sums += self._evaluate(weights, self._client_states.hand_out(some, some))
+            names = [worker_name(client_id) for client_id in some]
+            sums += self._evaluate(weights, self._client_states.hand_out(some, names))
         return _metrics_of(zip(client_ids, sums, strict=True))
 
 
-def _local_sums(model, weights, examples):
-    """What a client counts on its test examples, in TensorFlow: the sums of the model's metrics."""
+def local_sums(process: FederatedProcess | StatefulFederatedProcess) -> tff.Computation:
+    """Returns what a client counts on its test examples: `(<weights, <x, y>> -> sums of the model's metrics)`."""
+    weights_type = process.get_model_weights.type_signature.result
+
+    @tff.tensorflow.computation(weights_type, _examples_type(process))
+    def count(weights, examples):
+        return _count(process.model, weights, examples)
+
+    return count
+
+
+def personal_sums(process: StatefulFederatedProcess) -> tff.Computation:
+    """As `local_sums` with the client's own model: `(<weights, client state, <x, y>> -> sums)`."""
+    weights_type = process.get_model_weights.type_signature.result
+
+    @tff.tensorflow.computation(weights_type, process.client_state_type, _examples_type(process))
+    def count(weights, client_state, examples):
+        return _count(process.model, tf.function(process.personal_weights)(weights, client_state), examples)
+
+    return count
+
+
+def _examples_type(process) -> tff.Type:
+    return tff.types.tensorflow_to_type(process.model.input_spec)
+
+
+def _count(model, weights, examples):
     x, y = examples
     output = model.predict_on_batch((weights.trainable, weights.non_trainable), x, training=False)
     batch = tff.learning.models.BatchOutput(loss=model.loss(output, y), predictions=output, num_examples=tf.size(y))

@@ -82,8 +82,9 @@ def export_model(
         if directory.exists():
             shutil.rmtree(directory)
         os.replace(temporary, directory)
-    except OSError as error:
-        raise UsageError(f"directory: {directory} cannot be written ({error.strerror})") from None
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
+        raise UsageError(f"directory: {directory} cannot be written ({reason})") from None
     finally:
         tf.get_logger().setLevel(log_level)
         shutil.rmtree(temporary, ignore_errors=True)

@@ -15,6 +15,7 @@ import pandas as pd
 from fedlearn_edu.errors import UsageError
 
 GLOBAL = "global"
+EVALUATION_METRICS = ["accuracy", "loss", "personal_accuracy", "personal_loss"]
 PRIVACY_METRICS = ["clip_norm", "noise_stddev"]  # that an aggregator may report, beside epsilon
 _COLUMNS = ["round_num", "client_id", "metric", "value"]
 
@@ -124,6 +125,10 @@ class History:
     def truncate(self, num_rounds: int) -> None:
         """Forgets every round after `num_rounds`."""
         self.rows = [row for row in self.rows if row[0] <= num_rounds]
+
+    def forget_evaluation(self, round_num: int) -> None:
+        """Forgets what was measured on test examples after a round, as if it had not been due."""
+        self.rows = [row for row in self.rows if row[0] != round_num or row[2] not in EVALUATION_METRICS]
 
     def save(self, directory: str | os.PathLike) -> None:
         """Writes `history.csv`, `history.json` (settings, status) and `weights.npz`; each appears whole or not.

@@ -16,9 +16,10 @@ from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_positive
 from fedlearn_edu.learning.aggregators.secure_mean import REFUSED
 from fedlearn_edu.learning.one_shot.head import ABSENT_SCORE, OneShotHead, present_classes
-from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.client_data import ClientFiles, worker_name
 from fedlearn_edu.simulation.communication import measure_message_sizes
 from fedlearn_edu.simulation.evaluation import FederatedEvaluation
+from fedlearn_edu.simulation.run_checks import check_features
 from fedlearn_edu.simulation.runtime import start_runtime
 
 # A client's examples are read at once up to this number; more only bound the memory.
@@ -148,6 +149,7 @@ def run_one_shot(
             f"head: expected one for {features.feature_dim} features and {features.num_classes} classes, got one for "
             f"{kernel.shape[0]} and {kernel.shape[1]}; build it from the features that it is run on"
         )
+    check_features(features)
     taking_part = features.client_ids if clients is None else features.select_clients(clients).client_ids
     start_runtime()
     files = ClientFiles(features)
@@ -156,7 +158,7 @@ def run_one_shot(
     )
     sizes = measure_message_sizes(round_process, clients_per_round=len(taking_part))
     started = time.monotonic()
-    cohort = [{"client_id": client_id, "shuffle_seed": 0} for client_id in taking_part]
+    cohort = [{"client_id": worker_name(client_id), "shuffle_seed": 0} for client_id in taking_part]
     _, (sums, measurements) = round_process.next(round_process.initialize(), cohort)
     refuse_clipped(measurements)
     statistics = _as_sums(sums, len(taking_part))
@@ -185,7 +187,7 @@ def _as_sums(aggregated: Mapping[str, np.ndarray], num_clients: int) -> dict[str
     """Returns float64 statistics, as sums over the clients also if the aggregator averaged them."""
     statistics = {name: np.asarray(value, np.float64) for name, value in aggregated.items()}
     if not all(np.isfinite(value).all() for value in statistics.values()):
-        raise UsageError("features: expected finite numbers, got NaN or infinity in some client's statistics")
+        raise UsageError("features: expected finite numbers, got infinity in the sum of their statistics")
     # Each client sent a 1 along. Of several clients' statistics stacked side by side, there is no sum to restore.
     ones = statistics.pop("num_clients")
     if ones.ndim == 0 and abs(ones - 1) < abs(ones - num_clients):

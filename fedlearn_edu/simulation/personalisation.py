@@ -14,7 +14,8 @@ from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_count, check_seed
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, check_learning_rate
 from fedlearn_edu.learning.stateful import train_locally
-from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.client_data import ClientFiles, worker_name
+from fedlearn_edu.simulation.run_checks import check_features
 from fedlearn_edu.simulation.runtime import start_runtime
 
 
@@ -49,7 +50,8 @@ def fine_tune_locally(
         `num_train` and `num_test`. For `fairness_table` and `plot_personalisation`.
 
     Raises:
-        UsageError: An argument is out of its range, or `model_weights` are not those of the model.
+        UsageError: An argument is out of its range, features are not finite, or `model_weights` are not those of the
+            model.
 
     References:
         Yu, Bagdasaryan, Shmatikov, Salvaging federated learning by local adaptation, 2020, arXiv:2002.04758.
@@ -59,13 +61,14 @@ def fine_tune_locally(
     check_count("num_epochs", num_epochs)
     check_count("batch_size", batch_size)
     shuffle_seed = check_seed(seed)
+    check_features(features)
     optimizer = tff.learning.optimizers.build_sgdm(check_learning_rate("client_lr", client_lr))
     weights = _checked(model_weights, model)
     start_runtime()
     files = ClientFiles(features)
     train_computation = files.train_computation(num_epochs=num_epochs, batch_size=batch_size)
     tune = _tuning(model, weights, optimizer, train_computation, files.test_computation())
-    clients = [{"client_id": c, "shuffle_seed": shuffle_seed} for c in features.client_ids]
+    clients = [{"client_id": worker_name(c), "shuffle_seed": shuffle_seed} for c in features.client_ids]
     sums = tune(weights, clients)
     counts = [(len(split.train), len(split.test)) for split in features.clients.values()]
     rows = [(*_means(s["before"], n[1]), *_means(s["after"], n[1]), *n) for s, n in zip(sums, counts, strict=True)]

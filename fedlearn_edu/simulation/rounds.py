@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
 import time
@@ -11,16 +12,17 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fedlearn_edu.data.federated import FederatedDataset
-from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
-from fedlearn_edu.simulation.checkpoint import Checkpoints
-from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.checkpoint import VERSION, Checkpoints
+from fedlearn_edu.simulation.client_data import ClientFiles, worker_name
 from fedlearn_edu.simulation.client_reports import client_reports, describe_excluded
 from fedlearn_edu.simulation.client_states import ClientStates, compose_with_dataset_computation
 from fedlearn_edu.simulation.cohorts import build_cohort_fn
 from fedlearn_edu.simulation.communication import measure_message_sizes
+from fedlearn_edu.simulation.diverged_clients import DivergedClients
 from fedlearn_edu.simulation.evaluation import FederatedEvaluation, PersonalEvaluation
 from fedlearn_edu.simulation.history import GLOBAL, PRIVACY_METRICS, History
+from fedlearn_edu.simulation.process_fingerprint import describe_computation
 from fedlearn_edu.simulation.run_checks import check_run
 from fedlearn_edu.simulation.runtime import start_runtime
 
@@ -115,7 +117,7 @@ def iter_rounds(
             clients. A private process takes only the one it was built for.
         num_epochs: Local passes over a client's examples per round, at least 1.
         batch_size: Examples per local step, at least 1. (`build_fed_sgd` sums over all of them anyway.)
-        seed: Of cohorts and local shuffles.
+        seed: Of cohorts and local shuffles, 0 to 2**31 - 1.
         evaluate_every: Measure accuracy and loss before training, after every so many rounds, and after the last. With
             many clients evaluation takes longer than training a cohort.
         checkpoint_dir: Folder for a checkpoint after every round; None keeps none. A checkpoint is a SavedModel, a
@@ -127,8 +129,9 @@ def iter_rounds(
         The same `History` object each time, one round longer.
 
     Raises:
-        UsageError: An argument is out of its range, the run is not the one that a private process accounts for, or
-            `checkpoint_dir` belongs to another run.
+        UsageError: An argument is out of its range, a client's features are not finite, nobody has a test example, the
+            run is not the one that a private process accounts for, or `checkpoint_dir` belongs to another run or is in
+            use.
         RunError: The worker or the disk failed; the checkpoints written so far stay valid.
     """
     counts = {
@@ -138,8 +141,9 @@ def iter_rounds(
         "batch_size": batch_size,
         "evaluate_every": evaluate_every,
     }
-    check_run(process, features, counts, resume=resume, checkpoint_dir=checkpoint_dir)
+    check_run(process, features, counts, seed=seed, resume=resume, checkpoint_dir=checkpoint_dir)
     settings = {
+        VERSION: importlib.metadata.version("fedlearn-edu"),
         "algorithm": process.algorithm,
         **process.hyperparameters,
         "clients_per_round": clients_per_round,
@@ -149,16 +153,21 @@ def iter_rounds(
         "evaluate_every": evaluate_every,
         "dataset": features.name,
         "data_fingerprint": features.fingerprint(),
+        **describe_computation(process, features.client_ids),
     }
     if process.privacy is not None:
         process.privacy.check_run(num_clients=features.num_clients, clients_per_round=clients_per_round)
         settings["privacy"] = process.privacy.describe()
-    checkpoints = Checkpoints(checkpoint_dir, settings) if checkpoint_dir else None
-    if checkpoints and checkpoints.exist and not resume:
-        raise UsageError(
-            f"checkpoint_dir: {checkpoint_dir} already holds rounds of this run; resume it or choose another folder"
-        )
-    return _rounds(process, features, num_rounds, History(settings), checkpoints)
+    checkpoints = Checkpoints(checkpoint_dir, settings, resume=resume) if checkpoint_dir else None
+    return _release_at_end(checkpoints, _rounds(process, features, num_rounds, History(settings), checkpoints))
+
+
+def _release_at_end(checkpoints, rounds):
+    try:
+        yield from rounds
+    finally:
+        if checkpoints:
+            checkpoints.release()
 
 
 def _rounds(process, features, num_rounds, history, checkpoints):
@@ -179,6 +188,8 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         seed=settings["seed"],
         sampling=process.privacy.sampling if process.privacy else "fixed_size",
     )
+    num_examples = {c: settings["num_epochs"] * len(split.train) for c, split in features.clients.items()}
+    diverged = DivergedClients(training, num_examples)
     sizes = measure_message_sizes(training, clients_per_round=settings["clients_per_round"])
 
     def finish_round(round_num, cohort=(), reports=None, **train_metrics):
@@ -187,8 +198,7 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         results = {name: e(weights, features.client_ids) for name, e in evaluations.items()} if due else {}
         measured = History(settings)  # joined in one step, so that an interrupt never leaves half a round
         for name, (overall, _) in results.items():
-            if overall is not None:
-                measured.add(round_num, GLOBAL, **overall.named(name))
+            measured.add(round_num, GLOBAL, **overall.named(name))
         measured.add(round_num, GLOBAL, **train_metrics)
         if process.privacy is not None:
             measured.add(round_num, GLOBAL, epsilon=process.privacy.epsilon(round_num))
@@ -209,6 +219,8 @@ def _rounds(process, features, num_rounds, history, checkpoints):
     state = process.initialize()
     if checkpoints and checkpoints.exist:
         state, history = checkpoints.load(state, client_states)
+        if history.num_rounds < num_rounds and history.num_rounds % settings["evaluate_every"]:
+            history.forget_evaluation(history.num_rounds)  # it was the last round, which a longer run has not
         history.client_states = dict(client_states)
         seconds_before = history.seconds
         history.status = "finished" if history.num_rounds >= num_rounds else "running"
@@ -218,18 +230,22 @@ def _rounds(process, features, num_rounds, history, checkpoints):
     for round_num in range(history.num_rounds + 1, num_rounds + 1):
         cohort = draw_cohort(round_num)
         shuffle_seed = int(np.random.default_rng([settings["seed"], round_num]).integers(2**31))
-        clients = [{"client_id": c, "shuffle_seed": shuffle_seed} for c in cohort]
-        output = training.next(state, client_states.hand_out(cohort, clients))
+        clients = [{"client_id": worker_name(c), "shuffle_seed": shuffle_seed} for c in cohort]
+        clients = client_states.hand_out(cohort, clients)
+        before, output = state, training.next(state, clients)
         state = output.state
         client_states.take_back(cohort, output)
+        reports = client_reports(output.metrics, cohort)
         train = {}
         if cohort:  # over nobody, TFF reports an accuracy of 0
             measured = output.metrics["client_work"]["train"]
+            for client_id in diverged.find(before, cohort, clients, measured):
+                reports[client_id]["excluded"] = 1
             train = {"train_accuracy": float(measured["accuracy"]), "train_loss": float(measured["loss"])}
         finish_round(
             round_num,
             cohort,
-            client_reports(output.metrics, cohort),
+            reports,
             **train,
             broadcast_bytes_total=sizes.broadcast_bytes * len(cohort),
             upload_bytes_total=sizes.upload_bytes * len(cohort),

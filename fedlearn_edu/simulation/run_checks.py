@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fedlearn_edu.checks import check_count, check_seed
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
@@ -18,6 +19,7 @@ def check_run(
     features: FederatedDataset,
     counts: Mapping[str, int],
     *,
+    seed: int,
     resume: bool,
     checkpoint_dir: str | os.PathLike | None,
 ) -> None:
@@ -27,20 +29,48 @@ def check_run(
         process: What is run.
         features: On whom.
         counts: The whole numbers among the arguments, by name; `clients_per_round` is one of them.
+        seed: Of the run.
         resume: Whether the run goes on from a checkpoint.
         checkpoint_dir: Where that would be.
     """
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise UsageError(f"{name}: expected a whole number of at least 1, got {value!r}")
+        check_count(name, value)
+    check_seed(seed)
     if counts["clients_per_round"] > features.num_clients:
         raise UsageError(
             f"clients_per_round: expected at most the number of clients ({features.num_clients}), "
             f"got {counts['clients_per_round']}"
         )
     _check_built_for(process.hyperparameters, features, counts["clients_per_round"])
+    check_features(features)
+    if not any(len(split.test) for split in features.clients.values()):
+        raise UsageError(
+            "features: expected some client with test examples, got none, so that nothing could be measured; a client "
+            "of one example only trains: let partition give clients more (min_size=2)"
+        )
     if resume and not checkpoint_dir:
         raise UsageError("resume: expected a checkpoint_dir to resume from, got none")
+
+
+def check_features(features: FederatedDataset) -> None:
+    """Raises UsageError if a client holds a number that is not finite, of which nothing sensible can be learned."""
+    examples = features.examples
+    if not np.issubdtype(examples.dtype, np.floating):
+        return
+    with np.errstate(over="ignore"):
+        numbers = examples.astype(np.float32, copy=False)  # as the worker gets them
+    if np.isfinite(numbers).all():
+        return
+    broken = ~np.isfinite(numbers).reshape(len(numbers), -1).all(axis=1)
+    counts = {c: int(broken[s.train].sum() + broken[s.test].sum()) for c, s in features.clients.items()}
+    counts = {client_id: count for client_id, count in counts.items() if count}
+    if counts:
+        client_id, count = next(iter(counts.items()))
+        more = f" (and {len(counts) - 1} more clients)" if len(counts) > 1 else ""
+        raise UsageError(
+            f"features: expected finite numbers, got NaN or infinity (as float32) in {count} example(s) of client "
+            f"{client_id!r}{more}; repair them, or leave such clients out with select_clients"
+        )
 
 
 def _check_built_for(hyperparameters: Mapping, features: FederatedDataset, clients_per_round: int) -> None:

@@ -230,7 +230,7 @@ def test_images_that_cannot_be_used_are_refused(sources, with_labels, message):
         ({"learning_rate": float("nan")}, "learning_rate: expected a number in"),
         ({"alpha": 3}, "alpha: expected a width in"),
         ({"max_images": 3}, "max_images: expected at least 20, got 3"),
-        ({"seed": -1}, "seed: expected 0 or more, got -1"),
+        ({"seed": -1}, "seed: expected a whole number from 0 to 2147483647, got -1"),
         ({"method": "magic"}, "method: expected one of supervised, distil, got 'magic'"),
         ({"teacher": "bundled"}, "teacher: only for method 'distil', got 'bundled'"),
     ],

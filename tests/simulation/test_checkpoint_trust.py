@@ -14,7 +14,7 @@ WEIGHTS = [np.array([[1.5, -2.0]], np.float32), np.array([3], np.int64)]
 @pytest.fixture
 def checkpoints(tmp_path):
     """The checkpoint of a run of one round, as `run_rounds` keeps it."""
-    checkpoints = Checkpoints(tmp_path / "run", {"seed": 0})
+    checkpoints = Checkpoints(tmp_path / "run", {"seed": 0}, resume=True)
     history = fl.History({"seed": 0})
     history.rows.append((1, "global", "accuracy", 0.5))
     checkpoints.save(WEIGHTS, history, ClientStates(None))

@@ -6,7 +6,17 @@ import math
 
 import numpy as np
 
+from fedlearn_edu.checks import check_count, check_seed
 from fedlearn_edu.errors import UsageError
+
+__all__ = [
+    "check_count",
+    "check_fraction",
+    "check_momentum",
+    "check_not_negative",
+    "check_positive",
+    "check_seed",
+]
 
 
 def check_positive(name: str, value: float, *, example: str = "1.0") -> float:
@@ -39,23 +49,6 @@ def check_fraction(name: str, value: float) -> float:
     return float(value)
 
 
-def check_count(name: str, value: int, *, least: int = 1, most: int | None = None) -> int:
-    """Returns `value` as an int if it is a whole number in its range.
-
-    Example:
-        >>> check_count("population", 100)
-        100
-
-    Raises:
-        UsageError: It is not a whole number, below `least` or above `most`.
-    """
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise UsageError(f"{name}: expected a whole number {wanted}, got {value!r}")
-    return int(value)
-
-
 def check_not_negative(name: str, value: float, *, most: float = math.inf) -> float:
     """Returns `value` as a float if it is a finite number of at least 0, and not above `most`.
 
@@ -85,11 +78,6 @@ def check_momentum(name: str, value: float) -> float:
     if not (_is_number(value) and 0 <= value < 1):
         raise UsageError(f"{name}: expected a number of at least 0 and below 1 (try 0.9), got {value!r}")
     return float(value)
-
-
-def check_seed(value: int) -> int:
-    """Returns `value` as an int if it can seed TensorFlow's stateless random numbers (0 to 2**31 - 1)."""
-    return check_count("seed", value, least=0, most=2**31 - 1)
 
 
 def _is_number(value) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
 from fedlearn_edu.privacy.attacks.received import check_count
@@ -55,6 +56,7 @@ def client_delta(
 
     check_count("num_epochs", num_epochs)
     check_count("batch_size", batch_size)
+    check_seed(seed)
     if not len(examples) or len(examples) != len(labels):
         raise UsageError(f"labels: expected one per example and some of both, got {len(labels)} for {len(examples)}")
     start_runtime()

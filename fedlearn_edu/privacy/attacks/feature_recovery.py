@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.privacy.attacks.received import check_count, check_features, check_positive, head_arrays, softmax
 from fedlearn_edu.privacy.attacks.result import AttackResult
@@ -136,7 +137,7 @@ def score_features(
     true_features = check_features("true_features", true_features, feature_dim=dim)
     public_features = check_features("public_features", public_features, feature_dim=dim)
     centre = public_features.mean(axis=0)
-    rows = np.random.default_rng(seed).permutation(len(public_features))[:200]
+    rows = np.random.default_rng(check_seed(seed)).permutation(len(public_features))[:200]
     similarity = _cosine(recovered - centre, true_features - centre)[0]
     guesses = _cosine(public_features[rows] - centre, true_features - centre).max(axis=1)
     nearest = int(similarity.argmax())

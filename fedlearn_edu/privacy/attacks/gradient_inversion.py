@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.privacy.attacks.image_reconstruction import score_image
 from fedlearn_edu.privacy.attacks.received import check_count, check_positive
@@ -54,7 +55,7 @@ def small_network(input_shape: Sequence[int] = (28, 28, 1), num_classes: int = 1
     """
     import tensorflow as tf
 
-    seeds = iter(np.random.default_rng(seed).integers(2**31, size=8).tolist())
+    seeds = iter(np.random.default_rng(check_seed(seed)).integers(2**31, size=8).tolist())
 
     def weights():
         return tf.keras.initializers.RandomUniform(-0.5, 0.5, seed=next(seeds))
@@ -155,7 +156,7 @@ def invert_gradients(
         check_count(name, value)
     shape = (len(labels), *network.input_shape[1:])
     search = _Search(_objective(received, network, labels, shape, match, total_variation), shape)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     best = None
     with tqdm(total=num_steps * num_starts, desc="inverting", unit="step", disable=not progress) as bar:
         for start in range(num_starts):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm.auto import tqdm
 
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.privacy.attacks.received import check_count, check_features, check_labels, check_positive, softmax
 
@@ -43,7 +44,7 @@ def draw_halves(num_examples: int, num_heads: int, *, seed: int = 0) -> np.ndarr
     """
     check_count("num_examples", num_examples, least=2)
     check_count("num_heads", num_heads, least=2)
-    order = np.argsort(np.random.default_rng(seed).random([num_heads, num_examples]), axis=0)
+    order = np.argsort(np.random.default_rng(check_seed(seed)).random([num_heads, num_examples]), axis=0)
     return order < num_heads // 2
 
 

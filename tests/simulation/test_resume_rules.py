@@ -1,0 +1,287 @@
+"""A resumed run computes what it computed before: any other argument is refused, the same ones are not."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
+from shared import REPOSITORY
+
+import fedlearn_edu as fl
+from fedlearn_edu.simulation.process_fingerprint import describe_computation
+
+ARGS = {"num_rounds": 2, "clients_per_round": 3, "batch_size": 5, "seed": 7, "progress": False}
+OPTIMIZERS = tff.learning.optimizers
+ADAM = OPTIMIZERS.build_adam
+REQUIRED = {
+    "attackers": {"client_1": fl.SignFlip()},
+    "clients_per_round": 3,
+    "noise_multiplier": 1.0,
+    "num_clients": 6,
+    "population": 6,
+}
+# The arguments by which builders differ; those that they share are tried with one, which hands them to TFF alike.
+# (build_fed_bn needs a split backbone, and is build_fed_per with other indices.)
+OTHER = {
+    "build_unweighted_fed_avg": {
+        "client_lr": 0.11,
+        "server_lr": 0.5,
+        "client_optimizer": OPTIMIZERS.build_sgdm(0.1, 0.5),
+        "server_optimizer": OPTIMIZERS.build_sgdm(1.0, 0.5),
+        "model_aggregator": tff.aggregators.clipping_factory(1.0, tff.aggregators.UnweightedMeanFactory()),
+    },
+    "build_weighted_fed_avg": {},
+    "build_attacked_fed_avg": {"attackers": {"client_2": fl.SignFlip()}, "seed": 1, "weighted": True},
+    "build_distributed_dp_fed_avg": {"clip_norm": 1.5, "bits": 19, "seed": 1},
+    "build_dp_fed_avg": {"noise_multiplier": 2.0, "adaptive_clipping": True, "sampling": "all", "delta": 1e-3},
+    "build_dp_ftrl": {"restart_every": 2},
+    "build_local_dp_fed_avg": {"noise_multiplier": 2.0},
+    "build_secure_fed_avg": {"value_bound": 8.0},
+    "build_ditto": {"strength": 0.2, "personal_lr": 0.3},
+    "build_fed_adagrad": {"beta_1": 0.5},
+    "build_fed_adam": {"beta_2": 0.8},
+    "build_fed_yogi": {"tau": 0.01},
+    "build_fed_dyn": {"strength": 0.2, "num_clients": 7},
+    "build_fed_nova": {"client_lr": 0.11},
+    "build_fed_per": {"personal_indices": (-1,)},
+    "build_fed_prox": {"proximal_strength": 0.2},
+    "build_fed_rep": {"head_epochs": 4, "head_lr": 0.3},
+    "build_fed_sgd": {"server_lr": 0.5},
+    "build_mime_lite": {
+        "base_optimizer": OPTIMIZERS.build_sgdm(0.1, 0.8),
+        "full_gradient_aggregator": tff.aggregators.clipping_factory(1.0, tff.aggregators.MeanFactory()),
+    },
+    "build_q_fed_avg": {"q": 0.5},
+    "build_scaffold": {"num_clients": 7},
+}
+ONLY_FOR_ACCOUNTING = {"delta", "sampling"}
+IN_ANOTHER_PYTHON = [  # one of each kind: TFF's, stateful, personal, private, secure sums, server optimizer of ours
+    "build_unweighted_fed_avg",
+    "build_attacked_fed_avg",
+    "build_ditto",
+    "build_dp_ftrl",
+    "build_distributed_dp_fed_avg",
+    "build_fed_adam",
+]
+
+
+def build(name, model, **arguments):
+    builder = getattr(fl, name)
+    wanted = inspect.signature(builder).parameters
+    return builder(model, **{key: value for key, value in REQUIRED.items() if key in wanted} | arguments)
+
+
+def settings_of(process, client_ids):
+    private = {"privacy": process.privacy.describe()} if process.privacy else {}
+    return json.loads(json.dumps(process.hyperparameters | private | describe_computation(process, client_ids)))
+
+
+@pytest.fixture(scope="module")
+def model(features):
+    return fl.mlp_head(features, hidden_units=2)
+
+
+def test_every_builder_is_here():
+    assert set(OTHER) | {"build_fed_bn"} == {name for name in fl.__all__ if name.startswith("build_")}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_any_other_argument_is_another_run(name, model, features):
+    first = settings_of(build(name, model), features.client_ids)
+    for argument, value in OTHER[name].items():
+        other = settings_of(build(name, model, **{argument: value}), features.client_ids)
+        assert other != first, argument
+        if argument not in ONLY_FOR_ACCOUNTING:  # told by the graphs alone, whatever the builder says of itself
+            assert other["computation"] != first["computation"], argument
+
+
+def fingerprints(names, model, client_ids):
+    return {name: settings_of(build(name, model), client_ids) for name in names}
+
+
+def test_the_same_arguments_are_the_same_run_in_another_python(model, features):
+    """Built in the opposite order, after other graphs, with other hashes of strings."""
+    source = """
+import json, sys
+sys.path[:0] = ["tests", "tests/simulation"]
+import shared
+import test_resume_rules as here
+features = shared.make_features()
+model = here.fl.mlp_head(features, hidden_units=2)
+json.dump(here.fingerprints(here.IN_ANOTHER_PYTHON[::-1], model, features.client_ids), sys.stdout)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", source],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONHASHSEED": "12345"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    there = json.loads(result.stdout)
+    here = fingerprints(IN_ANOTHER_PYTHON, model, features.client_ids)
+    assert len({settings["computation"] for settings in here.values()}) == len(here)
+    assert there == here
+
+
+class Halving(OPTIMIZERS.Optimizer):
+    """An optimizer that tells nobody its hyperparameters."""
+
+    def __init__(self, divisor):
+        self._divisor = divisor
+
+    def initialize(self, specs):
+        return ()
+
+    def next(self, state, weights, gradients):
+        return state, tf.nest.map_structure(lambda w, g: w - g / self._divisor, weights, gradients)
+
+
+def with_other_activation(features):
+    """The weights of `mlp_head`, used otherwise."""
+    model = fl.mlp_head(features, hidden_units=2)
+
+    @tf.function
+    def predict(weights, x, training):
+        (hidden_kernel, hidden_bias, kernel, bias), _ = weights
+        return tf.matmul(tf.tanh(tf.matmul(x, hidden_kernel) + hidden_bias), kernel) + bias
+
+    return tff.learning.models.FunctionalModel(
+        initial_weights=model.initial_weights,
+        predict_on_batch_fn=predict,
+        loss_fn=model.loss,
+        metrics_fns=(model.initialize_metrics_state, model.update_metrics_state, model.finalize_metrics),
+        input_spec=model.input_spec,
+    )
+
+
+def clipped(norm):
+    return tff.aggregators.clipping_factory(norm, tff.aggregators.UnweightedMeanFactory())
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "words"),
+    [
+        (
+            {"server_optimizer": OPTIMIZERS.build_adam(0.1)},
+            {"server_optimizer": OPTIMIZERS.build_adam(0.2)},
+            "learning_rate=0.1",
+        ),
+        ({"server_lr": 1.0}, {"server_lr": 0.5}, "server_lr was 1.0, is now 0.5"),
+        ({"client_optimizer": Halving(2.0)}, {"client_optimizer": Halving(3.0)}, "an optimizer"),
+        ({"model_aggregator": clipped(1.0)}, {"model_aggregator": clipped(2.0)}, "the aggregator"),
+        ({}, {"model": lambda f: fl.linear_head(f)}, "model_weights was"),
+        ({}, {"model": lambda f: fl.mlp_head(f, hidden_units=3)}, "model_weights was"),
+        ({}, {"model": lambda f: fl.mlp_head(f, hidden_units=2, seed=1)}, "the model starts with other weights"),
+        ({}, {"model": with_other_activation}, "the model, an optimizer"),
+    ],
+    ids=["optimizer", "rate", "silent optimizer", "clipping", "linear", "width", "start", "activation"],
+)
+def test_resuming_with_something_else_is_refused_and_changes_nothing(tmp_path, features, model, first, other, words):
+    def process(*, model=lambda f: fl.mlp_head(f, hidden_units=2), **arguments):
+        return fl.build_unweighted_fed_avg(model(features), **arguments)
+
+    def files():
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    fl.run_rounds(process(**first), features, **{**ARGS, "num_rounds": 1}, checkpoint_dir=tmp_path)
+    before = files()
+    with pytest.raises(fl.UsageError, match=r"holds the checkpoint of another run \(.*" + words):
+        fl.run_rounds(process(**other), features, **ARGS, checkpoint_dir=tmp_path, resume=True)
+    assert files() == before
+    resumed = fl.run_rounds(process(**first), features, **ARGS, checkpoint_dir=tmp_path, resume=True)
+    assert resumed.num_rounds == 2
+
+
+def test_a_checkpoint_of_another_version_is_refused_by_name(tmp_path, features, model):
+    process = fl.build_unweighted_fed_avg(model)
+    fl.run_rounds(process, features, **{**ARGS, "num_rounds": 1}, checkpoint_dir=tmp_path)
+    file = tmp_path / "settings.json"
+    settings = json.loads(file.read_text())
+    for version, words in (("0.0.9", "(0.0.9, this is"), (None, "(an older version, this is")):
+        changed = {**settings, "fedlearn_edu_version": version}
+        file.write_text(json.dumps({key: value for key, value in changed.items() if value}))
+        with pytest.raises(fl.UsageError, match="another version of fedlearn_edu") as error:
+            fl.run_rounds(process, features, **ARGS, checkpoint_dir=tmp_path, resume=True)
+        assert words in str(error.value)
+    for damaged in ("[]", "null", "{"):
+        file.write_text(damaged)
+        with pytest.raises(fl.UsageError, match=r"settings\.json is not readable"):
+            fl.run_rounds(process, features, **ARGS, checkpoint_dir=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("stop", [2, 4, 6])
+def test_a_longer_run_measures_what_an_uninterrupted_one_does(tmp_path, features, model, stop):
+    """With evaluation now and then: the last round of the shorter run was measured only since it was the last."""
+    process = fl.build_ditto(model)
+    arguments = {**ARGS, "evaluate_every": 4}
+    whole = fl.run_rounds(process, features, **{**arguments, "num_rounds": 7})
+    fl.run_rounds(process, features, **{**arguments, "num_rounds": stop}, checkpoint_dir=tmp_path)
+    again = fl.run_rounds(process, features, **{**arguments, "num_rounds": stop}, checkpoint_dir=tmp_path, resume=True)
+    assert again.global_metrics()["accuracy"].dropna().index[-1] == stop
+    longer = fl.run_rounds(process, features, **{**arguments, "num_rounds": 7}, checkpoint_dir=tmp_path, resume=True)
+    assert longer.rows == whole.rows
+    for a, b in zip(longer.model_weights, whole.model_weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# --- two runs, one folder ----------------------------------------------------------------------------------------
+
+
+def rounds_in(folder, process, features, **changes):
+    arguments = {**ARGS, **changes}
+    del arguments["progress"]
+    return fl.iter_rounds(process, features, **arguments, checkpoint_dir=folder)
+
+
+def test_a_second_run_in_the_same_folder_is_refused_at_once(tmp_path, features, model):
+    process = fl.build_unweighted_fed_avg(model)
+    rounds = rounds_in(tmp_path, process, features)
+    next(rounds)
+    for seed in (7, 8):
+        with pytest.raises(fl.UsageError, match=r"checkpoint_dir: .* is in use by another run \(this Python process"):
+            rounds_in(tmp_path, process, features, seed=seed, resume=True)
+    assert next(rounds).num_rounds == 1
+    rounds.close()
+    assert [h.num_rounds for h in rounds_in(tmp_path, process, features, resume=True)][-1] == 2
+
+
+def test_a_generator_that_nobody_holds_any_more_lets_others_in(tmp_path, features, model):
+    process = fl.build_unweighted_fed_avg(model)
+    rounds = rounds_in(tmp_path, process, features)
+    del rounds  # never started
+    rounds = rounds_in(tmp_path, process, features)
+    next(rounds)
+    rounds = None
+    with pytest.raises(fl.UsageError, match="already holds rounds") as error:
+        rounds_in(tmp_path, process, features)
+    assert error.value.__traceback__ is not None  # kept, as a notebook keeps its last error, and with it all frames
+    assert next(rounds_in(tmp_path, process, features, resume=True)).num_rounds == 0
+    del rounds
+
+
+def test_the_kernel_releases_the_folder_of_a_killed_process(tmp_path):
+    source = (
+        "import sys, time; from fedlearn_edu.folder_lock import FolderLock; "
+        f"lock = FolderLock({str(tmp_path)!r}, argument='here'); print('locked', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
+    from fedlearn_edu.folder_lock import FolderLock
+
+    try:
+        assert holder.stdout.readline() == "locked\n"
+        with pytest.raises(fl.UsageError, match=rf"here: .* \(process {holder.pid}\)"):
+            FolderLock(tmp_path, argument="here")
+    finally:
+        holder.kill()
+        holder.wait()
+    lock = FolderLock(tmp_path, argument="here")
+    lock.remove()
+    assert list(tmp_path.iterdir()) == []
+    FolderLock(tmp_path, argument="here").release()
