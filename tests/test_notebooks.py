@@ -12,6 +12,7 @@ import nbformat
 import psutil
 import pytest
 from nbclient import NotebookClient
+from open_ports import open_ports
 from shared import REPOSITORY
 
 LESSONS = sorted(REPOSITORY.glob("notebooks/*.ipynb"))
@@ -62,28 +63,36 @@ def to_run():
 @pytest.mark.parametrize("path", to_run())
 def test_runs_and_leaves_nothing_behind(path, tmp_path, record_property):
     notebook = read(path)
-    before, seen = processes_below(), {}
+    before, seen, opened = processes_below(), {}, set()
+
+    def look(**_):
+        found = {pid: facts for pid, facts in processes_below().items() if pid not in before}
+        seen.update(found)
+        for pid in [pid for pid, (name, _) in found.items() if name == "worker_binary"]:
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                opened.update(open_ports(pid))
+
     client = NotebookClient(
         notebook,
         timeout=CELL_LIMIT_S,
         kernel_name="python3",
         resources={"metadata": {"path": str(tmp_path)}},  # a lesson may write into its folder
-        on_cell_executed=lambda **_: seen.update(processes_below()),
+        on_cell_executed=look,
     )
     started = time.monotonic()
     client.execute()
     seconds = time.monotonic() - started
-    started_by_it = {pid: facts for pid, facts in seen.items() if pid not in before}
-    cpu_seconds = sum(cpu for _, cpu in started_by_it.values())
+    assert not opened, "a worker that anyone can reach: TFF was used before this package's runtime"
+    cpu_seconds = sum(cpu for _, cpu in seen.values())
     record_property("seconds", round(seconds, 1))
     print(f"{notebook_id(path)}: {seconds:.0f} s, {cpu_seconds:.0f} s of CPU (goal {GOAL_S} s)", file=sys.stderr)
     assert all(cell.execution_count for cell in code_cells(notebook))  # none was skipped
     assert min(seconds, cpu_seconds) <= LIMIT_S
     if any("run_rounds(" in cell.source for cell in code_cells(notebook)):
-        names = [name for name, _ in started_by_it.values()]
+        names = [name for name, _ in seen.values()]
         assert "worker_binary" in names  # or the next check would be worth nothing
     deadline = time.monotonic() + 10
-    while left := [pid for pid in started_by_it if psutil.pid_exists(pid)]:
+    while left := [pid for pid in seen if psutil.pid_exists(pid)]:
         assert time.monotonic() < deadline, f"still running after the kernel had ended: {left}"
         time.sleep(0.1)
 
