@@ -135,6 +135,8 @@ def _prepare(options: DemoOptions) -> _Experiment:
         f"{dataset.name}: {len(dataset.labels):,} images of {clients.num_classes} classes, {options.partition}, over "
         f"{clients.num_clients} clients ({sizes.min()} to {sizes.max()} training images each)"
     )
+    if not clients.summary()["num_test"].any():
+        raise UsageError(f"--dataset: no client of {dataset.name} has a test image, so that nothing could be measured")
     backbone = fl.load_backbone(options.backbone)
     click.echo(
         f"backbone {backbone.name}: {backbone.image_size} px -> {backbone.feature_dim} features, "

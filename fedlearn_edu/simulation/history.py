@@ -62,8 +62,22 @@ class History:
         return max((row[0] for row in self.rows), default=0)
 
     @property
+    def is_tested(self) -> bool:
+        """Whether the global model was measured, for which some client must have a test example."""
+        return any(row[1:3] == (GLOBAL, "accuracy") for row in self.rows)
+
+    @property
     def global_accuracy(self) -> float:
-        """Accuracy of the global model over all clients' test examples at the last evaluation (0 to 1)."""
+        """Accuracy of the global model over all clients' test examples at the last evaluation (0 to 1).
+
+        Raises:
+            UsageError: No client has a test example.
+        """
+        if not self.is_tested:
+            raise UsageError(
+                "history: expected a run in which some client has test examples, got none, so that there is no "
+                "accuracy; a client of one example only trains: give clients more (partition's min_size)"
+            )
         return float(self.global_metrics()["accuracy"].dropna().iloc[-1])
 
     def to_frame(self) -> pd.DataFrame:

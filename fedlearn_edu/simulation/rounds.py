@@ -69,7 +69,8 @@ def run_rounds(
         try:
             for history in rounds:
                 bar.update(history.num_rounds - bar.n)
-                bar.set_postfix(global_accuracy=f"{history.global_accuracy:.3f}")
+                tested = history.is_tested
+                bar.set_postfix(global_accuracy=f"{history.global_accuracy:.3f}" if tested else "no test examples")
         except KeyboardInterrupt:
             if history is None:
                 raise
@@ -129,9 +130,8 @@ def iter_rounds(
         The same `History` object each time, one round longer.
 
     Raises:
-        UsageError: An argument is out of its range, a client's features are not finite, nobody has a test example, the
-            run is not the one that a private process accounts for, or `checkpoint_dir` belongs to another run or is in
-            use.
+        UsageError: An argument is out of its range, a client's features are not finite, the run is not the one that a
+            private process accounts for, or `checkpoint_dir` belongs to another run or is in use.
         RunError: The worker or the disk failed; the checkpoints written so far stay valid.
     """
     counts = {
@@ -198,7 +198,8 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         results = {name: e(weights, features.client_ids) for name, e in evaluations.items()} if due else {}
         measured = History(settings)  # joined in one step, so that an interrupt never leaves half a round
         for name, (overall, _) in results.items():
-            measured.add(round_num, GLOBAL, **overall.named(name))
+            if overall is not None:  # else nobody has a test example
+                measured.add(round_num, GLOBAL, **overall.named(name))
         measured.add(round_num, GLOBAL, **train_metrics)
         if process.privacy is not None:
             measured.add(round_num, GLOBAL, epsilon=process.privacy.epsilon(round_num))

@@ -43,11 +43,6 @@ def check_run(
         )
     _check_built_for(process.hyperparameters, features, counts["clients_per_round"])
     check_features(features)
-    if not any(len(split.test) for split in features.clients.values()):
-        raise UsageError(
-            "features: expected some client with test examples, got none, so that nothing could be measured; a client "
-            "of one example only trains: let partition give clients more (min_size=2)"
-        )
     if resume and not checkpoint_dir:
         raise UsageError("resume: expected a checkpoint_dir to resume from, got none")
 

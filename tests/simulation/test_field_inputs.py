@@ -151,11 +151,15 @@ def test_nobody_is_reported_where_nobody_diverges(features):
         assert fl.run_rounds(process, features, **ARGS).client_metric("excluded").empty
 
 
-def test_nobody_with_a_test_example_is_one_line(features):
+def test_nobody_with_a_test_example_is_one_line_where_an_accuracy_is_asked_for(features):
     clients = {c: fl.ClientSplit(split.train, np.arange(0)) for c, split in features.clients.items()}
     untested = dataclasses.replace(features, clients=clients)
-    with pytest.raises(fl.UsageError, match="features: expected some client with test examples, got none"):
-        fl.run_rounds(fl.build_unweighted_fed_avg(fl.linear_head(features)), untested, **ARGS)
+    process = fl.build_unweighted_fed_avg(fl.linear_head(features))
+    history = fl.run_rounds(process, untested, **{**ARGS, "progress": True})  # the bar shows the accuracy, if any
+    assert (history.status, history.num_rounds, history.is_tested) == ("finished", 2, False)
+    assert np.abs(history.model_weights[0]).max() > 0
+    with pytest.raises(fl.UsageError, match="history: expected a run in which some client has test examples, got none"):
+        _ = history.global_accuracy
 
 
 # --- seeds -------------------------------------------------------------------------------------------------------
