@@ -1,5 +1,6 @@
 """A resumed run computes what it computed before: any other argument is refused, the same ones are not."""
 
+import functools
 import inspect
 import json
 import os
@@ -25,46 +26,31 @@ REQUIRED = {
     "num_clients": 6,
     "population": 6,
 }
-# The arguments by which builders differ; those that they share are tried with one, which hands them to TFF alike.
-# (build_fed_bn needs a split backbone, and is build_fed_per with other indices.)
+# One builder of each way in which a process is put together, with arguments that enter it in different places. The
+# others hand theirs to the same parts of TFF; tracing all of them with each argument takes minutes.
 OTHER = {
     "build_unweighted_fed_avg": {
         "client_lr": 0.11,
-        "server_lr": 0.5,
-        "client_optimizer": OPTIMIZERS.build_sgdm(0.1, 0.5),
         "server_optimizer": OPTIMIZERS.build_sgdm(1.0, 0.5),
         "model_aggregator": tff.aggregators.clipping_factory(1.0, tff.aggregators.UnweightedMeanFactory()),
     },
-    "build_weighted_fed_avg": {},
-    "build_attacked_fed_avg": {"attackers": {"client_2": fl.SignFlip()}, "seed": 1, "weighted": True},
-    "build_distributed_dp_fed_avg": {"clip_norm": 1.5, "bits": 19, "seed": 1},
-    "build_dp_fed_avg": {"noise_multiplier": 2.0, "adaptive_clipping": True, "sampling": "all", "delta": 1e-3},
-    "build_dp_ftrl": {"restart_every": 2},
-    "build_local_dp_fed_avg": {"noise_multiplier": 2.0},
+    "build_attacked_fed_avg": {"attackers": {"client_2": fl.SignFlip()}, "seed": 1},
+    "build_distributed_dp_fed_avg": {"bits": 19},
+    "build_dp_fed_avg": {"adaptive_clipping": True, "delta": 1e-3},
     "build_secure_fed_avg": {"value_bound": 8.0},
-    "build_ditto": {"strength": 0.2, "personal_lr": 0.3},
-    "build_fed_adagrad": {"beta_1": 0.5},
+    "build_ditto": {"personal_lr": 0.3},
     "build_fed_adam": {"beta_2": 0.8},
-    "build_fed_yogi": {"tau": 0.01},
-    "build_fed_dyn": {"strength": 0.2, "num_clients": 7},
-    "build_fed_nova": {"client_lr": 0.11},
-    "build_fed_per": {"personal_indices": (-1,)},
-    "build_fed_prox": {"proximal_strength": 0.2},
-    "build_fed_rep": {"head_epochs": 4, "head_lr": 0.3},
-    "build_fed_sgd": {"server_lr": 0.5},
-    "build_mime_lite": {
-        "base_optimizer": OPTIMIZERS.build_sgdm(0.1, 0.8),
-        "full_gradient_aggregator": tff.aggregators.clipping_factory(1.0, tff.aggregators.MeanFactory()),
-    },
+    "build_fed_dyn": {"num_clients": 7},
+    "build_fed_rep": {"head_epochs": 4},
+    "build_mime_lite": {"base_optimizer": OPTIMIZERS.build_sgdm(0.1, 0.8)},
     "build_q_fed_avg": {"q": 0.5},
-    "build_scaffold": {"num_clients": 7},
 }
-ONLY_FOR_ACCOUNTING = {"delta", "sampling"}
-IN_ANOTHER_PYTHON = [  # one of each kind: TFF's, stateful, personal, private, secure sums, server optimizer of ours
+ONLY_FOR_ACCOUNTING = {"delta"}
+# TFF's own, stateful, personal, with secure sums, with a server optimizer of ours
+IN_ANOTHER_PYTHON = [
     "build_unweighted_fed_avg",
     "build_attacked_fed_avg",
     "build_ditto",
-    "build_dp_ftrl",
     "build_distributed_dp_fed_avg",
     "build_fed_adam",
 ]
@@ -86,13 +72,9 @@ def model(features):
     return fl.mlp_head(features, hidden_units=2)
 
 
-def test_every_builder_is_here():
-    assert set(OTHER) | {"build_fed_bn"} == {name for name in fl.__all__ if name.startswith("build_")}
-
-
 @pytest.mark.parametrize("name", OTHER)
 def test_any_other_argument_is_another_run(name, model, features):
-    first = settings_of(build(name, model), features.client_ids)
+    first = first_settings(name, model, tuple(features.client_ids))
     for argument, value in OTHER[name].items():
         other = settings_of(build(name, model, **{argument: value}), features.client_ids)
         assert other != first, argument
@@ -100,8 +82,9 @@ def test_any_other_argument_is_another_run(name, model, features):
             assert other["computation"] != first["computation"], argument
 
 
-def fingerprints(names, model, client_ids):
-    return {name: settings_of(build(name, model), client_ids) for name in names}
+@functools.cache
+def first_settings(name, model, client_ids):
+    return settings_of(build(name, model), client_ids)
 
 
 def test_the_same_arguments_are_the_same_run_in_another_python(model, features):
@@ -113,7 +96,8 @@ import shared
 import test_resume_rules as here
 features = shared.make_features()
 model = here.fl.mlp_head(features, hidden_units=2)
-json.dump(here.fingerprints(here.IN_ANOTHER_PYTHON[::-1], model, features.client_ids), sys.stdout)
+names = here.IN_ANOTHER_PYTHON[::-1]
+json.dump({name: here.first_settings(name, model, tuple(features.client_ids)) for name in names}, sys.stdout)
 """
     result = subprocess.run(
         [sys.executable, "-c", source],
@@ -125,7 +109,7 @@ json.dump(here.fingerprints(here.IN_ANOTHER_PYTHON[::-1], model, features.client
     )
     assert result.returncode == 0, result.stderr
     there = json.loads(result.stdout)
-    here = fingerprints(IN_ANOTHER_PYTHON, model, features.client_ids)
+    here = {name: first_settings(name, model, tuple(features.client_ids)) for name in IN_ANOTHER_PYTHON}
     assert len({settings["computation"] for settings in here.values()}) == len(here)
     assert there == here
 
@@ -173,15 +157,13 @@ def clipped(norm):
             {"server_optimizer": OPTIMIZERS.build_adam(0.2)},
             "learning_rate=0.1",
         ),
-        ({"server_lr": 1.0}, {"server_lr": 0.5}, "server_lr was 1.0, is now 0.5"),
         ({"client_optimizer": Halving(2.0)}, {"client_optimizer": Halving(3.0)}, "an optimizer"),
         ({"model_aggregator": clipped(1.0)}, {"model_aggregator": clipped(2.0)}, "the aggregator"),
         ({}, {"model": lambda f: fl.linear_head(f)}, "model_weights was"),
-        ({}, {"model": lambda f: fl.mlp_head(f, hidden_units=3)}, "model_weights was"),
         ({}, {"model": lambda f: fl.mlp_head(f, hidden_units=2, seed=1)}, "the model starts with other weights"),
         ({}, {"model": with_other_activation}, "the model, an optimizer"),
     ],
-    ids=["optimizer", "rate", "silent optimizer", "clipping", "linear", "width", "start", "activation"],
+    ids=["optimizer", "silent optimizer", "clipping", "linear", "start", "activation"],
 )
 def test_resuming_with_something_else_is_refused_and_changes_nothing(tmp_path, features, model, first, other, words):
     def process(*, model=lambda f: fl.mlp_head(f, hidden_units=2), **arguments):
@@ -195,8 +177,6 @@ def test_resuming_with_something_else_is_refused_and_changes_nothing(tmp_path, f
     with pytest.raises(fl.UsageError, match=r"holds the checkpoint of another run \(.*" + words):
         fl.run_rounds(process(**other), features, **ARGS, checkpoint_dir=tmp_path, resume=True)
     assert files() == before
-    resumed = fl.run_rounds(process(**first), features, **ARGS, checkpoint_dir=tmp_path, resume=True)
-    assert resumed.num_rounds == 2
 
 
 def test_a_checkpoint_of_another_version_is_refused_by_name(tmp_path, features, model):
@@ -216,16 +196,14 @@ def test_a_checkpoint_of_another_version_is_refused_by_name(tmp_path, features, 
             fl.run_rounds(process, features, **ARGS, checkpoint_dir=tmp_path, resume=True)
 
 
-@pytest.mark.parametrize("stop", [2, 4, 6])
-def test_a_longer_run_measures_what_an_uninterrupted_one_does(tmp_path, features, model, stop):
+def test_a_longer_run_measures_what_an_uninterrupted_one_does(tmp_path, features, model):
     """With evaluation now and then: the last round of the shorter run was measured only since it was the last."""
     process = fl.build_ditto(model)
-    arguments = {**ARGS, "evaluate_every": 4}
-    whole = fl.run_rounds(process, features, **{**arguments, "num_rounds": 7})
-    fl.run_rounds(process, features, **{**arguments, "num_rounds": stop}, checkpoint_dir=tmp_path)
-    again = fl.run_rounds(process, features, **{**arguments, "num_rounds": stop}, checkpoint_dir=tmp_path, resume=True)
-    assert again.global_metrics()["accuracy"].dropna().index[-1] == stop
-    longer = fl.run_rounds(process, features, **{**arguments, "num_rounds": 7}, checkpoint_dir=tmp_path, resume=True)
+    arguments = {**ARGS, "evaluate_every": 2}
+    whole = fl.run_rounds(process, features, **{**arguments, "num_rounds": 4})
+    shorter = fl.run_rounds(process, features, **{**arguments, "num_rounds": 3}, checkpoint_dir=tmp_path)
+    assert list(shorter.client_metric("personal_accuracy").columns) == [0, 2, 3]
+    longer = fl.run_rounds(process, features, **{**arguments, "num_rounds": 4}, checkpoint_dir=tmp_path, resume=True)
     assert longer.rows == whole.rows
     for a, b in zip(longer.model_weights, whole.model_weights, strict=True):
         np.testing.assert_array_equal(a, b)
