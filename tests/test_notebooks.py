@@ -49,6 +49,16 @@ def processes_below():
     return found
 
 
+def open_workers():
+    """Returns the pids of TFF's workers below this process that others could connect to."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
+            if process.name() == "worker_binary":
+                found |= {process.pid for held in process.net_connections("inet") if not held.raddr}
+    return found
+
+
 def to_run():
     """All lessons and solutions, but for those that tests/browser/ runs from top to bottom where there is a browser."""
     in_browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -62,13 +72,18 @@ def to_run():
 @pytest.mark.parametrize("path", to_run())
 def test_runs_and_leaves_nothing_behind(path, tmp_path, record_property):
     notebook = read(path)
-    before, seen = processes_below(), {}
+    before, seen, open_to_others = processes_below(), {}, set()
+
+    def look(**_):
+        seen.update(processes_below())
+        open_to_others.update(open_workers())
+
     client = NotebookClient(
         notebook,
         timeout=CELL_LIMIT_S,
         kernel_name="python3",
         resources={"metadata": {"path": str(tmp_path)}},  # a lesson may write into its folder
-        on_cell_executed=lambda **_: seen.update(processes_below()),
+        on_cell_executed=look,
     )
     started = time.monotonic()
     client.execute()
@@ -81,7 +96,8 @@ def test_runs_and_leaves_nothing_behind(path, tmp_path, record_property):
     assert min(seconds, cpu_seconds) <= LIMIT_S
     if any("run_rounds(" in cell.source for cell in code_cells(notebook)):
         names = [name for name, _ in started_by_it.values()]
-        assert "worker_binary" in names  # or the next check would be worth nothing
+        assert "worker_binary" in names  # or the next checks would be worth nothing
+    assert not open_to_others
     deadline = time.monotonic() + 10
     while left := [pid for pid in started_by_it if psutil.pid_exists(pid)]:
         assert time.monotonic() < deadline, f"still running after the kernel had ended: {left}"
