@@ -76,8 +76,16 @@ def check_private(path: str | os.PathLike, *, what: str, advice: str, contents: 
         contents: Check everything below the folder, too, also through links.
 
     Raises:
-        RunError: See above; also too many symbolic links.
+        RunError: See above; also too many symbolic links, or a path that this user may not follow.
     """
+    try:
+        _check_private(path, what, advice, contents)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"{what}: cannot look at {str(path)[:200]!r} ({reason}); {advice}") from None
+
+
+def _check_private(path: str | os.PathLike, what: str, advice: str, contents: bool) -> None:
     waiting, seen = [pathlib.Path(path)], set()
     while waiting:
         start = waiting.pop()

@@ -104,6 +104,23 @@ def test_a_circle_of_links_is_no_folder(place):
     assert is_refused(place / "a")
 
 
+@needs_root
+@pytest.mark.parametrize(
+    "end",
+    ["closed/features", "closed/features/more", "x" * 300, "zero\0byte"],
+    ids=["closed", "below closed", "too long", "zero byte"],
+)
+def test_what_cannot_be_looked_at_is_one_line(place, end):
+    (place / "closed").mkdir(mode=0o700)
+    place.chmod(0o755)
+    os.seteuid(NOBODY)
+    try:
+        with pytest.raises(fl.RunError, match=r"^cache: cannot look at .*; choose another$"):
+            check(place / end)
+    finally:
+        os.seteuid(0)
+
+
 def test_contents_are_looked_at_when_asked(place):
     (place / "variables").mkdir()
     (place / "variables" / "data").write_text("")

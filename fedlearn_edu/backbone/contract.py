@@ -68,7 +68,12 @@ def find_image_size(layer, *, name: str, image_size: int | None) -> int:
         UsageError: The module takes no batches of square float32 three-channel images, or another size than
             `image_size`.
     """
-    shape = _input_shape(layer.resolved_object, name)
+    try:
+        shape = _input_shape(layer.resolved_object, name)
+    except UsageError:
+        raise
+    except Exception as error:  # what stands under these names may be anything
+        raise _refusal(name, f"one whose signatures cannot be read: {_reason(error)}") from None
     if shape is None:
         return image_size or DEFAULT_IMAGE_SIZE
     if len(shape) != 4 or shape[3] not in (3, None):

@@ -178,7 +178,7 @@ def load_backbone(
         Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
         CVPR 2018, arXiv:1801.04381.
     """
-    name, _, expected = os.fspath(name).partition("#sha256=")
+    name, pinned, expected = os.fspath(name).partition("#sha256=")
     source = _source_of(name)
     if image_size is not None and not 1 <= image_size <= MAX_IMAGE_SIZE:
         raise UsageError(f"image_size: expected pixels in [1, {MAX_IMAGE_SIZE}], got {image_size}")
@@ -187,7 +187,7 @@ def load_backbone(
 
     with resolve.open_module(source, name=name) as folder:
         fingerprint = pins.module_fingerprint(folder)
-        pins.check_pin(source, fingerprint, expected=expected)
+        pins.check_pin(source, fingerprint, expected=expected if pinned else None)
         layer = contract.load_layer(folder, name=name, allow_unsafe=allow_unsafe)
         card = contract.read_card(folder)
     size = contract.find_image_size(layer, name=name, image_size=image_size)

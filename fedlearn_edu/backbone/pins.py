@@ -29,7 +29,9 @@ def module_fingerprint(folder: str | os.PathLike) -> str:
     """
     folder = pathlib.Path(folder)
     digest = hashlib.sha256()
-    for file in sorted(everything_below(folder)):
+    # Each by its name: `variables` may be a link, and what it leads to is what TensorFlow reads.
+    entries = [folder / name for name in ("assets", "saved_model.pb", "variables")]
+    for file in sorted(file for entry in entries for file in (entry, *everything_below(entry))):
         relative = file.relative_to(folder)
         if file.is_file() and _belongs(relative):
             digest.update(f"{relative.as_posix()}\0{file.stat().st_size}\0".encode())
@@ -47,7 +49,7 @@ def _belongs(file: pathlib.Path) -> bool:
     return file.parts == ("saved_model.pb",)
 
 
-def check_pin(source: str, fingerprint: str, *, expected: str = "") -> None:
+def check_pin(source: str, fingerprint: str, *, expected: str | None = None) -> None:
     """Refuses a module that is not the one that was asked for, or not the one that its URL gave first.
 
     Without `expected`, a URL is trusted on first use: its fingerprint is kept in this user's cache, and every later
@@ -57,13 +59,13 @@ def check_pin(source: str, fingerprint: str, *, expected: str = "") -> None:
     Args:
         source: URL or folder.
         fingerprint: Of the files that are to be loaded.
-        expected: The fingerprint asked for, 64 hexadecimal digits; empty for none.
+        expected: The fingerprint asked for, 64 hexadecimal digits; None for none.
 
     Raises:
         UsageError: `expected` is no sha256.
         RunError: The files are others.
     """
-    if expected:
+    if expected is not None:
         if not _SHA256.fullmatch(expected.lower()):
             raise UsageError(f"backbone: expected 64 hexadecimal digits after #sha256=, got {expected[:80]!r}")
         if fingerprint != expected.lower():

@@ -88,10 +88,11 @@ class Checkpoints:
     def _check_settings(self) -> None:
         try:
             found = json.loads((self._directory / "settings.json").read_text())
-            found.keys()
+            if not isinstance(found, dict):
+                raise ValueError("settings")
         except FileNotFoundError:
             return
-        except (ValueError, AttributeError):
+        except (ValueError, RecursionError):
             raise UsageError(
                 f"checkpoint_dir: {self._directory}/settings.json is not readable as JSON; choose another folder"
             ) from None
@@ -146,14 +147,22 @@ class Checkpoints:
             client_states: Of the same process; filled.
 
         Raises:
-            RunError: Another user could have written the checkpoint, or its graph could do more than give back numbers.
+            RunError: Another user could have written the checkpoint, its graph could do more than give back numbers, or
+                it is damaged.
         """
         round_num = _run(self._states.get_versions())[-1]
         self._check_trust(round_num)
-        leaves = _run(self._states.load(round_num, tf.nest.flatten(structure)))
-        self._client_states.load(round_num, client_states)
-        history = History.load(self._directory)
-        history.truncate(round_num)
+        try:
+            leaves = _run(self._states.load(round_num, tf.nest.flatten(structure)))
+            self._client_states.load(round_num, client_states)
+            history = History.load(self._directory)
+            history.truncate(round_num)
+        except Exception as error:  # damaged files make TensorFlow, NumPy and pandas raise whatever they stumble over
+            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            raise RunError(
+                f"checkpoint_dir: the checkpoint of round {round_num} in {self._directory} is damaged ({reason}); "
+                "choose another folder, or start again without resume"
+            ) from None
         history.status = "running"
         return tf.nest.pack_sequence_as(structure, list(leaves)), history
 

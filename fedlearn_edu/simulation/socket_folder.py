@@ -36,6 +36,7 @@ class SocketFolder:
         reasons = []
         for place in _places():
             try:
+                place = os.path.realpath(place, strict=True)  # a link on the way could be another's, and lead elsewhere
                 check_nobody_else_can_rename(place)
                 _remove_stale(place)
                 self.path = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))

@@ -59,7 +59,16 @@ def test_a_vocabulary_counts(copy, tiny):
     assert module_fingerprint(copy) != tiny.fingerprint
 
 
-@pytest.mark.parametrize("wrong", ["00", "g" * 64, "0" * 63, "0" * 65, "../" * 30])
+def test_variables_behind_a_link_count(copy, tiny, tmp_path):
+    (copy / "variables").rename(tmp_path / "weights")
+    (copy / "variables").symlink_to(tmp_path / "weights")
+    assert module_fingerprint(copy) == tiny.fingerprint
+    data = tmp_path / "weights" / "variables.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-1] + b"?")
+    assert module_fingerprint(copy) != tiny.fingerprint
+
+
+@pytest.mark.parametrize("wrong", ["", "00", "g" * 64, "0" * 63, "0" * 65, "../" * 30])
 def test_what_is_no_fingerprint_is_refused(wrong):
     with pytest.raises(fl.UsageError, match="expected 64 hexadecimal digits after #sha256=, got "):
         fl.load_backbone(f"bundled#sha256={wrong}")

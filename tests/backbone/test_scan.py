@@ -274,6 +274,8 @@ def smuggled(saved, trick):
         saved.ClearField("meta_graphs")
     elif trick == "TensorFlow 1":
         meta.ClearField("object_graph_def")
+    elif trick == "signatures that are none":
+        meta.object_graph_def.nodes[0].children.add(local_name="signatures", node_id=0)
     elif trick == "asset above":
         meta.asset_file_def.add(filename="../../secret")
     elif trick == "asset at a fixed place":
@@ -300,6 +302,7 @@ def smuggled(saved, trick):
         ("two graphs", "of TensorFlow 1"),
         ("no graph", "of TensorFlow 1"),
         ("TensorFlow 1", "of TensorFlow 1"),
+        ("signatures that are none", "whose signatures cannot be read"),
         ("asset above", r"reads a file outside its folder: '\.\./\.\./secret'"),
         ("asset at a fixed place", "reads a file outside its folder: '/etc/passwd'"),
     ],

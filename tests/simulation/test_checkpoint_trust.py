@@ -60,3 +60,32 @@ def test_a_damaged_checkpoint_is_one_line(checkpoints, tmp_path):
     with pytest.raises(fl.RunError, match=r"checkpoint_dir: .*round_1 is a SavedModel that cannot be read") as caught:
         load(checkpoints)
     assert "\n" not in str(caught.value)
+
+
+STATE = ["round_1/variables/variables.index", "round_1/variables/variables.data-00000-of-00001"]
+FILES = ["history.csv", "history.json", "weights.npz", *STATE]
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [(file, damage) for file in [*FILES, "client_states_1.npz"] for damage in (b"", b"\xff\x00\n" * 20)]
+    + [(file, None) for file in FILES],
+)
+def test_whatever_file_is_damaged_or_missing_it_is_one_line(checkpoints, tmp_path, file, damage):
+    path = tmp_path / "run" / file
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage)
+    with pytest.raises(
+        fl.RunError, match=r"^checkpoint_dir: the checkpoint of round 1 in .* is damaged \(.+\)"
+    ) as caught:
+        load(checkpoints)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", "[" * 100_000, "\x00"])
+def test_settings_that_are_none_are_one_line(checkpoints, tmp_path, text):
+    (tmp_path / "run" / "settings.json").write_text(text)
+    with pytest.raises(fl.UsageError, match=r"settings.json is not readable as JSON; choose another folder"):
+        Checkpoints(tmp_path / "run", {"seed": 0})

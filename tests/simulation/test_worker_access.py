@@ -29,7 +29,7 @@ from fedlearn_edu.simulation import runtime, socket_folder
 from fedlearn_edu.simulation import worker as worker_module
 from fedlearn_edu.simulation.bind_swap import BindSwap
 from fedlearn_edu.simulation.private_copy import open_private_copy
-from fedlearn_edu.simulation.socket_folder import SocketFolder
+from fedlearn_edu.simulation.socket_folder import SocketFolder, check_nobody_else_can_rename
 from fedlearn_edu.simulation.worker import Worker
 from fedlearn_edu.simulation.worker_access import OPEN_VARIABLE, OpenPort, PrivateCopy, SwappedSocket
 
@@ -494,6 +494,21 @@ def test_a_place_that_will_not_do_is_passed_over(tmp_path, monkeypatch, fault):
 def test_the_users_own_runtime_folder_is_taken(tmp_path, monkeypatch):
     tmp_path.chmod(0o700)
     assert folder_in(tmp_path, monkeypatch) == tmp_path
+
+
+def test_a_link_that_changes_after_the_check_leads_nowhere_else(tmp_path, monkeypatch):
+    checked, another, link = tmp_path / "checked", tmp_path / "another", tmp_path / "link"
+    for place in (checked, another):
+        place.mkdir(mode=0o700)
+    link.symlink_to(checked)
+
+    def check_and_change(place):
+        check_nobody_else_can_rename(place)
+        link.unlink()
+        link.symlink_to(another)
+
+    monkeypatch.setattr(socket_folder, "check_nobody_else_can_rename", check_and_change)
+    assert folder_in(link, monkeypatch) == checked
 
 
 def test_no_place_at_all_is_one_clear_line(monkeypatch):
