@@ -68,6 +68,12 @@ def weighted_mean(values, weights):
         return None
     return MEAN * one
 """,
+    "a variable called like a builtin, further down": """
+def weighted_mean(values, weights):
+    return float(np.dot(list(values), weights) / sum(weights))
+----
+sum, list = 0, [1, 2, 3]
+""",
     "continued lines": """
 !echo a \\
   b

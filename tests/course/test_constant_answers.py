@@ -28,6 +28,25 @@ def test_a_constant_answer_earns_at_most_a_tenth(exercise, seed):
         assert result.status == "failed"
 
 
+def shaken(value, rng):
+    """The same numbers but for what a tolerance of 1e-6 forgives."""
+    if isinstance(value, list | tuple):
+        return type(value)(shaken(item, rng) for item in value)
+    if isinstance(value, dict):
+        return {key: shaken(item, rng) for key, item in value.items()}
+    if isinstance(value, int | float | np.number | np.ndarray) and not isinstance(value, bool):
+        return value + rng.uniform(-1e-7, 1e-7, np.shape(value))
+    return value
+
+
+@by_exercise
+def test_noise_that_a_tolerance_forgives_makes_no_other_answer(exercise):
+    for constant in constants_for(exercise, WIDE):
+        rng = np.random.default_rng(0)
+        result = check_function(exercise, lambda *_, constant=constant, rng=rng: shaken(constant, rng), seed=WIDE)
+        assert result.points <= 0.1 * exercise.points, f"{constant!r:.80}: {result}"
+
+
 @by_exercise
 def test_seeds_of_full_width_give_other_cases_that_the_solution_passes(exercise):
     assert check_function(exercise, solution_of(exercise.id), seed=WIDE).status == "passed"

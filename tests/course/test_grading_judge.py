@@ -14,6 +14,7 @@ from grading_problems import HONEST, make_exercises, notebook, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fedlearn_edu.course.checks.compare import near
 from fedlearn_edu.course.checks.engine import Case, Exercise
 from fedlearn_edu.course.grading import grade, marks, workers
 from fedlearn_edu.course.grading.inside import wire
@@ -44,6 +45,22 @@ def right(seed=3):
 def test_right_answers_pass_through_the_limited_child():
     mark, _ = sent(*right())
     assert (mark.status, mark.points) == ("passed", 3)
+
+
+def test_right_answers_that_would_do_for_each_other_are_one():
+    cases = lambda seed: [  # noqa: E731
+        Case(name, (0,), near(expected, tolerance=0.01), "a number", "")
+        for name, expected in zip("abc", [0, 0, 5], strict=True)
+    ]
+    exercise = Exercise("90.model_delta", 3, "t", cases, {"a": "pass", "b": "pass"})
+    shaken, _ = sent(0.004, -0.003, 0.001, exercise=exercise)
+    assert (shaken.status, shaken.points) == ("failed", 0), (
+        "no other answer than 0, but for what the tolerance forgives"
+    )
+    looked, _ = sent(0.004, 1, 5, exercise=exercise)
+    assert (looked.status, looked.points) == ("failed", 2)
+    assert [case["passed"] for case in looked.cases] == [True, False, True]
+    assert sent(0, 0, 5, exercise=exercise)[0].points == 3
 
 
 def test_a_flood_of_lines_costs_nothing_and_what_came_before_counts():

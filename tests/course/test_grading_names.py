@@ -217,3 +217,25 @@ def test_what_the_grader_wrote_is_nobodys_submission(tmp_path):
         result = grade(folder, output=folder / output, feedback=pages, exercises=exercises, resume=True, **OPTIONS)
         assert set(result.marks) - {"pages"} == {"anna", "bert"}
         assert ("pages" in result.marks) == (output != "grades.csv"), "another run's pages may be anybody's folder"
+
+
+def test_what_canvas_students_type_in_takes_no_number_from_the_others():
+    names = ["lovelaceada_1001_5001_00_a.ipynb", "lovelaceada_LATE_1001_5002_01_b.ipynb", "hopper_1002_text.html"]
+    names += ["noether_LATE_1003_link.html"]
+    owned = owners_of([(name, "file") for name in names], problems := [])
+    assert [(owner.name, owner.lms_id) for owner, *_ in owned] == [
+        ("hopper", "1002"), ("lovelaceada", "1001"), ("lovelaceada", "1001"), ("noether", "1003")
+    ]  # fmt: skip
+    assert problems == []
+
+
+@pytest.mark.parametrize("forged", ["lovelaceada_1001_5555_6666_x.ipynb", "lovelaceada_1001_5555_text.html"])
+def test_who_takes_another_ones_number_into_a_name_in_canvas_takes_no_row(forged):
+    names = ["lovelaceada_1001_5001_00_a.ipynb", "lovelaceada_1001_5002_01_b.ipynb", "hopper_1002_5003_2024_x.ipynb"]
+    problems = []
+    owned = {name: owner for owner, name, _ in owners_of([(name, "file") for name in [*names, forged]], problems)}
+    assert {owned[name].lms_id for name in names[:2]} == {"1001"}
+    assert owned[forged] != owned[names[0]]
+    assert owned[forged].lms_id == ""
+    assert owned[names[2]].lms_id == "1002", "a file's own name may begin with a number"
+    assert [line.partition(":")[0] for line in problems] == [forged]

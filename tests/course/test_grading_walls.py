@@ -72,6 +72,18 @@ def write():
         held[-1].flush()
     while True: pass
 """,
+    "files that only memory shows": """
+import ctypes, os
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+def write():
+    for number in range(12):
+        with open("file", "wb+") as stream:
+            os.unlink("file")
+            stream.write(bytes(30_000_000))
+            libc.mmap(None, 4096, 1, 1, stream.fileno(), 0)
+    while True: pass
+""",
     "many files": """
 def write():
     for number in range(5000): open(str(number), "w").close()

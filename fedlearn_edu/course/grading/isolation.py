@@ -26,7 +26,7 @@ _INSIDE = _PACKAGE / "course" / "grading" / "inside"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 _UIDS = range(60_578, 61_184)  # above those that people have, below those that systemd hands out
-_FILE_BYTES = 32 * 2**20
+FILE_BYTES = 32 * 2**20
 _NEWEST_LANDLOCK = 10**6
 
 # What each level keeps away from learner code, in words for the teacher.
@@ -98,7 +98,7 @@ class Isolation:
             "limits": {
                 "AS": memory_bytes,
                 "NPROC": threads + others,
-                "FSIZE": _FILE_BYTES,
+                "FSIZE": FILE_BYTES,
                 "NOFILE": 256,
                 "CORE": 0,
                 "MSGQUEUE": 0,

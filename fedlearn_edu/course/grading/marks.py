@@ -8,7 +8,7 @@ import functools
 import signal
 from collections.abc import Callable, Sequence
 
-from fedlearn_edu.course.checks.engine import Case, CaseResult, Exercise, fail, judge, score
+from fedlearn_edu.course.checks.engine import Case, CaseResult, Exercise, fail, judge, score, tell_apart
 from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.limited import run_limited
 from fedlearn_edu.course.grading.sandbox import Outcome
@@ -102,7 +102,7 @@ def judge_frames(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, se
         cases: Its cases.
         outcome: What came back.
         send: Gets at first [numbers of the answered cases, notes, what is missing or ""], then
-            [number, fields of its `CaseResult`] for each of them.
+            [number, fields of its `CaseResult`] for each of them; what comes later for a number counts.
     """
     frames = outcome.frames
     answers = {}
@@ -117,8 +117,13 @@ def judge_frames(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, se
         send([[], notes[:1], _missing_message(exercise, missing)])
         return
     send([sorted(answers), notes[:1], ""])
+    values, results = [None] * len(cases), [fail(case, got="nothing", problem="no answer") for case in cases]
     for number in sorted(answers):
-        send([number, dataclasses.asdict(_judged(cases[number], answers[number]))])
+        values[number], results[number] = _judged(cases[number], answers[number])
+        send([number, dataclasses.asdict(results[number])])
+    for number, result in enumerate(tell_apart(cases, values, results)):
+        if result is not results[number]:
+            send([number, dataclasses.asdict(result)])
 
 
 def _texts(value) -> list[str]:
@@ -153,23 +158,24 @@ def _ending(outcome: Outcome, timeout: float, memory_gb: float) -> tuple[str, st
     return "crashed", f"the process ended before it answered ({reason})"
 
 
-def _judged(case: Case, frame: dict) -> CaseResult:
+def _judged(case: Case, frame: dict) -> tuple[object, CaseResult]:
+    """What came back, if it is plain data, and what is to be said of it."""
     if frame.get("todo") is True:
-        return fail(case, got="not written yet", problem="raises NotImplementedError", todo=True)
+        return None, fail(case, got="not written yet", problem="raises NotImplementedError", todo=True)
     if isinstance(frame.get("not_data"), str):
-        return fail(case, got="no plain data", problem=f"returned {clean(frame['not_data'])}")
+        return None, fail(case, got="no plain data", problem=f"returned {clean(frame['not_data'])}")
     if isinstance(frame.get("error"), str):
-        return fail(case, got="an error", problem=clean(frame["error"]))
+        return None, fail(case, got="an error", problem=clean(frame["error"]))
     try:
         if "value" not in frame:
             raise wire.WireError("nothing")
         value = wire.decode(frame["value"])
     except (wire.WireError, ValueError, TypeError, MemoryError, RecursionError):
-        return fail(case, got="no plain data", problem="what came back is no plain data")
+        return None, fail(case, got="no plain data", problem="what came back is no plain data")
     try:
-        return judge(case, value)
+        return value, judge(case, value)
     except MemoryError:
-        return fail(case, got="too much", problem="the result is too large to be compared")
+        return None, fail(case, got="too much", problem="the result is too large to be compared")
 
 
 def _row(result: CaseResult) -> dict:

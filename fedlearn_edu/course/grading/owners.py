@@ -13,8 +13,15 @@ from fedlearn_edu.course.grading.text import clean, natural
 # Moodle: "Ada Lovelace_123456_assignsubmission_file_" (a folder) or "..._file_03_clients.ipynb".
 _MOODLE_MARK = re.compile(r"_[0-9]+_assignsubmission_")
 _MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>[1-9][0-9]{0,17})_assignsubmission_(?:file|onlinetext)_?.*", re.DOTALL)
-# Canvas: "lovelaceada_LATE_12345_678901_03_clients-1.ipynb". Its ids are long; "anna_1_03_x.ipynb" is somebody's name.
-_CANVAS = re.compile(r"(?P<name>[^_]+)_(?:LATE_)?(?P<id>[1-9][0-9]{3,17})_[1-9][0-9]{3,17}_.+", re.DOTALL)
+# Canvas: "lovelaceada_LATE_12345_678901_03_clients-1.ipynb", or "lovelaceada_12345_text.html" for what was typed in.
+# Its ids are long; "anna_1_03_x.ipynb" is somebody's name.
+_CANVAS = re.compile(
+    r"(?P<name>[^_]+)_(?:LATE_)?(?P<id>[1-9][0-9]{3,17})_(?:[1-9][0-9]{3,17}_.+|(?:text|link)\.html)", re.DOTALL
+)
+# "lovelaceada_1001_5555_6666_x.ipynb": a file called "6666_x", or somebody who calls himself "lovelaceada_1001".
+_CANVAS_TWICE = re.compile(
+    r"[^_]+_(?:LATE_)?[0-9]+_(?:LATE_)?[0-9]{4,18}_(?:[0-9]{4,18}_.+|(?:text|link)\.html)", re.DOTALL
+)
 _NOTEBOOK_OR_ZIP = re.compile(r"(\.(ipynb|zip))+$", re.IGNORECASE)
 _OTHER_SUFFIX = re.compile(r"(\.ipynb)?\.[A-Za-z0-9]{1,8}$", re.IGNORECASE)
 # What lies beside submissions and is nobody's.
@@ -88,7 +95,7 @@ def owners_of(names: Sequence[tuple[str, str]], problems: list[str]) -> list[tup
         lms, match = matches[name]
         shown = clean(unicodedata.normalize("NFC", match["name"])) or "unnamed"
         owners.append((Owner(shown, lms, match["id"]), name, kind))
-    holders = collections.defaultdict(set)
+    holders, counts = collections.defaultdict(set), collections.Counter(owner for owner, *_ in owners)
     for owner, *_ in owners:
         holders[owner.lms_id].add(owner.name)
     for index, (owner, name, kind) in enumerate(owners):
@@ -96,6 +103,8 @@ def owners_of(names: Sequence[tuple[str, str]], problems: list[str]) -> list[tup
             reason = "more than one number in its name"
         elif len(holders[owner.lms_id]) > 1:
             reason = f"the number {owner.lms_id} stands beside several names"
+        elif owner.lms == "canvas" and counts[owner] > 1 and _CANVAS_TWICE.fullmatch(name):
+            reason = "its number can be read in two ways, and others have it"
         else:
             continue
         problems.append(f"{clean(name)}: {reason}; it counts as a student without a number")

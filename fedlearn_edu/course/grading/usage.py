@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 import psutil
 
+from fedlearn_edu.course.grading.isolation import FILE_BYTES
+
 # Half a MiB waits at most in a pipe or socket; it is the system's memory and counts in no process.
 _BYTES_A_DESCRIPTOR = 2**19
 _FILES_SECONDS, _MAX_COUNTED = 1.0, 10_000
@@ -27,7 +29,8 @@ class Usage:
         cpu_seconds: Processor time, the largest sum seen.
         waited_seconds: Time in which a thread could have run and had no processor, all threads added up.
         num_files: Files and folders below the home.
-        file_bytes: In them, and in those that have no name any more but are still open.
+        file_bytes: In them, and in those that have no name any more but are still open. Of one that only a mapping
+            keeps no size can be had: it counts as the largest that there may be.
     """
 
     def __init__(self, root: int, home: pathlib.Path | None):
@@ -81,13 +84,25 @@ class Usage:
                     break
         except OSError:  # a folder without a right to read it, or too deep to be named: made to hide what is in it
             self.num_files = _MAX_COUNTED
+        inodes = {inode for _, inode in sizes}
         for pid in pids:
             with contextlib.suppress(OSError):
                 for name in os.listdir(f"/proc/{pid}/fd"):
                     found = os.stat(f"/proc/{pid}/fd/{name}")
                     if stat.S_ISREG(found.st_mode) and found.st_nlink == 0:
                         sizes[found.st_dev, found.st_ino] = 512 * found.st_blocks
-        self.file_bytes = sum(sizes.values())
+                        inodes.add(found.st_ino)
+        mapped = {inode for pid in pids for inode in _mapped_without_name(pid, os.path.realpath(self._home))}
+        self.file_bytes = sum(sizes.values()) + FILE_BYTES * len(mapped - inodes)
+
+
+def _mapped_without_name(pid: int, home: str) -> Iterator[int]:
+    """The inodes of deleted files from below the home that the process's memory still shows."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/maps", "rb") as stream:
+        for line in stream:
+            *_, inode, path = line.split(maxsplit=5) if line.endswith(b" (deleted)\n") else (b"", b"")
+            if path.startswith(os.fsencode(home) + b"/"):
+                yield int(inode)
 
 
 def _below(folder: pathlib.Path) -> Iterator[os.stat_result]:

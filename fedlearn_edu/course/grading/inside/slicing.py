@@ -5,6 +5,7 @@ A cell that does not parse, loops for ever or prints gigabytes therefore costs o
 
 from __future__ import annotations
 
+import builtins
 import collections
 from collections.abc import Sequence
 
@@ -41,8 +42,10 @@ def needed_for(name: str, statements: Sequence[Statement]) -> list[Statement]:
     while True:
         found = set()
         while names:
-            indices = touching[names.pop()]
-            found |= {index for index in indices if statements[index].cell <= last} or set(indices)
+            indices = touching[touched := names.pop()]
+            before = {index for index in indices if statements[index].cell <= last}
+            # A helper may stand further down; but `list = [1]` there comes after the function that meant Python's own.
+            found |= before or (set() if hasattr(builtins, touched) else set(indices))
         if not found - chosen and wanted - bound:
             found = stars
         if not found - chosen:
