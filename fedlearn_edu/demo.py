@@ -7,11 +7,13 @@ import inspect
 import math
 import pathlib
 import time
+import typing
 
 import click
 
 import fedlearn_edu as fl
 from fedlearn_edu.checks import check_seed
+from fedlearn_edu.data.names import quoted
 from fedlearn_edu.demo_folder import DemoFolder
 from fedlearn_edu.demo_results import sum_of, write_results
 from fedlearn_edu.errors import UsageError
@@ -148,7 +150,9 @@ def _prepare(options: DemoOptions) -> _Experiment:
 
 
 def _build_process(options: DemoOptions, head, *, num_clients: int):
-    build = getattr(fl, f"build_{options.algorithm}")
+    build = getattr(fl, f"build_{options.algorithm}", None)
+    if build is None:  # the command line knows its names, a file that was edited does not
+        raise UsageError(f"--algorithm: expected a name that --help lists, got {quoted(options.algorithm)}")
     wanted = inspect.signature(build).parameters
     arguments = {"client_lr" if "client_lr" in wanted else "server_lr": options.client_lr}
     return build(head, **arguments, **({"num_clients": num_clients} if "num_clients" in wanted else {}))
@@ -217,6 +221,10 @@ def _options_of_saved_run(options: DemoOptions, folder: DemoFolder) -> DemoOptio
         if options.resume:
             click.echo(f"Nothing to resume in {folder.path}; starting from round 0.")
         return options
+    kinds = typing.get_type_hints(DemoOptions)
+    known = {name: saved[name] for name in options.saved if name in saved}
+    if not all(isinstance(value, kinds[name]) for name, value in known.items()):
+        raise folder.damaged()
     for name in sorted(options.explicit & options.decisive.keys()):
         if saved.get(name) != getattr(options, name):
             raise UsageError(
@@ -224,5 +232,5 @@ def _options_of_saved_run(options: DemoOptions, folder: DemoFolder) -> DemoOptio
                 f"{getattr(options, name)}); choose another folder or the same options"
             )
     if "num_rounds" in options.explicit:
-        saved["num_rounds"] = options.num_rounds
-    return dataclasses.replace(options, **{name: saved[name] for name in options.saved if name in saved})
+        known["num_rounds"] = options.num_rounds
+    return dataclasses.replace(options, **known)

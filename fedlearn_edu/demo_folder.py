@@ -92,9 +92,13 @@ class DemoFolder:
             saved = json.loads(self._run_file.read_text())
             if isinstance(saved, dict):
                 return saved
-        except (ValueError, OSError):
+        except (ValueError, OSError, RecursionError):
             pass
-        raise UsageError(f"--resume: {self._run_file} is damaged; choose another --output")
+        raise self.damaged()
+
+    def damaged(self) -> UsageError:
+        """Returns the error that says so of the run's options."""
+        return UsageError(f"--resume: {self._run_file} is damaged; choose another --output")
 
     def save_options(self, options: Mapping) -> None:
         """Writes the run's options, by which the folder is recognised from now on."""

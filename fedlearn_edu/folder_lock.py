@@ -10,7 +10,7 @@ import weakref
 
 from fedlearn_edu.errors import UsageError
 
-_NAME = ".lock"
+_NAME = ".fedlearn_edu.lock"  # a name of our own: the file is written to, and removed with its folder
 
 
 class FolderLock:
@@ -48,7 +48,8 @@ class FolderLock:
 
 def _take(path: pathlib.Path, named: str) -> int | None:
     """Returns the descriptor that holds the lock, or None if its last holder has removed the file meanwhile."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    # A link could lead to any file of this user's, in a folder that came from someone else.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         _lock(descriptor, named)
         if not path.exists() or not os.path.samestat(os.fstat(descriptor), os.stat(path)):

@@ -439,3 +439,11 @@ def test_lab_copies_lessons_once(tmp_path):
     lesson = lessons.find_lessons(tmp_path / "mine")
     lesson.write_text("edited")
     assert lessons.find_lessons(tmp_path / "mine").read_text() == "edited"
+
+
+@pytest.mark.parametrize("edited", ['{"num_rounds": "many"}', '{"client_lr": null}', '{"dataset": 5}', "[" * 100_000])
+def test_demo_options_that_were_edited_by_hand_are_refused_in_one_line(invoke, tmp_path, edited):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(edited)
+    code, output = invoke("demo", "--output", tmp_path / "run", "--resume")
+    assert (code, output) == (2, f"Error: --resume: {tmp_path / 'run'}/run.json is damaged; choose another --output\n")

@@ -8,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.checks import check_seed
+from fedlearn_edu.checks import check_count, check_seed
 from fedlearn_edu.data.federated import FederatedDataset
-from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.process import check_learning_rate
 from fedlearn_edu.simulation.run_checks import check_features
 
@@ -62,8 +61,8 @@ def train_centrally(
         Kingma and Ba, Adam, ICLR 2015, arXiv:1412.6980.
     """
     check_learning_rate("learning_rate", learning_rate)
-    if num_epochs < 1 or batch_size < 1:
-        raise UsageError(f"num_epochs, batch_size: expected at least 1, got {num_epochs} and {batch_size}")
+    num_epochs = check_count("num_epochs", num_epochs)
+    batch_size = check_count("batch_size", batch_size)
     check_seed(seed)
     check_features(features)
     x, y = features.pooled("train")

@@ -13,12 +13,13 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.backbone.scan import ALLOW_UNSAFE_VARIABLE, allows_unsafe, find_danger
+from fedlearn_edu.data.names import is_showable, quoted
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.folder_lock import FolderLock
 from fedlearn_edu.folders import check_private
 from fedlearn_edu.simulation.client_state_files import ClientStateFiles
 from fedlearn_edu.simulation.client_states import ClientStates
-from fedlearn_edu.simulation.history import History, replace_file
+from fedlearn_edu.simulation.history import GLOBAL, History, replace_file
 
 _STATE_PREFIX = "round_"
 _KEPT_STATES = 2
@@ -49,6 +50,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: str | os.PathLike, settings: dict, *, resume: bool):
+        _check_path(directory)
         self._directory = pathlib.Path(directory)
         self._settings = json.loads(json.dumps(settings))  # as it will be read back
         try:
@@ -154,15 +156,26 @@ class Checkpoints:
         self._check_trust(round_num)
         try:
             leaves = _run(self._states.load(round_num, tf.nest.flatten(structure)))
+        except Exception:  # damaged files make TensorFlow, NumPy and pandas raise whatever they stumble over
+            raise RunError(
+                f"checkpoint_dir: {self._directory}/{_STATE_PREFIX}{round_num} is damaged; delete it to go on from the "
+                "state before it, or choose another folder"
+            ) from None
+        try:
             self._client_states.load(round_num, client_states)
             history = History.load(self._directory)
             history.truncate(round_num)
-        except Exception as error:  # damaged files make TensorFlow, NumPy and pandas raise whatever they stumble over
+        except Exception as error:
             reason = " ".join(str(error).split())[:160] or type(error).__name__
             raise RunError(
                 f"checkpoint_dir: the checkpoint of round {round_num} in {self._directory} is damaged ({reason}); "
                 "choose another folder, or start again without resume"
             ) from None
+        if {row[0] for row in history.rows if row[1] == GLOBAL} != set(range(round_num + 1)):
+            raise RunError(
+                f"checkpoint_dir: {self._directory}/history.csv does not hold every round up to {round_num}, that "
+                "of the newest state; one of them was changed by hand, so choose another folder"
+            )
         history.status = "running"
         return tf.nest.pack_sequence_as(structure, list(leaves)), history
 
@@ -175,6 +188,16 @@ class Checkpoints:
         state = self._directory / f"{_STATE_PREFIX}{round_num}"
         if danger := find_danger(state):
             raise RunError(f"checkpoint_dir: {state} is a SavedModel {danger}")
+
+
+def _check_path(directory) -> None:
+    """Refuses a path that TensorFlow would take for something else: a pattern, an address, or no text at all."""
+    path = os.fspath(directory) if isinstance(directory, str | os.PathLike) else directory
+    if not isinstance(path, str) or not path or not is_showable(path) or set("*?[]\\") & set(path) or "://" in path:
+        raise UsageError(
+            "checkpoint_dir: expected the path of a folder in UTF-8, without control characters and * ? [ ] \\, which "
+            f"TensorFlow takes for a pattern, got {quoted(path)}"
+        )
 
 
 def _cannot_be_written(directory, error: OSError) -> UsageError:

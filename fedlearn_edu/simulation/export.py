@@ -15,6 +15,8 @@ import tensorflow_federated as tff
 from fedlearn_edu.backbone.hub import Backbone
 from fedlearn_edu.errors import UsageError
 
+_DESCRIPTION = "model.json"  # which no other SavedModel has
+
 
 class _Classifier(tf.Module):
     """Backbone and trained head behind one call on images."""
@@ -69,7 +71,8 @@ def export_model(
         UsageError: `directory` has other content, or cannot be written.
     """
     directory = pathlib.Path(directory)
-    if directory.exists() and any(directory.iterdir()) and not (directory / "saved_model.pb").exists():
+    is_free = not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
+    if not is_free and not (directory / _DESCRIPTION).exists():  # any SavedModel, such as a backbone, may be the user's
         raise UsageError(f"directory: {directory} holds something that is no exported model; choose another one")
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
     module = _Classifier(backbone, model, model_weights, class_names)
@@ -78,7 +81,7 @@ def export_model(
     try:
         tf.saved_model.save(module, str(temporary), signatures=module.classify)
         description = {"backbone": backbone.source, "input": "uint8 RGB images", "class_names": list(class_names)}
-        (temporary / "model.json").write_text(json.dumps(description, indent=2))
+        (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2))
         if directory.exists():
             shutil.rmtree(directory)
         os.replace(temporary, directory)

@@ -18,6 +18,7 @@ GLOBAL = "global"
 EVALUATION_METRICS = ["accuracy", "loss", "personal_accuracy", "personal_loss"]
 PRIVACY_METRICS = ["clip_norm", "noise_stddev"]  # that an aggregator may report, beside epsilon
 _COLUMNS = ["round_num", "client_id", "metric", "value"]
+_INFO = ["settings", "status", "central_accuracy", "seconds"]  # in history.json
 
 
 @dataclasses.dataclass
@@ -152,12 +153,7 @@ class History:
         """
         directory = pathlib.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        info = {
-            "settings": self.settings,
-            "status": self.status,
-            "central_accuracy": self.central_accuracy,
-            "seconds": self.seconds,
-        }
+        info = {name: getattr(self, name) for name in _INFO}
         replace_file(directory / "weights.npz", lambda file: np.savez(file, *self.model_weights))
         replace_file(directory / "history.json", lambda file: file.write(json.dumps(info, indent=2).encode()))
         replace_file(directory / "history.csv", lambda file: self.to_frame().to_csv(file, index=False))
@@ -167,7 +163,7 @@ class History:
         """Reads what `save` wrote.
 
         Raises:
-            UsageError: `directory` holds no saved history.
+            UsageError: `directory` holds no saved history, or one that was damaged or edited.
         """
         directory = pathlib.Path(directory)
         try:
@@ -175,15 +171,22 @@ class History:
             # round_trip: the numbers must come back as they were, bit for bit
             frame = pd.read_csv(
                 directory / "history.csv",
-                dtype={"client_id": str, "metric": str},
+                dtype={"round_num": int, "client_id": str, "metric": str, "value": float},
                 float_precision="round_trip",
                 keep_default_na=False,
                 na_values={"value": [""]},
             )
             with np.load(directory / "weights.npz") as arrays:
                 weights = [arrays[name] for name in arrays.files]
+            if list(frame.columns) != _COLUMNS or frame.duplicated(_COLUMNS[:3]).any() or info.keys() != set(_INFO):
+                raise ValueError
         except FileNotFoundError as error:
             raise UsageError(f"directory: expected a saved history, but {error.filename} is missing") from None
+        except Exception as error:  # whatever JSON, pandas or NumPy make of files that were cut or edited
+            reason = (str(error).strip().splitlines() or ["its fields or rows are not those that were saved"])[0]
+            raise UsageError(
+                f"directory: expected a saved history, but what is in {directory} has been damaged or edited ({reason})"
+            ) from None
         rows = list(frame.itertuples(index=False, name=None))
         return cls(rows=rows, model_weights=weights, **info)
 

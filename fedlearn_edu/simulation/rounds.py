@@ -141,25 +141,23 @@ def iter_rounds(
         "batch_size": batch_size,
         "evaluate_every": evaluate_every,
     }
-    check_run(process, features, counts, seed=seed, resume=resume, checkpoint_dir=checkpoint_dir)
+    counts = check_run(process, features, counts, seed=seed, resume=resume, checkpoint_dir=checkpoint_dir)
     settings = {
         VERSION: importlib.metadata.version("fedlearn-edu"),
         "algorithm": process.algorithm,
         **process.hyperparameters,
-        "clients_per_round": clients_per_round,
-        "num_epochs": num_epochs,
-        "batch_size": batch_size,
-        "seed": seed,
-        "evaluate_every": evaluate_every,
+        **{name: counts[name] for name in ("clients_per_round", "num_epochs", "batch_size", "seed", "evaluate_every")},
         "dataset": features.name,
         "data_fingerprint": features.fingerprint(),
         **describe_computation(process, features.client_ids),
     }
     if process.privacy is not None:
-        process.privacy.check_run(num_clients=features.num_clients, clients_per_round=clients_per_round)
+        process.privacy.check_run(num_clients=features.num_clients, clients_per_round=counts["clients_per_round"])
         settings["privacy"] = process.privacy.describe()
-    checkpoints = Checkpoints(checkpoint_dir, settings, resume=resume) if checkpoint_dir else None
-    return _release_at_end(checkpoints, _rounds(process, features, num_rounds, History(settings), checkpoints))
+    checkpoints = Checkpoints(checkpoint_dir, settings, resume=resume) if checkpoint_dir is not None else None
+    return _release_at_end(
+        checkpoints, _rounds(process, features, counts["num_rounds"], History(settings), checkpoints)
+    )
 
 
 def _release_at_end(checkpoints, rounds):

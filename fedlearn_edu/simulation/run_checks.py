@@ -22,7 +22,7 @@ def check_run(
     seed: int,
     resume: bool,
     checkpoint_dir: str | os.PathLike | None,
-) -> None:
+) -> dict[str, int]:
     """Raises UsageError if a run cannot be what its arguments say; see `iter_rounds` for them.
 
     Args:
@@ -32,10 +32,11 @@ def check_run(
         seed: Of the run.
         resume: Whether the run goes on from a checkpoint.
         checkpoint_dir: Where that would be.
+
+    Returns:
+        The counts and the seed as Python's own whole numbers, which JSON can hold.
     """
-    for name, value in counts.items():
-        check_count(name, value)
-    check_seed(seed)
+    counts = {name: check_count(name, value) for name, value in counts.items()} | {"seed": check_seed(seed)}
     if counts["clients_per_round"] > features.num_clients:
         raise UsageError(
             f"clients_per_round: expected at most the number of clients ({features.num_clients}), "
@@ -45,6 +46,7 @@ def check_run(
     check_features(features)
     if resume and not checkpoint_dir:
         raise UsageError("resume: expected a checkpoint_dir to resume from, got none")
+    return counts
 
 
 def check_features(features: FederatedDataset) -> None:

@@ -8,6 +8,7 @@ import math
 import ipywidgets as widgets
 import numpy as np
 
+from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.images import ImageDataset
 from fedlearn_edu.data.schemes import IID, Dirichlet, Natural, Quantity, Scheme, Shards
 
@@ -59,7 +60,7 @@ class PartitionControls(widgets.VBox):
             value=1.0, min=0.0, max=3.0, step=0.1, description="skew of sizes", style=_STYLE, layout=_LAYOUT
         )
         self.num_clients = _slider("clients", num_clients, 1, max(200, num_clients))
-        self.seed = whole_number("partition seed", seed, 0, 2**31 - 1)
+        self.seed = whole_number("partition seed", check_seed(seed), 0, 2**31 - 1)
         self._of_scheme = {Dirichlet: self.concentration, Shards: self.shards_per_client, Quantity: self.skew}
         self.inputs = [*self._of_scheme.values(), self.scheme_choice, self.num_clients, self.seed]
         self.scheme_choice.observe(self._show_what_applies, names="value")
@@ -104,7 +105,7 @@ class TrainingControls(widgets.VBox):
         self.num_epochs = whole_number("local epochs", settings.num_epochs, 1, 100)
         self.client_lr = _rate("client learning rate", settings.client_lr)
         self.server_lr = _rate("server learning rate", settings.server_lr)
-        self.seed = whole_number("training seed", settings.seed, 0, 2**31 - 1)
+        self.seed = whole_number("training seed", check_seed(settings.seed), 0, 2**31 - 1)
         self.inputs = [
             self.num_rounds,
             self.clients_per_round,

@@ -25,7 +25,11 @@ def test_seeded(features):
 
 def test_bad_arguments(features):
     model = fl.linear_head(features)
-    with pytest.raises(fl.UsageError, match="num_epochs, batch_size: expected at least 1, got 0 and 64"):
+    with pytest.raises(fl.UsageError, match="num_epochs: expected a whole number of at least 1, got 0"):
         fl.train_centrally(model, features, num_epochs=0)
+    with pytest.raises(fl.UsageError, match=r"num_epochs: expected a whole number of at least 1, got 1\.5"):
+        fl.train_centrally(model, features, num_epochs=1.5)
+    with pytest.raises(fl.UsageError, match="batch_size: expected a whole number of at least 1, got True"):
+        fl.train_centrally(model, features, batch_size=True)
     with pytest.raises(fl.UsageError, match="learning_rate: expected a number above 0"):
         fl.train_centrally(model, features, learning_rate=float("nan"))

@@ -77,3 +77,35 @@ def test_a_failed_write_leaves_the_old_file(history, tmp_path):
         replace_file(path, fail)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _rewrite(path, change):
+    path.write_text(change(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("history.csv", lambda text: ""),
+        ("history.csv", lambda text: text.replace(",", ";")),
+        ("history.csv", lambda text: text.replace("client_id", "client")),
+        ("history.csv", lambda text: text + text.splitlines()[1] + "\n"),
+        ("history.csv", lambda text: text + "2,global,accuracy,high\n"),
+        ("history.csv", lambda text: text + "x,global,accuracy,1\n"),
+        ("history.csv", lambda text: "\n".join(f"{line},1" for line in text.splitlines())),
+        ("history.json", lambda text: ""),
+        ("history.json", lambda text: "[]"),
+        ("history.json", lambda text: "[" * 100_000),
+        ("history.json", lambda text: text.replace('"status"', '"rows": [], "status"')),
+        ("weights.npz", lambda text: "cut"),
+    ],
+)
+def test_a_damaged_or_edited_history_is_refused_in_one_line(history, tmp_path, name, change):
+    history.save(tmp_path)
+    if name == "weights.npz":
+        (tmp_path / name).write_text(change(""))
+    else:
+        _rewrite(tmp_path / name, change)
+    with pytest.raises(fl.UsageError, match=r"directory: expected a saved history, but .* damaged or edited") as error:
+        fl.History.load(tmp_path)
+    assert "\n" not in str(error.value)

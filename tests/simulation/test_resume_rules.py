@@ -4,6 +4,7 @@ import functools
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -263,3 +264,77 @@ def test_the_kernel_releases_the_folder_of_a_killed_process(tmp_path):
     lock.remove()
     assert list(tmp_path.iterdir()) == []
     FolderLock(tmp_path, argument="here").release()
+
+
+@pytest.fixture(scope="module")
+def three_rounds(features, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("three")
+    process = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=0.1)
+    arguments = {**ARGS, "num_rounds": np.int64(3), "batch_size": np.int32(5), "seed": np.int64(7)}
+    fl.run_rounds(process, features, **arguments, checkpoint_dir=folder)
+    return process, folder
+
+
+def test_counts_and_seeds_of_numpy_are_kept_as_whole_numbers(three_rounds, features, tmp_path):
+    process, folder = three_rounds
+    assert json.loads((folder / "settings.json").read_text())["seed"] == 7
+    shutil.copytree(folder, tmp_path / "copy")
+    again = fl.run_rounds(process, features, **{**ARGS, "num_rounds": 3}, checkpoint_dir=tmp_path / "copy", resume=True)
+    assert again.num_rounds == 3
+
+
+def _without_round(number):
+    def change(folder):
+        lines = (folder / "history.csv").read_text().splitlines(keepends=True)
+        (folder / "history.csv").write_text("".join(line for line in lines if not line.startswith(f"{number},")))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without_round(1),
+        _without_round(3),
+        lambda folder: shutil.copytree(folder / "round_2", folder / "round_9"),
+    ],
+    ids=["first round missing", "last round missing", "state of no round"],
+)
+def test_a_history_that_is_not_that_of_the_state_is_refused(three_rounds, features, tmp_path, change):
+    """Otherwise rounds would be run twice, or be missing, in a record that looks whole."""
+    process, folder = three_rounds
+    shutil.copytree(folder, tmp_path / "copy")
+    change(tmp_path / "copy")
+    with pytest.raises(fl.RunError, match="does not hold every round up to"):
+        fl.run_rounds(process, features, **{**ARGS, "num_rounds": 5}, checkpoint_dir=tmp_path / "copy", resume=True)
+
+
+def test_a_state_that_was_cut_is_named(three_rounds, features, tmp_path):
+    process, folder = three_rounds
+    shutil.copytree(folder, tmp_path / "copy")
+    for path in (tmp_path / "copy" / "round_3" / "variables").glob("*data*"):
+        path.write_bytes(path.read_bytes()[:5])
+    with pytest.raises(fl.RunError, match="round_3 is damaged; delete it"):
+        fl.run_rounds(process, features, **ARGS, checkpoint_dir=tmp_path / "copy", resume=True)
+
+
+@pytest.mark.parametrize("name", ["run[1]", "what?", "a*b", "R\udce9n", "two\nlines", "nul\0", "ram://x", "", b"x", 5])
+def test_a_folder_that_tensorflow_would_read_otherwise_is_refused_before_a_round(features, tmp_path, name):
+    """Of "run[1]", TensorFlow writes a checkpoint that it does not find again."""
+    process = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=0.1)
+    folder = f"{tmp_path}/{name}" if isinstance(name, str) and name and "://" not in name else name
+    with pytest.raises(fl.UsageError, match="checkpoint_dir: expected the path of a folder in UTF-8"):
+        fl.run_rounds(process, features, **ARGS, checkpoint_dir=folder)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_is_a_link_leads_to_no_other_file(tmp_path):
+    """A folder from someone else may hold one; the lock's file is written to."""
+    from fedlearn_edu import folder_lock
+
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / folder_lock._NAME).symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic links"):
+        folder_lock.FolderLock(tmp_path / "run", argument="here")
+    assert (tmp_path / "precious").read_text() == "mine"

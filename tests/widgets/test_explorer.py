@@ -36,6 +36,12 @@ def test_starts_with_a_partition(dataset):
     assert bytes(explorer.picture.value).startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "7", 2**31, True])
+def test_a_seed_that_partition_would_not_take_is_refused(dataset, seed):
+    with pytest.raises(fl.UsageError, match="seed: expected a whole number from 0 to"):
+        fl.PartitionExplorer(dataset, num_clients=5, seed=seed)
+
+
 def test_follows_every_control(dataset):
     explorer = fl.PartitionExplorer(dataset, num_clients=5)
     controls, pictures = explorer.controls, [explorer.picture.value]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from fedlearn_edu.checks import check_count
 from fedlearn_edu.course.checks import registry
 from fedlearn_edu.course.checks.data import describe
 from fedlearn_edu.course.checks.engine import CheckResult, check_function
@@ -33,6 +34,7 @@ def check(exercise_id: str, function: Any = None, *, seed: int = 0) -> CheckResu
         'failed'
     """
     try:
+        check_count("seed", seed, least=0)
         exercise = registry.find_exercise(exercise_id)
         result = check_function(exercise, function, seed=seed)
     except UsageError as error:
