@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -158,7 +159,8 @@ def check_learning_rate(name: str, value: float) -> float:
     Raises:
         UsageError: It is not a finite number above 0 and at most 100.
     """
-    if not (isinstance(value, int | float) and math.isfinite(value) and 0 < value <= _LARGEST_LEARNING_RATE):
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and 0 < value <= _LARGEST_LEARNING_RATE):
         raise UsageError(
             f"{name}: expected a number above 0 and at most {_LARGEST_LEARNING_RATE:g} (try 0.1), got {value!r}"
         )

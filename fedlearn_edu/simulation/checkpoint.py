@@ -51,7 +51,7 @@ class Checkpoints:
 
     def __init__(self, directory: str | os.PathLike, settings: dict, *, resume: bool):
         _check_path(directory)
-        self._directory = pathlib.Path(directory)
+        self._directory = pathlib.Path(directory).expanduser()
         self._settings = json.loads(json.dumps(settings))  # as it will be read back
         try:
             self._directory.mkdir(parents=True, exist_ok=True)

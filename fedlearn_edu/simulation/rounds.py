@@ -194,7 +194,7 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         weights = process.get_model_weights(state)
         due = round_num % settings["evaluate_every"] == 0 or round_num == num_rounds
         results = {name: e(weights, features.client_ids) for name, e in evaluations.items()} if due else {}
-        measured = History(settings)  # joined in one step, so that an interrupt never leaves half a round
+        measured = History(settings)
         for name, (overall, _) in results.items():
             if overall is not None:  # else nobody has a test example
                 measured.add(round_num, GLOBAL, **overall.named(name))
@@ -206,11 +206,13 @@ def _rounds(process, features, num_rounds, history, checkpoints):
         for name, (_, per_client) in results.items():
             for client_id, metrics in per_client.items():
                 measured.add(round_num, client_id, **metrics.named(name))
-        history.model_weights = [np.asarray(w) for w in weights.trainable]
-        history.client_states = dict(client_states)
-        history.seconds = seconds_before + time.monotonic() - started
-        history.status = "finished" if round_num >= num_rounds else "running"
-        history.rows += measured.rows
+        vars(history).update(  # in one step, so that an interrupt never leaves half a round
+            model_weights=[np.asarray(w) for w in weights.trainable],
+            client_states=dict(client_states),
+            seconds=seconds_before + time.monotonic() - started,
+            status="finished" if round_num >= num_rounds else "running",
+            rows=history.rows + measured.rows,
+        )
         if checkpoints:
             checkpoints.save(state, history, client_states)
 

@@ -154,6 +154,9 @@ def test_learning_rates_are_checked(features, name, value):
 
 def test_learning_rate_bounds_are_inclusive_above():
     assert check_learning_rate("client_lr", 100) == 100.0
+    assert check_learning_rate("client_lr", np.float32(0.5)) == 0.5
+    with pytest.raises(fl.UsageError, match="got True"):
+        check_learning_rate("client_lr", True)
 
 
 def test_heads_refuse_images_and_empty_layers(features):
