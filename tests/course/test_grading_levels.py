@@ -3,9 +3,12 @@
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
+import threading
 
+import psutil
 import pytest
 from another_user import NOBODY, run_python
 from shared import REPOSITORY
@@ -79,6 +82,27 @@ def test_honest_marks_are_kept_at_every_other_level(folder, uid, level):
     )
     assert found["wrong"] == {}
     assert (found["level"], found["points"][2]) == (level, 7)
+
+
+@pytest.mark.parametrize(("uid", "level"), [(60_571, "landlock"), (60_572, "limits")])  # users whom nobody else is
+def test_nothing_forks_on_when_the_batch_has_ended(folder, uid, level):
+    end = f"import os; os.setresuid({uid}, {uid}, {uid}); os.kill(-1, 19); os.kill(-1, 9)"
+    watchdog = threading.Timer(90.0, subprocess.run, [[sys.executable, "-c", end]])
+    watchdog.start()
+    try:
+        found = answer_of("fork_bombs.py", level, folder, uid=uid, folder=folder)
+        left = [process.pid for process in psutil.process_iter(["uids"]) if process.info["uids"].real == uid]
+    finally:
+        watchdog.cancel()
+        subprocess.run([sys.executable, "-c", end], stderr=subprocess.DEVNULL)
+    assert (found["left"], left) == ([], [])
+    assert found["guards_killed"] == 1, "one guard was ended by somebody else"
+    assert found["statuses"] == {
+        "all": "processes", "outside": "processes", "own_sessions": "processes", "wake_each_other": "processes",
+        "parents_leave": "crashed", "own_sessions_and_parents_leave": "crashed", "honest": "passed",
+    }  # fmt: skip
+    with_child, without = found["limits"]
+    assert with_child == without, "what a learner starts does not raise the limit of the next one"
 
 
 def test_every_safe_level_is_tested():

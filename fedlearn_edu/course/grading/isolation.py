@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 import psutil
 
 from fedlearn_edu.course.checks import data as plain_data
+from fedlearn_edu.course.grading.inside import ending
 from fedlearn_edu.errors import RunError
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[2]
@@ -47,6 +48,7 @@ class Isolation:
 
     Attributes:
         level: A key of `LEVELS`.
+        grader: Process id of whoever prepared the batch; all workers and guarded processes descend from it.
         scratch: Folder of the batch; deleted at its end.
         code: Copy of the code that runs in the guarded processes.
         read: What learner code sees besides its own home, read-only.
@@ -56,6 +58,7 @@ class Isolation:
     """
 
     level: str
+    grader: int
     scratch: pathlib.Path
     code: pathlib.Path
     read: tuple[str, ...]
@@ -71,7 +74,7 @@ class Isolation:
             os.chown(home, uid, uid)
         threads = 64 + 4 * (os.cpu_count() or 1)
         # An older kernel counts all processes of the user against this limit, those of the desktop included.
-        others = 0 if uid is not None else _num_tasks(os.geteuid())
+        others = 0 if uid is not None else _num_other_tasks(os.geteuid(), self.grader)
         path = [sysconfig.get_paths()[kind] for kind in ("purelib", "platlib")]
         landlock = None
         if "landlock" in self.level:
@@ -162,12 +165,13 @@ def _without(read: tuple[str, ...], hide: tuple[str, ...], listed: tuple[str, ..
     return opened, names
 
 
-def _num_tasks(uid: int) -> int:
-    count = 0
+def _num_other_tasks(uid: int, grader: int) -> int:
+    """Threads of a user that the grader did not start: what one learner forks must not raise the next one's limit."""
+    counts = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            count += process.num_threads() if process.uids().real == uid else 0
-    return count
+            counts[process.pid] = process.num_threads() if process.uids().real == uid else 0
+    return sum(counts[pid] for pid in counts.keys() - ending.below(grader).keys())
 
 
 @contextlib.contextmanager
@@ -248,7 +252,7 @@ def _strongest(levels, scratch, code, read, hide) -> Isolation:
             reasons.append(f"{level}: only root can change the user")
             continue
         for seccomp in (True, False) if level == "limits" else (True,):
-            found = Isolation(level, scratch, code, read, hide, seccomp)
+            found = Isolation(level, os.getpid(), scratch, code, read, hide, seccomp)
             outcome = run_guarded(job, found, timeout=20.0, memory_gb=4.0)
             if outcome.started and {"case": 0, "value": 1} in outcome.frames:
                 return found

@@ -13,8 +13,7 @@ import sys
 import tempfile
 import time
 
-import psutil
-
+from fedlearn_edu.course.grading.inside import ending
 from fedlearn_edu.course.grading.isolation import Isolation, remove_folder
 from fedlearn_edu.course.grading.usage import Usage
 
@@ -189,21 +188,15 @@ class _Watch:
 
 
 def _stop(guard: subprocess.Popen) -> None:
-    """The guard ends its tree on SIGTERM; should it not, we do."""
-    if guard.poll() is not None:
-        return
-    guard.terminate()
-    try:
-        guard.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
+    """The guard ends its tree on SIGTERM. Should it be kept from that we help, and it stays until all else is gone.
+
+    With the guard alone would go the hold on processes that have left their parents.
+    """
+    if guard.poll() is None:
+        guard.terminate()
+    while guard.poll() is None:
         try:
-            tree = psutil.Process(guard.pid).children(recursive=True)
-        except psutil.Error:
-            tree = []
-        guard.kill()
-        for process in tree:
-            try:
-                process.kill()
-            except psutil.Error:
-                continue
-        guard.wait()
+            guard.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            if not ending.kill_below(guard.pid):
+                guard.kill()

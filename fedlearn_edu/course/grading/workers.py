@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 
 from fedlearn_edu.course.checks.engine import Case, Exercise
-from fedlearn_edu.course.grading.inside import kernel, wire
+from fedlearn_edu.course.grading.inside import ending, kernel, wire
 from fedlearn_edu.course.grading.inside.runner import LACKING
 from fedlearn_edu.course.grading.isolation import Isolation
 from fedlearn_edu.course.grading.marks import Mark, empty_mark, mark
-from fedlearn_edu.course.grading.sandbox import run_guarded
+from fedlearn_edu.course.grading.sandbox import Outcome, run_guarded
 
 _MAX_ATTEMPTS = 3
 
@@ -128,6 +128,7 @@ def _start_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     kernel.die_with_parent(signal.SIGTERM)
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # what a guard that was killed leaves behind comes to us
     if os.getppid() != parent:
         os._exit(1)
 
@@ -143,11 +144,11 @@ def _grade_one(exercise_id: str, cells: Sequence[str]) -> tuple[Mark, bool]:
     }
     limits = {"timeout": batch.timeout, "memory_gb": batch.memory_gb}
     try:
-        outcome = run_guarded(job, batch.isolation, patience=batch.patience, **limits)
+        outcome = _run(job, batch, limits)
         result = mark(exercise, cases, outcome, **limits)
         if result.status in ("failed", "missing") and outcome.exit_code == LACKING:
             # Cells that it does not seem to need may have changed what it reads. Each try gets all cases anew.
-            outcome = run_guarded(job | {"whole": True}, batch.isolation, patience=batch.patience, **limits)
+            outcome = _run(job | {"whole": True}, batch, limits)
             whole = mark(exercise, batch.make_cases[exercise_id](), outcome, **limits)
             result = max(result, whole, key=lambda mark: mark.points)
     except Exception as error:  # the machine or us, not the learner; and nobody but this learner
@@ -155,3 +156,11 @@ def _grade_one(exercise_id: str, cells: Sequence[str]) -> tuple[Mark, bool]:
     # Where memory is short the system kills the largest, who need not be the one that took too much.
     killed = outcome.ending == "ended" and outcome.exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL)
     return result, outcome.starved or killed or not outcome.started
+
+
+def _run(job: dict, batch: Batch, limits: dict) -> Outcome:
+    known = ending.below(os.getpid()).keys()
+    outcome = run_guarded(job, batch.isolation, patience=batch.patience, **limits)
+    if outcome.exit_code < 0:  # somebody killed the guard, and what it held is ours now
+        ending.end_others(known)
+    return outcome

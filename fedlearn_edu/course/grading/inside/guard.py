@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 
-from fedlearn_edu.course.grading.inside import filters, kernel, rooms
+from fedlearn_edu.course.grading.inside import ending, filters, kernel, rooms
 
 # Python's `site` takes as long as NumPy; the runner calls it when the learner's imports may need it.
 _START = (
@@ -100,6 +100,7 @@ def _start_here(config: dict) -> int:
     if child:
         return child
     try:
+        os.setsid()  # its groups are its own, and a group is ended as a whole
         os.chdir(config["home"])
         _become_learner(config, config["code"], config["home"])
     except BaseException as error:
@@ -141,39 +142,9 @@ def _close_files(config: dict, code: str, home: str) -> int:
 
 def _end_everything(config: dict, child: int | None) -> None:
     """Ends all processes of the learner, however they detached themselves."""
-    if child is not None:
+    if not config["namespaces"]:
+        ending.end_children(config["uid"])
+    elif child is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)  # the first process of a process namespace takes all others with it
-    if config["namespaces"]:
-        if child is not None:
-            _wait_for(child)
-        return
-    for _ in range(1000):
-        _kill_round(config)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-
-
-def _kill_round(config: dict) -> None:
-    if config["uid"] is not None:  # a user of its own: one call reaches all its processes at once
-        killer = os.fork()
-        if killer == 0:
-            with contextlib.suppress(OSError):
-                os.setresuid(config["uid"], config["uid"], config["uid"])
-                os.kill(-1, signal.SIGKILL)
-            os._exit(0)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(killer, 0)
-        return
-    parents = kernel.parents()
-    mine, found = {os.getpid()}, True
-    while found:
-        found = {pid for pid, parent in parents.items() if parent in mine} - mine
-        mine |= found
-    for stop in (signal.SIGSTOP, signal.SIGKILL):  # first all stand still, so that none can start another
-        for pid in mine - {os.getpid()}:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, stop)
+        _wait_for(child)

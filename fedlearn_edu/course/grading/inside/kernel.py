@@ -87,19 +87,6 @@ def change_root(root: str) -> None:
     os.chdir("/")
 
 
-def parents() -> dict[int, int]:
-    """Process id -> parent's, of all processes."""
-    found = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as stream:
-                    found[int(name)] = int(stream.read().rpartition(b")")[2].split()[1])
-            except OSError:
-                continue
-    return found
-
-
 def seccomp(*, own_world: bool, own_user: bool, signals_held: bool) -> None:
     """Closes the system calls that no exercise needs, for this process and all it will start."""
     program = filters.seccomp_program(
