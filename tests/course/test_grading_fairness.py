@@ -19,7 +19,7 @@ def remembering_cases(seed):
         return None if got > 0 else "not above 0"
 
     def same(got):
-        return None if got == (remembered or [got])[0] else "not the same as before"
+        return None if got == (remembered or [seed % 1000])[0] else "not the same as before"
 
     arguments = (seed % 1000,)
     return [Case("first", arguments, first, "a number", "any"), Case("again", arguments, same, "the same", "same")]
@@ -34,7 +34,7 @@ def test_a_neighbours_answers_are_forgotten(tmp_path):
         def largest_client(seed):
             calls.append(1)
             if len(calls) % 2: raise ValueError
-            return len(calls)
+            return seed
     """
     ada = "def largest_client(seed):\n    return 1"
     submissions = {f"{name}.ipynb": notebook(largest_client=f) for name, f in [("ada", ada), ("ben", ben)]}
