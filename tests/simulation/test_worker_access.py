@@ -496,8 +496,15 @@ def test_the_users_own_runtime_folder_is_taken(tmp_path, monkeypatch):
     assert folder_in(tmp_path, monkeypatch) == tmp_path
 
 
-def test_a_link_that_changes_after_the_check_leads_nowhere_else(tmp_path, monkeypatch):
-    checked, another, link = tmp_path / "checked", tmp_path / "another", tmp_path / "link"
+@pytest.fixture
+def short_path():
+    """A folder with a short name: a socket's path has at most 107 bytes, and pytest's own folders have long ones."""
+    with tempfile.TemporaryDirectory(prefix="fl_") as folder:
+        yield pathlib.Path(folder)
+
+
+def test_a_link_that_changes_after_the_check_leads_nowhere_else(short_path, monkeypatch):
+    checked, another, link = short_path / "checked", short_path / "another", short_path / "link"
     for place in (checked, another):
         place.mkdir(mode=0o700)
     link.symlink_to(checked)
@@ -521,8 +528,8 @@ def test_no_place_at_all_is_one_clear_line(monkeypatch):
 
 
 @pytest.mark.parametrize("name", [b"a b%41#?&", "Zoë 東京".encode(), b"not utf-8 \xe9", b"dots..:;"])
-def test_the_worker_is_reached_whatever_the_folder_is_called(tmp_path, monkeypatch, name):
-    place = os.path.join(os.fsencode(tmp_path), name)
+def test_the_worker_is_reached_whatever_the_folder_is_called(short_path, monkeypatch, name):
+    place = os.path.join(os.fsencode(short_path), name)
     os.mkdir(place, 0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", os.fsdecode(place))
     monkeypatch.setattr(worker_module, "CLOSED_WAYS", (SwappedSocket,))
