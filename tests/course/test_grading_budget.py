@@ -19,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fedlearn_edu.course.grading import limited, notebooks, reader, submissions
+from fedlearn_edu.course.grading.isolation import remove_folder
 from fedlearn_edu.course.grading.limited import OverLimit, call_limited
 from fedlearn_edu.course.grading.notebooks import Notebook, UnreadableNotebook, read_notebook
 from fedlearn_edu.course.grading.submissions import read_submissions
@@ -252,6 +253,8 @@ def test_folders_without_end(tmp_path):
     found = {s.student: s for s in read_submissions(tmp_path)[0]}
     assert found["eve"].files[-1].notebook.cells == BOOK_CELLS
     assert any("deeper than 32 folders" in line for line in found["eve"].problems)
+    remove_folder(deep)  # pytest's own way to clean up does not reach the end
+    assert not deep.exists()
 
 
 _KEYS = st.sampled_from(
