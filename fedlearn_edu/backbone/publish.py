@@ -161,7 +161,7 @@ def _hub_module(model: tf.keras.Model):
 
     @tf.function(input_signature=[spec])
     def serving(inputs):
-        return {"default": model(inputs, training=False)}
+        return {"default": call(inputs, training=False)}
 
     # TF-Hub modules are called with a Python bool; both graphs have to be in the file.
     graphs = [call.get_concrete_function(spec, training=training).graph for training in (True, False)]
