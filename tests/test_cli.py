@@ -21,6 +21,7 @@ from PIL import Image
 
 import fedlearn_edu as fl
 from fedlearn_edu import cli, lessons
+from fedlearn_edu.commands.demo import ALGORITHMS
 
 COMMAND = [sys.executable, "-m", "fedlearn_edu.cli"]
 SMALL = ["--num-clients", "8", "--clients-per-round", "3", "--seed", "3"]
@@ -153,7 +154,7 @@ def test_ctrl_c_keeps_the_rounds_done(photos, tmp_path):
     assert rounds == set(range(summary["num_rounds"] + 1))  # all that were finished, and what --resume goes on from
 
 
-@pytest.mark.parametrize("algorithm", cli.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_has_a_builder_that_needs_no_more_than_the_demo_knows(algorithm):
     parameters = inspect.signature(getattr(fl, f"build_{algorithm}")).parameters
     required = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
@@ -302,7 +303,7 @@ def test_unexpected_errors_are_one_line_too(invoke, monkeypatch):
     def broken(options):
         raise ZeroDivisionError("two\nlines")
 
-    monkeypatch.setattr(cli, "run_demo", broken)
+    monkeypatch.setattr("fedlearn_edu.commands.demo.run_demo", broken)
     code, output = invoke("demo")
     assert code == 1
     assert output.strip() == ("Error: unexpected ZeroDivisionError: two (set FEDLEARN_EDU_DEBUG=1 for the traceback)")
@@ -397,7 +398,7 @@ def test_terminals_that_cannot_draw_get_plain_characters(monkeypatch, encoding):
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(sys, "argv", ["fedlearn-edu", "demo"])
-    monkeypatch.setattr(cli, "run_demo", lambda options: print(drawn) or 0)
+    monkeypatch.setattr("fedlearn_edu.commands.demo.run_demo", lambda options: print(drawn) or 0)
     with pytest.raises(SystemExit) as exit_info:
         cli.main()
     assert exit_info.value.code == 0

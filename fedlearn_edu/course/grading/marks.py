@@ -33,6 +33,7 @@ class Mark:
         max_points: Points for all cases right.
         message: One line about the whole.
         cases: For the feedback, one dict per case: name, passed, given, got, problem, hint.
+        override: Why the teacher set these points by hand, or "".
     """
 
     exercise_id: str
@@ -42,6 +43,7 @@ class Mark:
     max_points: int
     message: str = ""
     cases: tuple[dict, ...] = ()
+    override: str = ""
 
 
 def empty_mark(exercise: Exercise, status: str, message: str) -> Mark:

@@ -39,6 +39,7 @@ class Submission:
         identity: What no other student has and the student keeps from batch to batch: name and number in the LMS, or
             the name of the file or folder.
         problems: One line on everything left out or unusual.
+        late: How late it was handed in, in words such as "2 days 3 h", or "".
     """
 
     student: str
@@ -49,6 +50,7 @@ class Submission:
     instead: str = ""
     identity: str = ""
     problems: tuple[str, ...] = ()
+    late: str = ""
 
 
 def read_submissions(
