@@ -24,7 +24,7 @@ MAX_LINES, MAX_MEDIAN_LINES = 25, 5
 # The goal is for an idle machine with two cores. On a busy one the clock says little, so the limit is for whichever is
 # less: the time by the clock, or the processors' time of the kernel and all that it started.
 GOAL_S, LIMIT_S, CELL_LIMIT_S = 60, 120, 240
-# Far over its goal: two networks are built, trained, written and read again. 110 s, 135 s of processor time where a step
+# Far over its goal: two networks are built, trained, written and read again: 110 s, 135 s of CPU, where a step
 # of its 64 images takes 110 ms; 70 s on a machine that was quicker by more than a half.
 SLOWER_S = {"05_pretrain_and_publish": 240}
 
