@@ -46,10 +46,18 @@ class LessonsApp(LabApp):
         """Returns the server, set up; it will say where the lesson is once it listens."""
         server = super().initialize_server(*args, **kwargs)
         server.log.addFilter(_is_no_address)
+        server.web_app.settings["page_config_hook"] = _without_announcements
         if os.geteuid() == 0 and server.allow_root:
             print("Warning: you are root, and so is every notebook here; take another user where you can.", flush=True)
         server.io_loop.add_callback(_tell_address, server, cls.first_lesson)
         return server
+
+
+def _without_announcements(handler, page_config: dict) -> dict:
+    """Leaves out the plugin that asks whether one wants news, which it does also where there are none to fetch."""
+    if page_config["news"]["disabled"]:
+        page_config["disabledExtensions"].append("@jupyterlab/apputils-extension:announcements")
+    return page_config
 
 
 def _is_no_address(record: logging.LogRecord) -> bool:

@@ -201,6 +201,7 @@ def test_lab_says_one_address_and_it_is_that_of_the_first_lesson(start_lab, tmp_
         re.search(r'<script id="jupyter-config-data" type="application/json">(.*?)</script>', page, re.S)[1]
     )
     assert config["news"] == {"disabled": True}
+    assert "@jupyterlab/apputils-extension:announcements" in config["disabledExtensions"]
     assert config["treePath"] == "notebooks/00_welcome.ipynb"
     below = json.loads(get(f"http://localhost:{port}/api/contents/exercises?token={token}")[1])["content"]
     assert "00_welcome.ipynb" in [entry["name"] for entry in below], "a lesson's link leads there"

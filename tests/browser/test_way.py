@@ -22,7 +22,7 @@ def page(tmp_path):
     write_settings(tmp_path / "settings", ALL_CELLS)
     port = free_port()
     command = [sys.executable, "-m", "fedlearn_edu.cli", "lab", "--no-browser", "--port", str(port)]
-    with running(command, tmp_path, f"http://localhost:{port}/api", cwd=tmp_path), sync_playwright() as playwright:
+    with running(command, tmp_path, f"http://127.0.0.1:{port}/api", cwd=tmp_path), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto((tmp_path / "lab.log").read_text().split("Lesson 00: ")[1].split()[0])
@@ -52,5 +52,5 @@ def test_from_the_printed_address_to_the_exercises_and_on(page, tmp_path):
     name = "lesson 01: Federate a pre-trained model"
     click_link(page, name, leads_to=f"notebooks/{following}", title="Federate a pre-trained model")
     assert page.locator("#jp-main-dock-panel .lm-TabBar-tab").count() == 3, "the way back opened nothing twice"
-    assert page.locator(".Toastify__toast, .jp-Dialog").count() == 0, "no news, no update, no question"
+    assert page.locator(".Toastify__toast, .jp-Dialog").all_inner_texts() == [], "no news, no update, no question"
     assert (tmp_path / "fedlearn-edu-lessons" / "exercises" / "00_welcome.ipynb").is_file()
