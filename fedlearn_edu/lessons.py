@@ -1,38 +1,134 @@
-"""Where the lessons are, and a learner's own copies of them."""
+"""A learner's own copies of lessons and exercises: made once, renewed while untouched, never overwritten."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import pathlib
-import shutil
 
 import fedlearn_edu
+from fedlearn_edu.backbone.cache import write_atomically
+from fedlearn_edu.course.handout import MARK, PARTS
 from fedlearn_edu.errors import UsageError
 
+DEFAULT_FOLDER = "fedlearn-edu-lessons"
+_MANIFEST = ".fedlearn-edu.json"
 
-def find_lessons(directory: pathlib.Path | None) -> pathlib.Path:
-    """Returns the first lesson in `directory`, copying the lessons that are not there yet.
 
-    Without a directory, a checkout's own `notebooks/` is used as it is.
+@dataclasses.dataclass(frozen=True)
+class Lessons:
+    """A folder that JupyterLab can serve.
+
+    Attributes:
+        root: The folder, with `notebooks/` and `exercises/` in it.
+        first: The first lesson, relative to `root`, such as `notebooks/00_welcome.ipynb`.
+        notes: What the learner should know, a line each.
+    """
+
+    root: pathlib.Path
+    first: str
+    notes: tuple[str, ...] = ()
+
+
+def course_folder() -> pathlib.Path:
+    """Returns the folder that holds this package's own `notebooks/` and `exercises/`: a checkout, or the package.
+
+    Raises:
+        UsageError: There are none.
     """
     package = pathlib.Path(fedlearn_edu.__file__).parent
-    checkout = package.parent / "notebooks"
-    source = checkout if checkout.is_dir() else package / "notebooks"
-    if directory is None and source == checkout:
-        return first_lesson(checkout)
-    directory = directory or pathlib.Path("fedlearn-edu-lessons")
+    for folder in (package.parent, package):
+        if all(any((folder / part).glob("[0-9][0-9]_*.ipynb")) for part in PARTS):
+            return folder
+    raise UsageError(f"lessons: expected notebooks/ and exercises/ in {package}, found none; install the package anew")
+
+
+def prepare_lessons(directory: pathlib.Path | None = None) -> Lessons:
+    """Makes a learner's copies of all lessons and exercises, or brings them up to date.
+
+    A copy is renewed if this package's original has changed since and the copy has not. A hand-out (see
+    `course.handout`) is used as it is: what the teacher chose stays what it is.
+
+    Args:
+        directory: Where the copies are. Without it: the current folder if it is a hand-out, else
+            `./fedlearn-edu-lessons`. A checkout named as such is used as it is.
+
+    Returns:
+        The folder to serve.
+
+    Raises:
+        UsageError: It cannot be written, or has no lesson.
+    """
+    source = course_folder()
+    if directory is None:
+        here = pathlib.Path.cwd()
+        directory = here if (here / MARK).is_file() else pathlib.Path(DEFAULT_FOLDER)
+    root = directory.absolute()
+    if root.name in PARTS and (root.parent.resolve() == source.resolve() or (root.parent / _MANIFEST).is_file()):
+        root = root.parent  # the part of a course that was meant lies beside its other part
+    if root.resolve() == source.resolve() or (root / MARK).is_file():
+        return Lessons(root, _first_lesson(root))
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for notebook in sorted(source.glob("*.ipynb")):
-            if not (directory / notebook.name).exists():
-                shutil.copyfile(notebook, directory / notebook.name)
+        notes = _bring_up_to_date(source, root)
     except OSError as error:
         raise UsageError(f"--directory: {directory} cannot be written ({error.strerror})") from None
-    return first_lesson(directory)
+    if former := [path.name for path in sorted(root.glob("[0-9][0-9]_*.ipynb"))]:
+        notes.append(f"yours from before stay where they are, below the folders in Lab's list: {_listed(former)}")
+    return Lessons(root, _first_lesson(root), tuple(notes))
 
 
-def first_lesson(directory: pathlib.Path) -> pathlib.Path:
-    """Returns the first lesson in a folder."""
-    lessons = sorted(directory.glob("[0-9][0-9]_*.ipynb"))
+def _bring_up_to_date(source: pathlib.Path, root: pathlib.Path) -> list[str]:
+    """Copies what is missing, renews what is untouched; returns what to tell."""
+    given = _read_manifest(root)
+    known, renewed, kept = dict(given), [], []
+    for part in PARTS:
+        (root / part).mkdir(parents=True, exist_ok=True)
+        for original in sorted((source / part).glob("*.ipynb")):
+            name, copy = f"{part}/{original.name}", root / part / original.name
+            content = original.read_bytes()
+            present = _digest(copy.read_bytes()) if copy.exists() else None
+            if present in (None, given.get(name)) and present != _digest(content):
+                write_atomically(copy, lambda file, content=content: file.write(content))
+                known[name] = _digest(content)
+                renewed += [name] if present else []
+            elif present == _digest(content):
+                known[name] = present
+            elif given.get(name) not in (None, _digest(content)):
+                kept.append(name)
+    text = _manifest_text(known)
+    if not (root / _MANIFEST).is_file() or (root / _MANIFEST).read_bytes() != text:
+        write_atomically(root / _MANIFEST, lambda file: file.write(text))
+    notes = [f"renewed, since you had not touched them: {_listed(renewed)}"] if renewed else []
+    if kept:
+        notes.append(f"newer than your copies, which stay: {_listed(kept)}; rename a copy to get the new one beside it")
+    return notes
+
+
+def _first_lesson(root: pathlib.Path) -> str:
+    lessons = sorted((root / PARTS[0]).glob("[0-9][0-9]_*.ipynb"))
     if not lessons:
-        raise UsageError(f"--directory: no lesson found in {directory}")
-    return lessons[0]
+        raise UsageError(f"--directory: expected lessons in {root / PARTS[0]}, found none")
+    return f"{PARTS[0]}/{lessons[0].name}"
+
+
+def _read_manifest(root: pathlib.Path) -> dict[str, str]:
+    """Which content was put where; nothing, where that cannot be read: then no copy counts as untouched."""
+    try:
+        files = json.loads((root / _MANIFEST).read_bytes())["files"]
+        return files if isinstance(files, dict) else {}
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return {}
+
+
+def _manifest_text(files: dict[str, str]) -> bytes:
+    about = "What was put into this folder, so that copies which nobody has edited can be renewed."
+    return (json.dumps({"about": about, "files": files}, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

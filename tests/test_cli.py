@@ -5,7 +5,6 @@ import inspect
 import io
 import json
 import os
-import pathlib
 import random
 import re
 import shutil
@@ -20,7 +19,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import fedlearn_edu as fl
-from fedlearn_edu import cli, lessons
+from fedlearn_edu import cli
 from fedlearn_edu.commands.demo import ALGORITHMS
 
 COMMAND = [sys.executable, "-m", "fedlearn_edu.cli"]
@@ -415,31 +414,14 @@ def test_terminals_that_cannot_draw_get_plain_characters(monkeypatch, encoding):
     assert stream.buffer.getvalue().decode(encoding) == "".join(map(writable, drawn)) + "\n"
 
 
-# --- help and lab ------------------------------------------------------------------------------------------------
+# --- help ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["pretrain"], ["doctor"], ["lab"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["pretrain"], ["doctor"], ["lab"], ["exercises", "handout"]])
 def test_help(command):
     result = CliRunner().invoke(cli.cli, [*command, "--help"])
     assert result.exit_code == 0
     assert "fedlearn-edu" in result.output or "Usage" in result.output
-
-
-def test_lab_opens_the_first_lesson(monkeypatch):
-    commands = []
-    monkeypatch.setattr(os, "execv", lambda path, command: commands.append(command))
-    result = CliRunner().invoke(cli.cli, ["lab", "--no-browser", "--port", "8899"])
-    assert result.exit_code == 0, result.output
-    command = commands[0]
-    assert command[1:3] == ["-m", "jupyterlab"]
-    assert command[-3:] == ["--no-browser", "--port", "8899"]
-    assert pathlib.Path(command[3]).name[:2] in ("00", "01")
-
-
-def test_lab_copies_lessons_once(tmp_path):
-    lesson = lessons.find_lessons(tmp_path / "mine")
-    lesson.write_text("edited")
-    assert lessons.find_lessons(tmp_path / "mine").read_text() == "edited"
 
 
 @pytest.mark.parametrize("edited", ['{"num_rounds": "many"}', '{"client_lr": null}', '{"dataset": 5}', "[" * 100_000])

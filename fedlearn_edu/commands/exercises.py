@@ -1,4 +1,4 @@
-"""`fedlearn-edu exercises`."""
+"""`fedlearn-edu exercises`: build, check, handout."""
 
 from __future__ import annotations
 
@@ -7,21 +7,98 @@ import sys
 
 import click
 
+_FOLDER = click.Path(path_type=pathlib.Path)
+_SOURCE = click.option(
+    "--source", type=_FOLDER, default=pathlib.Path("solutions"), show_default=True, help="Folder of solutions."
+)
+_LESSON = click.option("--lesson", "lessons", multiple=True, metavar="NN", help="This lesson; may be repeated.")
 
-@click.command()
-@click.argument("action", type=click.Choice(["build", "check"]))
-@click.option("--source", type=click.Path(path_type=pathlib.Path), default=pathlib.Path("solutions"), show_default=True)
-@click.option("--target", type=click.Path(path_type=pathlib.Path), default=pathlib.Path("exercises"), show_default=True)
-@click.option("--nbgrader", is_flag=True, help="Make nbgrader's source notebooks instead.")
-def exercises(action, source, target, nbgrader):
-    """Build exercise notebooks from solutions, or check that they agree.
+
+@click.group()
+def exercises():
+    """Make exercises from solutions, check that they agree, pack them for learners."""
+
+
+@exercises.command()
+@_SOURCE
+@click.option("--target", type=_FOLDER, help="Where to.  [default: exercises; with --nbgrader: course]")
+@click.option("--force", is_flag=True, help="Replace what holds answers or is graded by; the old one is kept.")
+@click.option("--nbgrader", is_flag=True, help="Make nbgrader's assignments instead: one a lesson, with hidden tests.")
+@_LESSON
+@click.option("--seed", type=int, metavar="N", help="Of nbgrader's hidden tests.  [default: a random one]")
+@click.option(
+    "--written-points",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Points that a person gives for a written answer in nbgrader.",
+)
+def build(source, target, force, nbgrader, lessons, seed, written_points):
+    """Build exercise notebooks from solutions.
+
+    A notebook that holds answers is not replaced, unless you say so; then the old one is kept as ..._old.ipynb.
 
     \b
     Examples:
       fedlearn-edu exercises build
-      fedlearn-edu exercises check             (exit code 1 if one solution was edited and not rebuilt)
-      fedlearn-edu exercises build --nbgrader --target course/source/01
+      fedlearn-edu exercises build --nbgrader --target course                    (course/source/<lesson>/ for each)
+      fedlearn-edu exercises build --nbgrader --lesson 04 --target course/source/04_fedavg
+    """
+    if nbgrader:
+        from fedlearn_edu.course.nbgrader_assignments import run_assignments
+
+        options = dict(lessons=lessons, seed=seed, written_points=written_points, force=force)
+        sys.exit(run_assignments(source, target or pathlib.Path("course"), **options))
+    if lessons or seed is not None:
+        raise click.UsageError("--lesson and --seed go with --nbgrader; without it all exercises are built")
+    from fedlearn_edu.course.authoring import run_exercises
+
+    sys.exit(run_exercises(source, target or pathlib.Path("exercises"), force=force))
+
+
+@exercises.command()
+@_SOURCE
+@click.option(
+    "--target", type=_FOLDER, default=pathlib.Path("exercises"), show_default=True, help="Folder of exercises."
+)
+def check(source, target):
+    """Check that the exercises are what their solutions would build.
+
+    Exit code 1 if one is not, and nothing is written.
+
+    \b
+    Example:
+      fedlearn-edu exercises check
     """
     from fedlearn_edu.course.authoring import run_exercises
 
-    sys.exit(run_exercises(source, target, check=action == "check", nbgrader=nbgrader))
+    sys.exit(run_exercises(source, target, check=True))
+
+
+@exercises.command()
+@_LESSON
+@click.option(
+    "--output", "-o", type=_FOLDER, default=pathlib.Path("handout.zip"), show_default=True, help="The zip to write."
+)
+@click.option(
+    "--source",
+    type=_FOLDER,
+    help="Folder with notebooks/, exercises/ and pyproject.toml.  [default: this checkout, or what is installed]",
+)
+@click.option("--force", is_flag=True, help="Replace an existing zip.")
+def handout(lessons, output, source, force):
+    """Pack lessons and exercises into a zip that learners can start by themselves.
+
+    It holds START_HERE.md (how to install, start, hand in), this package as a wheel, the versions that it needs, and
+    no solutions. Without --lesson it holds all lessons.
+
+    \b
+    Examples:
+      fedlearn-edu exercises handout --lesson 00 --lesson 01 --output handout.zip
+      fedlearn-edu exercises handout --output whole_course.zip
+    """
+    from fedlearn_edu.course.handout import run_handout
+    from fedlearn_edu.lessons import course_folder
+
+    sys.exit(run_handout(source or course_folder(), output, lessons=lessons, force=force))

@@ -8,27 +8,33 @@ import sys
 
 import click
 
-from fedlearn_edu.lessons import find_lessons
+from fedlearn_edu.lessons import prepare_lessons
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option(
     "--directory",
     type=click.Path(path_type=pathlib.Path, file_okay=False),
-    help="Folder for your copies of the lessons.  [default: the lessons of this checkout, else ./fedlearn-edu-lessons]",
+    help="Folder for your copies of lessons and exercises.  "
+    "[default: ./fedlearn-edu-lessons, or the hand-out in which you are]",
 )
 @click.argument("jupyter_args", nargs=-1, type=click.UNPROCESSED)
 def lab(directory, jupyter_args):
-    """Open JupyterLab on the first lesson.
+    """Open JupyterLab on the first lesson, with all lessons and exercises.
 
-    Further arguments go to JupyterLab. Your copies of lessons are never overwritten.
+    You work in copies of your own, which are never overwritten. Further arguments go to JupyterLab.
 
     \b
     Examples:
       fedlearn-edu lab
       fedlearn-edu lab --directory ~/my-lessons
       fedlearn-edu lab --no-browser --port 8899
+      fedlearn-edu lab --ip 0.0.0.0 --no-browser     (in a container whose port 8888 is published)
     """
-    lesson = find_lessons(directory)
-    command = [sys.executable, "-m", "jupyterlab", str(lesson), *jupyter_args]
+    lessons = prepare_lessons(directory)
+    click.echo(f"Your lessons and exercises: {lessons.root}")
+    for note in lessons.notes:
+        click.echo(f"  {note}")
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "fedlearn_edu.lab_app", str(lessons.root), lessons.first, *jupyter_args]
     os.execv(sys.executable, command)

@@ -58,6 +58,16 @@ class SourceCell:
         return self.exercise_id.partition(".")[2]
 
     @property
+    def is_written(self) -> bool:
+        """Whether a learner answers it in words, which a person reads."""
+        return self.tag == "answer" and self.kind == "markdown"
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether a learner answers it by a value, such as `my_guess = 0.8`."""
+        return self.tag == "answer" and self.kind == "code"
+
+    @property
     def stub(self) -> str:
         """What a learner gets instead of a `solution` or `answer` cell; every other cell stays as it is."""
         if self.tag == "solution":

@@ -25,13 +25,21 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_SETTINGS = {
-    # Keeps every cell in the page, also those that are scrolled away, so that a test can reach them.
-    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
-    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
+# Keeps every cell in the page, also those that are scrolled away, so that a test can reach them.
+ALL_CELLS = {"@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"}}
+_NO_NEWS = {
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False}
 }
 _START_S = 60
 _IDLE = "Python 3 (ipykernel) | Idle"
+
+
+def write_settings(folder: pathlib.Path, settings: dict[str, dict]) -> None:
+    """Writes JupyterLab's settings of a user."""
+    for name, content in settings.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
 
 
 @contextlib.contextmanager
@@ -41,14 +49,8 @@ def lab_server(notebooks: list[pathlib.Path], home: pathlib.Path):
     root.mkdir(parents=True)
     for notebook in notebooks:
         shutil.copy(notebook, root)
-    for name, content in _SETTINGS.items():
-        path = settings / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    token = secrets.token_hex(16)
+    write_settings(settings, ALL_CELLS | _NO_NEWS)
+    port, token = free_port(), secrets.token_hex(16)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
     command += [
         "--ServerApp.port_retries=0",
@@ -57,22 +59,36 @@ def lab_server(notebooks: list[pathlib.Path], home: pathlib.Path):
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
+    with running(command, home, f"http://127.0.0.1:{port}/api?token={token}", cwd=root):
+        yield [f"http://127.0.0.1:{port}/lab/tree/{notebook.name}?token={token}&reset" for notebook in notebooks]
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(command: list[str], home: pathlib.Path, url: str, *, cwd: pathlib.Path):
+    """Runs a server with a home of its own until the block ends; `url` answers by then. Ends all that it started."""
     scratch = {name: str(home / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
     environment = {
         **os.environ,
         **scratch,
         "HOME": str(home),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
-        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
         CACHE_VARIABLE: str(cache_root()),  # features that were extracted before serve here too
         "no_proxy": "127.0.0.1,localhost",
     }
     with open(home / "lab.log", "wb") as log:
-        server = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(command, cwd=cwd, env=environment, stdout=log, stderr=log, start_new_session=True)
     started = []
     try:
-        _await_answer(f"http://127.0.0.1:{port}/api?token={token}", server, home / "lab.log")
-        yield [f"http://127.0.0.1:{port}/lab/tree/{notebook.name}?token={token}&reset" for notebook in notebooks]
+        _await_answer(url, server, home / "lab.log")
+        yield
         started = psutil.Process(server.pid).children(recursive=True)
     finally:
         server.terminate()

@@ -1,0 +1,29 @@
+"""Picks lessons by their numbers."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from fedlearn_edu.errors import UsageError, nearest_names
+
+
+def choose_lessons(paths: Sequence[pathlib.Path], lessons: Sequence[str]) -> list[pathlib.Path]:
+    """Returns the notebooks of these lessons, in the order of the lessons.
+
+    Args:
+      paths: Notebooks whose names begin with the lesson's number, such as `04_fedavg.ipynb`.
+      lessons: Numbers, such as "04" or "4"; none = all. Named twice counts once.
+
+    Returns:
+      The chosen ones of `paths`.
+
+    Raises:
+      UsageError: There is no such lesson.
+    """
+    known = {path.name[:2]: path for path in paths}
+    wanted = sorted({lesson.zfill(2) for lesson in lessons}) or list(known)
+    for lesson in wanted:
+        if lesson not in known:
+            raise UsageError(f"lesson: there is no {lesson!r}; {nearest_names(lesson, known)}")
+    return [known[lesson] for lesson in wanted] if lessons else list(paths)
