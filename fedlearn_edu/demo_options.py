@@ -1,15 +1,15 @@
-"""The options of `fedlearn-edu demo`: their defaults, what can be refused at once, and the command that repeats them."""
+"""The options of `fedlearn-edu demo`: their defaults, what can be refused at once, the command that repeats them."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import pathlib
 import shlex
 
 from fedlearn_edu.checks import check_seed
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.terminal import our_command
 
 _PATTERN_CHARACTERS = "*?[]\\"  # in a path of TensorFlow's
 _FLAGS = {"num_rounds": "--rounds"}  # of the options that are not called as here
@@ -83,8 +83,3 @@ class DemoOptions:
                 flag = _FLAGS.get(field.name, "--" + field.name.replace("_", "-"))
                 words += [flag, str(getattr(self, field.name))]
         return f"{our_command()} {shlex.join([*words, '--resume'])}"
-
-
-def our_command() -> str:
-    """Returns how the user calls this program: under `uv run` the bare name is not on the path."""
-    return "uv run fedlearn-edu" if os.environ.get("UV") else "fedlearn-edu"

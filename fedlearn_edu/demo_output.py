@@ -10,7 +10,6 @@ import fedlearn_edu as fl
 from fedlearn_edu.demo_options import DemoOptions
 from fedlearn_edu.demo_results import sum_of
 from fedlearn_edu.demo_setup import Experiment
-from fedlearn_edu.simulation.export import usage
 
 _BAR = 24
 _WORST, _BEST = 5, 3
@@ -87,6 +86,8 @@ def print_end(
     if "accuracy.png" in written:
         click.echo(f"Next: open {output / 'accuracy.png'}")
     if "model/" in written:
+        from fedlearn_edu.simulation.export import usage  # imports TensorFlow, for which --help does not wait
+
         click.echo("Classify an image of your own, in Python:")
         click.echo("".join(f"  {line}\n" for line in usage(output / "model").splitlines()), nl=False)
 
@@ -103,7 +104,7 @@ def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History,
     elif is_above:
         num_test = experiment.num_test
         remarks.append(
-            f"No federation is better than its ceiling: with {num_test:,} test images a difference like this is chance, "
-            "or the ceiling has not learned all it could; compare several seeds (--seed 1)"
+            f"Above its ceiling by chance, with {num_test:,} test images, or the ceiling has not learned all it could; "
+            "compare several seeds (--seed 1, 2, ...)"
         )
     return remarks

@@ -214,8 +214,8 @@ def _download_error(name: str, url: str, folder: pathlib.Path, error: BaseExcept
         reason += f" (if no other download is running, delete {lock})"
     what = "the module" if name == url else repr(name)
     return RunError(
-        f"backbone: {_kind_of(error)}cannot get {what} ({reason}); --backbone bundled works offline; looked in the cache "
-        f"{folder.parent} ({HUB_CACHE_VARIABLE}) and tried the network: {url}"
+        f"backbone: {_kind_of(error)}cannot get {what} ({reason}); --backbone bundled works offline; looked "
+        f"in the cache {folder.parent} ({HUB_CACHE_VARIABLE}) and tried the network: {url}"
     )
 
 

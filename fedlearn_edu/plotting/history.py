@@ -47,7 +47,7 @@ def plot_accuracy(history: History, *, ax: Axes | None = None, num_rounds: int |
     if "train_accuracy" in metrics:
         train = metrics["train_accuracy"].dropna()
         marker = "o" if len(train) == 1 else None  # a line through one point is invisible
-        label = "the cohort, on its own training images"
+        label = "the cohort, on its\nown training images"
         ax.plot(train.index, train, color=MUTED, alpha=0.6, lw=1.2, marker=marker, ms=4, label=label)
     if "accuracy" in metrics:
         test = metrics["accuracy"].dropna()

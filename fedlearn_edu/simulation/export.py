@@ -143,9 +143,9 @@ A TensorFlow SavedModel: plain TensorFlow is all it needs.
 ```python
 {usage(".")}```
 
-`'.'` is this folder. `classify` takes uint8 from 0 to 255 or floats from 0 to 1, RGB, of any height and width, one image
-`[height, width, 3]` or several `[batch, height, width, 3]`. It returns `class_name` and `probabilities`, one for each class
-in this order:
+`'.'` is this folder. `classify` takes uint8 from 0 to 255 or floats from 0 to 1, RGB, of any height and width, one
+image `[height, width, 3]` or several `[batch, height, width, 3]`. It returns `class_name` and `probabilities`, one for
+each class in this order:
 
 {_listed(class_names)}
 

@@ -14,6 +14,8 @@ LADDER = tuple(base * 10.0**power for power in range(-9, 2) for base in (1, 3)) 
 _ROUNDS = 6
 _MAX_COHORT = 20
 _MAX_STEPS = 200  # of a client a round: what is unsteady is so long before
+_TOLERANCE = 1.05
+_LEAST_FALL = 0.01
 _MAX_MEASURED = 2000  # examples on which the loss is measured
 
 
@@ -30,9 +32,10 @@ def steady_client_lr(
     """Returns the default rate if federated training of a linear head is steady with it, else one that is.
 
     Steady means: in six rounds of federated averaging from zero the mean loss on training examples never rises above
-    its start. From the default the rate goes down (0.1, 0.03, 0.01, ...) until that holds. If the default is steady, it
-    goes up as long as the loss falls at least twice as far with the higher rate, which only features much smaller than
-    usual need. No test example is looked at. A real federation would have to pay for the rounds tried.
+    its start by more than a twentieth. From the default the rate goes down (0.1, 0.03, 0.01, ...) until that holds and
+    the loss falls. If the default is steady, it goes up as long as the loss falls at least twice as far with the higher
+    rate, which only features much smaller than usual need. If no rate will do, it is the default. No test example is
+    looked at. A real federation would have to pay for the rounds tried.
 
     Args:
         features: Extracted features.
@@ -50,21 +53,22 @@ def steady_client_lr(
     start = math.log(features.num_classes)
 
     def fall(rate: float) -> float:
-        """How far the loss falls in all; minus infinity if it is ever above its start, or no number."""
+        """How far the loss falls in all; minus infinity if it is ever well above its start, or no number."""
         losses = _losses(
             clients, features.num_classes, rate, min(clients_per_round, _MAX_COHORT), num_epochs, batch_size, seed
         )
-        return start - losses[-1] if all(loss <= start for loss in losses) else -math.inf
+        return start - losses[-1] if all(loss <= _TOLERANCE * start for loss in losses) else -math.inf
 
-    rate, best = default, fall(default)
+    rate, best, least = default, fall(default), _LEAST_FALL * start
     if best == -math.inf:
         lower = (rate for rate in reversed(LADDER) if rate < default)
-        return next((rate for rate in lower if fall(rate) > -math.inf), LADDER[0])
+        return next((rate for rate in lower if fall(rate) > least), default)
     for higher in (rate for rate in LADDER if rate > default):
-        if (reached := fall(higher)) < 2 * best:
+        reached = fall(higher)
+        if reached == -math.inf or least < reached < 2 * best:
             break
         rate, best = higher, reached
-    return rate
+    return rate if best > least else default
 
 
 def _losses(
