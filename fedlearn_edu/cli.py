@@ -18,28 +18,45 @@ from fedlearn_edu.commands.pretrain import pretrain
 from fedlearn_edu.errors import FedlearnError
 from fedlearn_edu.terminal import draw_plainly
 
+_SECTIONS = {
+    "Start here": {
+        demo: "federate a pre-trained model and watch every client",
+        lab: "open the lessons in JupyterLab",
+        doctor: "find out what is wrong with an installation",
+        pretrain: "make a backbone of your own from public images",
+    },
+    "For teachers": {
+        exercises: "build exercises from solutions, or check that they agree",
+        grade: "a folder or zip of submissions -> marks",
+    },
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """Lists each command once, under what it is for, with its whole line."""
+
+    def format_commands(self, ctx, formatter):
+        for section, commands in _SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(command.name, line) for command, line in commands.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(fedlearn_edu.__version__, prog_name="fedlearn-edu")
 def cli():
     """Learn how pre-trained models and federated learning work together.
 
     \b
-    Start here:
-      fedlearn-edu demo      federate a pre-trained model and watch every client
-      fedlearn-edu lab       open the lessons in JupyterLab
-      fedlearn-edu doctor    find out what is wrong with an installation
-      fedlearn-edu pretrain  make a backbone of your own from public images
-
-    \b
-    For teachers:
-      fedlearn-edu exercises build exercises from solutions, or check that they agree
-      fedlearn-edu grade     a folder or zip of submissions -> marks
+    Examples:
+      fedlearn-edu demo
+      fedlearn-edu lab
+      fedlearn-edu COMMAND --help      what a command can do, with examples
     """
 
 
-for command in (demo, lab, doctor, pretrain, exercises, grade):
-    cli.add_command(command)
+for commands in _SECTIONS.values():
+    for command in commands:
+        cli.add_command(command)
 
 
 def main() -> None:

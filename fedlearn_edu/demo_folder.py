@@ -80,6 +80,11 @@ class DemoFolder:
             if (self.path / name).exists():
                 raise UsageError(f"--output: {self.path / name} exists and is not of a demo run; choose another folder")
 
+    @property
+    def has_rounds(self) -> bool:
+        """Whether there is something to go on from."""
+        return any((self.path / "checkpoint").glob("round_*"))
+
     def options(self) -> dict | None:
         """Returns the options that the run here was started with; None if there is none.
 
@@ -113,7 +118,7 @@ class DemoFolder:
 
     def close(self) -> None:
         """Lets other runs in; a new run that has come to no round leaves the folder as it was found."""
-        if self.is_new and not any((self.path / "checkpoint").glob("round_*")):
+        if self.is_new and not self.has_rounds:
             self._run_file.unlink(missing_ok=True)
             shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
             self._lock.remove()

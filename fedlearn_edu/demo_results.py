@@ -10,8 +10,8 @@ import click
 import fedlearn_edu as fl
 
 
-def write_results(options, experiment, history: fl.History, output: pathlib.Path, seconds: float) -> bool:
-    """Writes history, summary, model and last the picture, and prints how it went.
+def write_results(options, experiment, history: fl.History, output: pathlib.Path, seconds: float) -> set[str]:
+    """Writes history, summary, model and last the picture.
 
     What cannot be written is a warning that says why; `--resume` writes all again.
 
@@ -23,7 +23,7 @@ def write_results(options, experiment, history: fl.History, output: pathlib.Path
         seconds: Wall time since the start of the command.
 
     Returns:
-        Whether all is there; of the picture alone, which can be drawn from the history, nothing depends.
+        The names of what could not be written. Of the picture, which can be drawn from the history, nothing depends.
     """
     from fedlearn_edu.plotting import plot_run
     from fedlearn_edu.simulation.history import replace_file
@@ -35,6 +35,7 @@ def write_results(options, experiment, history: fl.History, output: pathlib.Path
             model=experiment.process.model,
             model_weights=history.model_weights,
             class_names=experiment.clients.class_names,
+            trained_on=_origin(options, experiment),
         )
 
     summary = json.dumps(_summary(options, experiment, history, seconds), indent=2).encode()
@@ -43,27 +44,18 @@ def write_results(options, experiment, history: fl.History, output: pathlib.Path
         "summary.json": lambda path: replace_file(path, lambda file: file.write(summary)),
         "model": write_model,
         "accuracy.png": lambda path: replace_file(
-            path, lambda file: plot_run(history).savefig(file, format="png", dpi=150)
+            path, lambda file: plot_run(history, title=experiment.title).savefig(file, format="png", dpi=150)
         ),
     }
-    missing = []
+    missing = set()
     for name, write in results.items():
         try:
             write(output / name)
         except Exception as error:  # whatever a disk, TensorFlow or Matplotlib may raise
-            missing.append(name)
+            missing.add(name)
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             click.echo(f"Warning: {output / name} could not be written ({reason}); --resume tries again", err=True)
-    gap = (history.central_accuracy - history.global_accuracy) * 100
-    click.echo(
-        f"\nglobal accuracy {history.global_accuracy:.1%}, central ceiling {history.central_accuracy:.1%} "
-        f"({abs(gap):.1f} points {'below' if gap >= 0 else 'above'} it), {history.num_rounds} rounds, {seconds:.0f} s"
-    )
-    written = [
-        name for name in ("history.csv", "summary.json", "accuracy.png", "model/") if name.strip("/") not in missing
-    ]
-    click.echo(f"Results in {output}/: {', '.join(written) or 'none'}")
-    return set(missing) <= {"accuracy.png"}
+    return missing
 
 
 def _summary(options, experiment, history: fl.History, seconds: float) -> dict:
@@ -76,13 +68,22 @@ def _summary(options, experiment, history: fl.History, seconds: float) -> dict:
         "best_client_accuracy": float(clients.max()),
         "num_rounds": history.num_rounds,
         "seconds": round(seconds, 2),
-        "broadcast_bytes_total": int(sum_of(history, "broadcast_bytes_total")),
-        "upload_bytes_total": int(sum_of(history, "upload_bytes_total")),
+        **{name: int(sum_of(history, name)) for name in ("broadcast_bytes_total", "upload_bytes_total")},
         "num_clients": experiment.clients.num_clients,
         "settings": {**options.decisive, "clients_per_round": experiment.clients_per_round},
         "backbone_fingerprint": experiment.backbone.fingerprint,
         "fedlearn_edu_version": fl.__version__,
     }
+
+
+def _origin(options, experiment) -> str:
+    """Returns whose images the model was trained on, and under which licence, as far as it is known."""
+    dataset, known = experiment.dataset, fl.dataset_names()
+    name = next((n for n in known.index if n == options.dataset or options.dataset.startswith(f"{n}_")), None)
+    if name is None:
+        return f"{dataset.name}: its maker's own images; ask them for the licence"
+    row = known.loc[name]
+    return f"{dataset.name}: {row['description']}; {row['origin']}; licence: {row['licence']}"
 
 
 def sum_of(history: fl.History, *metrics: str) -> float:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
+import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
+import webbrowser
 from collections.abc import Callable
 
 import click
 
 from fedlearn_edu.errors import RunError
 from fedlearn_edu.quiet import silence_import_noise
+from fedlearn_edu.terminal import our_command
 
 TFF_VERSION = "0.87.0"
 HELLO_DEADLINE_S = 90.0
+MIN_DISK_BYTES = 1e9  # features of 10,000 images take 50 MB, MobileNetV2 10 MB, checkpoints and logs the rest
+MIN_MEMORY_BYTES = 2e9
 _INSTALL = "pip install uv && uv sync (in a checkout), or pip install --no-deps --require-hashes -r requirements.txt"
 # Run in a process of its own: whatever happens there, this one goes on.
 _HELLO = """
@@ -117,6 +124,76 @@ def check_proxy() -> Finding:
     )
 
 
+def check_jupyterlab() -> Finding:
+    try:
+        version = importlib.metadata.version("jupyterlab")
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("warning", "not installed: the demo works, the lessons cannot be opened", _INSTALL)
+    if version.split(".")[0] == "4":
+        return Finding("ok", version)
+    return Finding("warning", f"{version}; the lessons are tested with 4", _INSTALL)
+
+
+def check_browser() -> Finding:
+    """Says whether `lab` can open a browser; without one nothing is wrong."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return Finding("ok", "none on this machine: open the address that `lab` prints in yours")
+    return Finding("ok", getattr(browser, "name", None) or "found")
+
+
+def check_disk() -> Finding:
+    """Looks at the folders that runs write to: caches, temporary files, and where the user is."""
+    from fedlearn_edu.backbone.cache import CACHE_VARIABLE, cache_root
+
+    try:
+        temporary = tempfile.gettempdir()
+    except FileNotFoundError:
+        return Finding("failed", "no folder for temporary files can be written", "make room, or set TMPDIR to a folder")
+    places = {
+        "cache": (str(cache_root()), f"set {CACHE_VARIABLE} to a folder on another disk"),
+        "temporary files": (temporary, "set TMPDIR to a folder on another disk"),
+        "this folder": (os.getcwd(), "work in a folder on another disk"),
+    }
+    free = {}
+    for what, (path, way_out) in places.items():
+        existing = next(
+            p for p in (pathlib.Path(path).absolute(), *pathlib.Path(path).absolute().parents) if p.exists()
+        )
+        if not os.access(existing, os.W_OK):
+            return Finding("warning", f"{what}: {existing} cannot be written", way_out)
+        free[what] = shutil.disk_usage(existing).free
+        if free[what] < MIN_DISK_BYTES:
+            detail = f"{what}: {free[what] / 1e9:.1f} GB free in {existing}, {MIN_DISK_BYTES / 1e9:g} GB are wanted"
+            return Finding("warning", detail, f"make room (fl.clear_cache() empties the cache), or {way_out}")
+    return Finding("ok", ", ".join(f"{what} {size / 1e9:.0f} GB free" for what, size in free.items()))
+
+
+def check_memory() -> Finding:
+    """Compares the memory that is free, in a container at most its limit, with what the demo takes."""
+    import psutil
+
+    free, limit = psutil.virtual_memory().available, _container_limit()
+    where = "free" if limit is None or free <= limit else "is this container's limit"
+    free = free if limit is None else min(free, limit)
+    detail = f"{free / 1e9:.1f} GB {where}"
+    if free >= MIN_MEMORY_BYTES:
+        return Finding("ok", detail)
+    return Finding(
+        "warning",
+        f"{detail}; the demo takes about {MIN_MEMORY_BYTES / 1e9:g} GB, a lesson in a browser more",
+        "close other programs, or give the container more (docker run --memory 4g)",
+    )
+
+
+def _container_limit() -> int | None:
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no container, or "max"
+            return int(pathlib.Path(path).read_text())
+    return None
+
+
 def check_worker() -> Finding:
     """Starts TFF's worker and says who can reach it."""
     silence_import_noise()
@@ -169,6 +246,10 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "TensorFlow": check_tensorflow,
     "typing-extensions": check_typing_extensions,
     "Proxy": check_proxy,
+    "JupyterLab": check_jupyterlab,
+    "Browser": check_browser,
+    "Disk": check_disk,
+    "Memory": check_memory,
     "Worker": check_worker,
     "First computation": check_hello,
 }
@@ -195,5 +276,10 @@ def run_checks() -> int:
         if finding.fix and finding.status != "ok":
             click.echo(f"      fix: {finding.fix}")
         failed += finding.status == "failed"
-    click.echo("Everything works." if not failed else f"{failed} problem{'s' if failed > 1 else ''} found.")
-    return 1 if failed else 0
+    if failed:
+        click.echo(
+            f"{failed} problem{'s' if failed > 1 else ''} found. Next: mend the first, then {our_command()} doctor"
+        )
+        return 1
+    click.echo(f"Everything works. Next: {our_command()} lab")
+    return 0

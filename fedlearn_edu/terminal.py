@@ -1,8 +1,9 @@
-"""Output on terminals that cannot draw: plain characters where an encoding has no others."""
+"""The user's terminal: what it cannot draw becomes plain characters, and how this program is called in it."""
 
 from __future__ import annotations
 
 import codecs
+import os
 from typing import TextIO
 
 _PLAIN = {"\N{FULL BLOCK}": "#", "…": "...", "✓": "+", "✗": "x", "±": "+/-", "→": "->", "\N{MULTIPLICATION SIGN}": "x"}
@@ -24,3 +25,11 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(_PLAIN.get(character, "?") for character in error.object[error.start : error.end]), error.end
+
+
+def our_command() -> str:
+    """Returns how the user calls this program, to be put before a command that they may copy.
+
+    `uv run` sets the variable UV; the bare name is then not on the user's path.
+    """
+    return "uv run fedlearn-edu" if os.environ.get("UV") else "fedlearn-edu"

@@ -9,18 +9,8 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "fedlearn_edu"
 # A module may import from its own room and from those before it.
 ROOMS = ["data", "backbone", "learning", "simulation", "privacy", "plotting", "widgets", "course"]
 # Above all rooms: what a user starts. Below them: what any room may use.
-TOP = {
-    "__init__",
-    "cli",
-    "commands",
-    "demo",
-    "demo_folder",
-    "demo_results",
-    "doctor",
-    "lab_app",
-    "lessons",
-    "pretraining",
-}
+DEMO = {"demo", "demo_folder", "demo_options", "demo_output", "demo_results", "demo_setup"}
+TOP = {"__init__", "cli", "commands", *DEMO, "doctor", "lab_app", "lessons", "pretraining"}
 BASE = {"checks", "errors", "folder_lock", "folders", "quiet", "terminal"}
 ONLY_IN = {
     "tensorflow_hub": {"backbone"},

@@ -1,12 +1,16 @@
 """The commands as a user types them: results, resuming, and one clear line for bad input."""
 
 import csv
+import gc
 import inspect
 import io
 import json
+import logging
 import os
+import pathlib
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -37,7 +41,7 @@ def run(*arguments, cwd, timeout=240):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Two clients' folders of tiny drawings: bright and dark ones."""
+    """Three clients' folders of tiny drawings: bright and dark ones."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for client in ("anna", "ben", "cleo"):
@@ -78,8 +82,24 @@ def test_demo_writes_its_results(finished):
     with Image.open(folder / "accuracy.png") as image:
         assert image.width > 800
     assert len(re.findall(r"^ +\d+ +\d+\.\d%", output, re.M)) == 7  # rounds 0 to 6
-    assert all(client in output for client in clients)
-    assert "central ceiling" in output
+    assert all(client in output for client in clients)  # eight: the five worst and the three best are all there are
+    head = output.splitlines()[:4]
+    assert head[0] == "fashion: 10,000 images of 10 classes, dirichlet:0.3, over 8 clients (1,000 training images each)"
+    assert head[2] == "algorithm unweighted_fed_avg, 3 of 8 clients a round, 5 epochs, rate 0.1"
+    assert head[3].startswith("central ceiling: ")
+    reached, ceiling, apart = map(float, re.search(r"accuracy (.+)%, .* (.+)% \((.+) points", output).groups())
+    assert apart == pytest.approx(abs(ceiling - reached), abs=0.01)  # the numbers as they are printed
+    assert ", 6 rounds, " in output
+    end = output.splitlines()[-6:]
+    assert end[0] == "Next: open run/accuracy.png"
+    assert "  model = tf.saved_model.load('run/model')" in end
+
+
+def test_the_bar_is_empty_at_round_0_and_full_at_the_ceiling(finished):
+    _, output = finished
+    bars = {int(n): bar.count("█") for n, bar in re.findall(r"^ +(\d+) +\d+\.\d% (.{24})", output, re.M)}
+    assert bars[0] == 0
+    assert 12 < bars[6] <= 24
 
 
 def test_the_exported_model_classifies_without_this_package(finished, tmp_path):
@@ -89,6 +109,9 @@ def test_the_exported_model_classifies_without_this_package(finished, tmp_path):
 
     dataset = fl.load_dataset("fashion")
     np.savez(tmp_path / "images.npz", images=dataset.images[:400], labels=dataset.labels[:400])
+    assert "1. `Trouser`" in (folder / "model" / "README.md").read_text()
+    assert "Xiao et al. 2017, arXiv:1708.07747; licence: MIT" in (folder / "model" / "README.md").read_text()
+    assert "MobileNetV2" in (folder / "model" / "BACKBONE_CARD.md").read_text()
     source = f"""
 import sys
 sys.modules["fedlearn_edu"] = None
@@ -144,7 +167,12 @@ def test_ctrl_c_keeps_the_rounds_done(photos, tmp_path):
     assert process.wait(60) == 130
     text = (tmp_path / "first.txt").read_text()
     assert "Traceback" not in text
-    assert re.search(r"Stopped after round \d+ of 500; go on with --resume", text)
+    assert "asyncio" not in text
+    *_, stopped, command = text.splitlines()
+    assert re.fullmatch(r"Stopped after round \d+ of 500\. Go on with:", stopped)
+    words = shlex.split(command.removeprefix("uv run "))
+    assert words[:2] == ["fedlearn-edu", "demo"]
+    assert sorted(words[2:]) == sorted([*data, "--rounds", "500", "--output", "run", "--resume"])
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "stopped"
     assert 1 <= summary["num_rounds"] < 500
@@ -172,6 +200,145 @@ def test_own_folder_natural_clients_other_algorithms_and_numbered_runs(invoke, p
     assert [run.name for run in runs] == ["1", "2", "3"]  # without --output they are numbered
     summaries = [json.loads((run / "summary.json").read_text()) for run in runs]
     assert [summary["settings"]["algorithm"] for summary in summaries] == algorithms
+
+
+# --- a newcomer's own photographs ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory):
+    """Two owners' photographs of three plain colours, 48 in all: nothing could be easier to tell apart."""
+    folder = tmp_path_factory.mktemp("colours") / "photos"
+    rng = np.random.default_rng(0)
+    for owner in ("anna", "ben"):
+        for name, colour in {"red": (200, 40, 40), "green": (40, 190, 50), "blue": (40, 60, 200)}.items():
+            (folder / owner / name).mkdir(parents=True)
+            for i in range(8):
+                pixels = np.clip(np.array(colour) + rng.normal(0, 25, [48, 64, 3]), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / owner / name / f"{i}.jpg")
+    return folder
+
+
+def test_own_photographs_arrive_with_no_option_at_all_and_resume_with_the_rate_that_was_chosen(
+    invoke, colours, tmp_path, monkeypatch
+):
+    code, output = invoke("demo", "--dataset", colours, "--rounds", 4, "--output", "run")
+    assert code == 0, output
+    assert "natural (one client an owner; --partition sets it), over 2 clients (19 training images each)" in output
+    assert "10 test images in all: one of them is 10 points of accuracy" in output
+    (rate,) = re.findall(r"rate (\S+) \(chosen for these features, 0.1 does not suit; --client-lr sets it\)", output)
+    assert 0 < float(rate) < 0.1
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["global_accuracy"] == summary["central_accuracy"] == 1.0
+    assert summary["settings"]["client_lr"] == float(rate)
+    assert summary["settings"]["partition"] == "natural"
+    assert "loss rose" not in output
+
+    def forbidden(*_, **__):
+        raise AssertionError("the rate is recorded")
+
+    monkeypatch.setattr(
+        "fedlearn_edu.demo_setup._decide_rate", lambda options, *_: (options, "") if options.client_lr else forbidden()
+    )
+    code, output = invoke("demo", "--output", "run", "--rounds", 5, "--resume")
+    assert code == 0, output
+    assert f"5 epochs, rate {rate}\n" in output
+
+
+def test_a_rate_that_was_given_stands_and_if_it_diverges_the_end_says_so(invoke, colours, tmp_path):
+    code, output = invoke("demo", "--dataset", colours, "--rounds", 2, "--client-lr", 0.1, "--output", "run")
+    assert code == 0, output
+    assert "5 epochs, rate 0.1\n" in output
+    pattern = r"The loss rose from 1\.1 to (\d+\.\d): the learning rate 0\.1 is too large .*try --client-lr 0\.01 and"
+    (loss,) = re.findall(pattern, output)
+    assert float(loss) > 1.2
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["central_accuracy"] == 1.0
+
+
+def test_a_folder_without_owners_gets_as_many_clients_as_it_has_images_for(invoke, colours, tmp_path):
+    for owner in ("anna", "ben"):
+        shutil.copytree(colours / owner, tmp_path / "mine", dirs_exist_ok=True)  # the second replaces the first's
+    code, output = invoke("demo", "--dataset", "mine", "--rounds", 1, "--num-epochs", 1)
+    assert code == 0, output
+    assert "mine: 24 images of 3 classes, dirichlet:0.3, over 2 clients (" in output
+    assert "; fewer than 50 clients, the images are few: --num-clients sets it)" in output
+    assert ", 1 epoch, rate" in output
+    assert ", 1 round, " in output
+
+
+def test_too_many_clients_for_a_folder_with_owners_names_the_owners_first(invoke, colours):
+    code, output = invoke("demo", "--dataset", colours, "--num-clients", 50)
+    assert code == 2, output
+    assert output.splitlines()[-1].startswith(
+        "Error: photos has 2 owners: --partition natural keeps them; otherwise: num_clients: 50 clients of at least 5 "
+    )
+
+
+@pytest.mark.parametrize("written", ["SCAFFOLD", "Scaffold"])
+def test_algorithms_are_known_in_any_spelling(invoke, monkeypatch, written):
+    seen = []
+    monkeypatch.setattr("fedlearn_edu.commands.demo.run_demo", lambda options: seen.append(options.algorithm) or 0)
+    spellings = {written: "scaffold", "fedprox": "fed_prox", "Mime-Lite": "mime_lite", "FedAdam": "fed_adam"}
+    for spelling in spellings:
+        assert invoke("demo", "--algorithm", spelling)[0] == 0
+    assert seen == list(spellings.values())
+
+
+def test_of_many_clients_the_worst_and_the_best_are_shown(capsys):
+    from fedlearn_edu.demo_output import print_clients
+
+    rows = [(r, f"c{i:02}", "accuracy", r * i / 20) for r in (0, 1) for i in range(20)]
+    print_clients(fl.History({}, rows))
+    *_, header, a, b, c, d, e, dots, f, g, h = capsys.readouterr().out.splitlines()
+    assert [line[:3] for line in (a, b, c, d, e, f, g, h)] == ["c00", "c01", "c02", "c03", "c04", "c17", "c18", "c19"]
+    assert (header[:9], dots) == ("client_id", "...")
+
+
+def test_the_command_to_resume_can_be_pasted_into_a_shell():
+    from fedlearn_edu.demo_options import DemoOptions
+
+    options = DemoOptions(dataset="my photos/$x", num_rounds=60, seed=7, explicit=frozenset({"dataset", "num_rounds"}))
+    done = subprocess.run(
+        ["sh", "-c", f"printf '%s\\n' {options.command_to_resume(pathlib.Path('../a b'))}"],
+        capture_output=True,
+        text=True,
+    )
+    words = done.stdout.splitlines()
+    words = words[words.index("demo") :]
+    assert words == ["demo", "--output", "../a b", "--dataset", "my photos/$x", "--rounds", "60", "--resume"]
+
+
+def test_ctrl_c_before_the_first_round_leaves_nothing_and_says_so(invoke, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fl, "load_dataset", interrupted)
+    code, output = invoke("demo", "--output", "run")
+    assert code == 130
+    assert output.strip() == "Stopped before round 0 was measured: nothing is kept; give the same command again."
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_asyncio_says_nothing_of_the_tasks_an_interrupted_run_leaves(invoke, monkeypatch, caplog):
+    import asyncio
+
+    def leave_a_task_behind(options):
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(asyncio.sleep(60))
+        loop.run_until_complete(asyncio.sleep(0))
+        del task
+        loop._ready.clear()
+        loop._scheduled.clear()
+        gc.collect()  # "Task was destroyed but it is pending!"
+        loop.close()
+        return 130
+
+    monkeypatch.setattr("fedlearn_edu.commands.demo.run_demo", leave_a_task_behind)
+    asyncio_logger = logging.getLogger("asyncio")
+    monkeypatch.setattr(asyncio_logger, "level", asyncio_logger.level)
+    code, output = invoke("demo")
+    assert code == 130
+    assert "Task was destroyed" not in output + caplog.text
 
 
 # --- bad input: one line, exit code, nothing left behind ---------------------------------------------------------
@@ -202,6 +369,7 @@ def invoke(tmp_path, monkeypatch):
         (["--partition", "dirichlet:-1"], ["dirichlet", "-1"]),
         (["--partition", "dirichlet:abc"], ["abc"]),
         (["--partition", "natural"], ["natural"]),
+        (["--backbone", "nosuch", "--dataset", "nosuch_either"], ["backbone", "nosuch"]),
         (["--num-clients", "20000"], ["num_clients", "20000"]),
         (["--num-clients", "0"], ["--num-clients: expected at least 1, got 0"]),
         (["--clients-per-round", "51"], ["--clients-per-round", "50", "51"]),
@@ -217,7 +385,13 @@ def invoke(tmp_path, monkeypatch):
         (["--client-lr", "-0.1"], ["--client-lr", "got -0.1"]),
         (["--seed", "-1"], ["--seed: expected a whole number from 0 to 2147483647, got -1"]),
         (["--seed", "4294967296"], ["--seed: expected a whole number from 0 to 2147483647"]),
-        (["--algorithm", "fedavg"], ["--algorithm", "weighted_fed_avg"]),
+        (
+            ["--algorithm", "fedavg"],
+            ["--algorithm", "did you mean unweighted_fed_avg or weighted_fed_avg or q_fed_avg?"],
+        ),
+        (["--algorithm", "scafold"], ["--algorithm", "did you mean 'scaffold'?"]),
+        (["--algorithm", "_"], ["--algorithm", "Known: "]),
+        (["--output", "run[1]"], ["--output: expected a folder without * ? [ ]", "'run[1]'; try 'run_1_'"]),
         (["--nothing"], ["--nothing"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -417,14 +591,33 @@ def test_terminals_that_cannot_draw_get_plain_characters(monkeypatch, encoding):
 # --- help ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["pretrain"], ["doctor"], ["lab"], ["exercises", "handout"]])
-def test_help(command):
+@pytest.mark.parametrize("command", [["demo"], ["pretrain"], ["doctor"], ["lab"], ["exercises", "handout"]])
+def test_help_has_examples_and_a_text_for_every_option(command):
     result = CliRunner().invoke(cli.cli, [*command, "--help"])
     assert result.exit_code == 0
-    assert "fedlearn-edu" in result.output or "Usage" in result.output
+    assert f"Examples:\n    fedlearn-edu {' '.join(command)}" in result.output
+    found = cli.cli
+    for name in command:
+        found = found.commands[name]
+    for parameter in found.params:
+        assert parameter.param_type_name == "argument" or parameter.help, parameter.name
 
 
-@pytest.mark.parametrize("edited", ['{"num_rounds": "many"}', '{"client_lr": null}', '{"dataset": 5}', "[" * 100_000])
+def test_the_help_lists_each_command_once_and_no_line_is_cut():
+    result = CliRunner().invoke(cli.cli, ["--help"])
+    assert result.exit_code == 0
+    assert "..." not in result.output.replace("[ARGS]...", "")
+    listed = re.findall(r"^  (\w+)  ", result.output.split("Start here:")[1], re.M)
+    assert sorted(listed) == sorted(cli.cli.commands)
+
+
+def test_help_does_not_wait_for_tensorflow():
+    source = "import sys, fedlearn_edu.cli; print([m for m in ('tensorflow', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("edited", ['{"num_rounds": "many"}', '{"seed": null}', '{"dataset": 5}', "[" * 100_000])
 def test_demo_options_that_were_edited_by_hand_are_refused_in_one_line(invoke, tmp_path, edited):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text(edited)

@@ -1,9 +1,14 @@
 """doctor: each cause is found and comes with its fix; it never hangs."""
 
 import importlib.metadata
+import os
 import platform
+import shutil
 import sys
+import tempfile
 import time
+import types
+import webbrowser
 
 import pytest
 from click.testing import CliRunner
@@ -41,6 +46,77 @@ def test_this_environment_passes(no_proxies):
     assert "Worker: reached by a Unix socket in a folder that only you can enter" in result.output
     assert "First computation: a federated sum over three clients came back right" in result.output
     assert "fix:" not in result.output
+    assert all(f"✓ {name}: " in result.output for name in ("JupyterLab", "Browser", "Disk", "Memory"))
+    assert result.output.splitlines()[-1] in (
+        "Everything works. Next: fedlearn-edu lab",
+        "Everything works. Next: uv run fedlearn-edu lab",
+    )
+
+
+@pytest.mark.parametrize(("version", "cause"), [(None, "the lessons cannot be opened"), ("3.6.1", "tested with 4")])
+def test_lab_is_no_part_of_the_engine_but_the_lessons_need_it(monkeypatch, version, cause):
+    with_version(monkeypatch, "jupyterlab", version)
+    finding = doctor.check_jupyterlab()
+    assert (finding.status, cause in finding.detail, bool(finding.fix)) == ("warning", True, True)
+
+
+def test_no_browser_is_no_fault(monkeypatch):
+    def none():
+        raise webbrowser.Error("could not locate runnable browser")
+
+    monkeypatch.setattr(webbrowser, "get", none)
+    finding = doctor.check_browser()
+    assert finding.status == "ok"
+    assert "open the address" in finding.detail
+
+
+@pytest.mark.parametrize("variable", ["FEDLEARN_EDU_CACHE", "TMPDIR"])
+def test_a_full_disk_is_named_with_the_variable_that_moves_the_folder(monkeypatch, tmp_path, variable):
+    full = tmp_path / "full"
+    full.mkdir()
+    monkeypatch.setenv(variable, str(full / "not made yet") if variable == "FEDLEARN_EDU_CACHE" else str(full))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # so that it looks for its folder again
+    usage = shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda p: usage(p)._replace(free=3e8 if "full" in str(p) else 9e9))
+    finding = doctor.check_disk()
+    assert finding.status == "warning"
+    assert f"0.3 GB free in {full}" in finding.detail
+    assert f"set {variable} to a folder on another disk" in finding.fix
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    monkeypatch.setenv("FEDLEARN_EDU_CACHE", str(tmp_path / "locked" / "cache"))
+    finding = doctor.check_disk()
+    assert (finding.status, "locked cannot be written" in finding.detail) == ("warning", True)
+
+
+def test_little_memory_and_a_small_container_are_named(monkeypatch):
+    import psutil
+
+    def memory(available):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=available))
+
+    monkeypatch.setattr(doctor, "_container_limit", lambda: None)
+    memory(8e9)
+    assert doctor.check_memory() == doctor.Finding("ok", "8.0 GB free")
+    memory(0.5e9)
+    assert doctor.check_memory().detail.startswith("0.5 GB free; the demo takes about")
+    memory(8e9)
+    monkeypatch.setattr(doctor, "_container_limit", lambda: int(1e9))
+    finding = doctor.check_memory()
+    assert finding.status == "warning"
+    assert "1.0 GB is this container's limit" in finding.detail
+    assert "docker run --memory" in finding.fix
+
+
+def test_a_problem_has_a_next_step_too(monkeypatch):
+    monkeypatch.setattr(doctor, "CHECKS", {"Bad": lambda: doctor.Finding("failed", "cause", "fix it")})
+    monkeypatch.setenv("UV", "/usr/bin/uv")
+    result = CliRunner().invoke(cli.cli, ["doctor"])
+    assert result.output.splitlines()[-1] == "1 problem found. Next: mend the first, then uv run fedlearn-edu doctor"
+    assert result.exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def load_backbone(
         CVPR 2018, arXiv:1801.04381.
     """
     name, pinned, expected = os.fspath(name).partition("#sha256=")
-    source = _source_of(name)
+    source = source_of(name)
     if image_size is not None and not 1 <= image_size <= MAX_IMAGE_SIZE:
         raise UsageError(f"image_size: expected pixels in [1, {MAX_IMAGE_SIZE}], got {image_size}")
     # TensorFlow is imported from here on; a wrong name above is answered at once.
@@ -239,7 +239,7 @@ def is_url(source: str) -> bool:
     return source.startswith("https://")
 
 
-def _source_of(name: str) -> str:
+def source_of(name: str) -> str:
     """Returns the URL or the existing folder that `name` stands for."""
     if name in BACKBONES:
         return BACKBONES[name]

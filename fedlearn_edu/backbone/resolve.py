@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import pathlib
 import shutil
+import socket
 import ssl
 import tempfile
 import threading
@@ -207,11 +209,20 @@ def _size(file: pathlib.Path) -> int:
 
 def _download_error(name: str, url: str, folder: pathlib.Path, error: BaseException) -> RunError:
     reason = " ".join(str(error).split())[:160] or type(error).__name__
-    tried = url if name == url else f"{name!r} = {url}"
     lock = f"{folder}.lock"
     if isinstance(error, TimeoutError) and os.path.exists(lock):
         reason += f" (if no other download is running, delete {lock})"
+    what = "the module" if name == url else repr(name)
     return RunError(
-        f"backbone: cannot get {tried}: {reason}; looked in the cache {folder.parent} ({HUB_CACHE_VARIABLE}) and "
-        "tried the network; --backbone bundled works offline"
+        f"backbone: {_kind_of(error)}cannot get {what} ({reason}); --backbone bundled works offline; looked "
+        f"in the cache {folder.parent} ({HUB_CACHE_VARIABLE}) and tried the network: {url}"
     )
+
+
+def _kind_of(error: BaseException) -> str:
+    """Returns what is wrong in a word where it is no fault of the module's: no way to another machine, or no answer."""
+    reason = getattr(error, "reason", error)  # of a URLError
+    unreachable = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
+    if isinstance(reason, socket.gaierror) or getattr(reason, "errno", None) in unreachable:
+        return "no network: "
+    return "no answer: " if isinstance(reason, TimeoutError) else ""

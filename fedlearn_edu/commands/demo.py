@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pathlib
 import signal
 import sys
@@ -9,13 +10,35 @@ import sys
 import click
 from click.core import ParameterSource
 
-from fedlearn_edu.demo import DemoOptions, run_demo
+from fedlearn_edu.demo import run_demo
+from fedlearn_edu.demo_options import DemoOptions
+from fedlearn_edu.demo_setup import DEFAULT_LR, DEFAULT_PARTITION
+from fedlearn_edu.errors import nearest_names
 
 _FOR_UNLIKE_CLIENTS = ["fed_prox", "mime_lite", "fed_nova", "scaffold", "fed_dyn", "q_fed_avg"]
 _SERVER_OPTIMIZERS = ["fed_adam", "fed_yogi", "fed_adagrad"]
 # Each has a function `build_<name>` in the package.
 ALGORITHMS = ["unweighted_fed_avg", "weighted_fed_avg", "fed_sgd", *_SERVER_OPTIMIZERS, *_FOR_UNLIKE_CLIENTS]
 _DEFAULTS = DemoOptions()
+
+
+class _Algorithm(click.ParamType):
+    """A name of `ALGORITHMS`, whatever its case and whether its words are joined by "_", "-" or nothing."""
+
+    name = "name"
+
+    def convert(self, value, param, ctx):
+        bare = _bare(value)
+        matches = [name for name in ALGORITHMS if _bare(name) == bare]
+        if matches:
+            return matches[0]
+        several = [name for name in ALGORITHMS if bare and bare in _bare(name)]  # "fedavg" is part of three
+        hint = f"did you mean {' or '.join(several)}?" if several else nearest_names(value, ALGORITHMS)
+        self.fail(f"expected one that --help lists, got {value!r}; {hint}", param, ctx)
+
+
+def _bare(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
 @click.command()
@@ -36,19 +59,22 @@ _DEFAULTS = DemoOptions()
 )
 @click.option(
     "--partition",
-    default=_DEFAULTS.partition,
-    show_default=True,
     metavar="SCHEME",
-    help="iid, dirichlet:C, shards:N, quantity:S, minority:N, natural or natural_dirichlet:C.",
+    help="Who holds what: iid, dirichlet:C, shards:N, quantity:S, minority:N, natural or natural_dirichlet:C.  "
+    f"[default: {DEFAULT_PARTITION}; of a folder DIR/<client>/<class>/*: natural]",
 )
-@click.option("--num-clients", type=int, help="How many clients share the images.  [default: 50; natural: all]")
+@click.option(
+    "--num-clients",
+    type=int,
+    help="How many clients share the images.  [default: 50, fewer of few images; natural: all]",
+)
 @click.option("--clients-per-round", type=int, help="Size of the cohort.  [default: 20, or all if there are fewer]")
 @click.option(
     "--rounds", "num_rounds", type=int, default=_DEFAULTS.num_rounds, show_default=True, help="Federated rounds."
 )
 @click.option(
     "--algorithm",
-    type=click.Choice(ALGORITHMS),
+    type=_Algorithm(),
     default=_DEFAULTS.algorithm,
     show_default=True,
     metavar="NAME",
@@ -57,9 +83,8 @@ _DEFAULTS = DemoOptions()
 @click.option(
     "--client-lr",
     type=float,
-    default=_DEFAULTS.client_lr,
-    show_default=True,
-    help="Learning rate of local SGD (fed_sgd: of the server's step).",
+    help="Learning rate of local SGD (fed_sgd: of the server's step).  "
+    f"[default: {DEFAULT_LR:g}, or the next with which these features train steadily]",
 )
 @click.option(
     "--num-epochs",
@@ -89,18 +114,21 @@ def demo(context, **options):
       history.csv    round_num, client_id ("global" for the whole), metric, value
       summary.json   global and central accuracy, rounds, seconds, bytes
       accuracy.png   the curve, and the accuracy of every client in every round
-      model/         the trained classifier as a TensorFlow SavedModel
+      model/         the trained classifier as a TensorFlow SavedModel; its README.md says how to use it
 
     \b
     Examples:
       fedlearn-edu demo
       fedlearn-edu demo --partition iid --rounds 10
-      fedlearn-edu demo --dataset photos/ --partition natural --backbone mobilenet_v2
+      fedlearn-edu demo --dataset photos/               (photos/<client>/<class>/*.jpg, or photos/<class>/*.jpg)
+      fedlearn-edu demo --dataset photos/ --backbone mobilenet_v2 --client-lr 0.01
       fedlearn-edu demo --algorithm scaffold --partition dirichlet:0.1
       fedlearn-edu demo --output run1 --rounds 100      (Ctrl-C, then:)
       fedlearn-edu demo --output run1 --rounds 100 --resume
     """
     # A polite end (SIGTERM) unwinds like any exit, so that temporary files go and the worker stops.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # An interrupted run leaves tasks behind that nobody waits for; asyncio would print each below the results.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     given = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
     sys.exit(run_demo(DemoOptions(**options, explicit=frozenset(given))))

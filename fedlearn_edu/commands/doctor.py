@@ -9,9 +9,20 @@ import click
 
 @click.command()
 def doctor():
-    """Check Python, platform, TensorFlow Federated, proxy, ports, and run a first computation.
+    """Check the installation, JupyterLab, disk and memory, and run a first computation.
 
-    Every problem comes with its cause and a one-line fix. Exit code 0 if the engine works.
+    Every problem comes with its cause and a one-line fix. It changes nothing, and takes about half a minute.
+
+    \b
+    Marks:
+      ✓   in order
+      !   works, but read the line
+      ✗   does not work; the exit code is then 1, else 0
+
+    \b
+    Examples:
+      fedlearn-edu doctor
+      fedlearn-edu doctor && fedlearn-edu lab
     """
     from fedlearn_edu.doctor import run_checks
 

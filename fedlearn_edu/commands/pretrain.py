@@ -21,7 +21,13 @@ import click
 @click.option(
     "--output", required=True, type=click.Path(path_type=pathlib.Path), metavar="DIR", help="The folder to create."
 )
-@click.option("--method", type=click.Choice(["supervised", "distil"]), default="supervised", show_default=True)
+@click.option(
+    "--method",
+    type=click.Choice(["supervised", "distil"]),
+    default="supervised",
+    show_default=True,
+    help="Learn the images' classes, or (distil, without labels) a teacher's features.",
+)
 @click.option(
     "--teacher",
     metavar="bundled|mobilenet_v2|URL|DIR",

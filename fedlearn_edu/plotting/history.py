@@ -47,7 +47,8 @@ def plot_accuracy(history: History, *, ax: Axes | None = None, num_rounds: int |
     if "train_accuracy" in metrics:
         train = metrics["train_accuracy"].dropna()
         marker = "o" if len(train) == 1 else None  # a line through one point is invisible
-        ax.plot(train.index, train, color=MUTED, alpha=0.6, lw=1.2, marker=marker, ms=4, label="cohort, while training")
+        label = "the cohort, on its\nown training images"
+        ax.plot(train.index, train, color=MUTED, alpha=0.6, lw=1.2, marker=marker, ms=4, label=label)
     if "accuracy" in metrics:
         test = metrics["accuracy"].dropna()
         marker_size = 5 if len(test) <= 40 else 0
@@ -129,13 +130,16 @@ def plot_client_heatmap(
     return ax
 
 
-def plot_run(history: History, *, figure: Figure | None = None, num_rounds: int | None = None) -> Figure:
+def plot_run(
+    history: History, *, figure: Figure | None = None, num_rounds: int | None = None, title: str | None = None
+) -> Figure:
     """Draws a run as one picture: the global curve, and every client's accuracy beside it.
 
     Args:
         history: A run, finished or not.
         figure: Where to draw; it is cleared first. None makes a new one.
         num_rounds: Right end of the x axes, at least the rounds run; default just those.
+        title: One line above both.
 
     Returns:
         The figure.
@@ -146,6 +150,8 @@ def plot_run(history: History, *, figure: Figure | None = None, num_rounds: int 
     curve, heatmap = figure.subplots(1, 2, width_ratios=[1, 1.1], gridspec_kw={"wspace": 0.06})
     plot_accuracy(history, ax=curve, num_rounds=num_rounds)
     plot_client_heatmap(history, ax=heatmap, num_rounds=num_rounds, max_clients=50)
+    if title:
+        figure.suptitle(title, fontsize=10, color=TEXT, parse_math=False)  # a data set may be called $1
     return figure
 
 

@@ -1,6 +1,7 @@
 """Downloads come over https into a cache of this user's, once; a dead network fails in one line instead of hanging."""
 
 import datetime
+import errno
 import http.server
 import io
 import ipaddress
@@ -12,6 +13,7 @@ import ssl
 import tarfile
 import threading
 import time
+import urllib.error
 
 import pytest
 
@@ -151,7 +153,7 @@ def test_a_redirection_to_https_is_followed_and_one_to_http_is_not(serve):
     server, plain, other = serve(), serve("http"), serve()
     server.away = {"/moved": f"{other.url}/module.tar.gz", "/down": f"{plain.url}/module.tar.gz"}
     assert fl.load_backbone(f"{server.url}/moved").feature_dim == 5
-    with pytest.raises(fl.RunError, match=r"cannot get .*: redirected to http://.*, which is not https"):
+    with pytest.raises(fl.RunError, match=r"cannot get .*\(redirected to http://.*, which is not https"):
         fl.load_backbone(f"{server.url}/down")
     assert plain.paths == []
 
@@ -234,6 +236,24 @@ def test_no_network_fails_quickly():
         url = f"https://127.0.0.1:{unused.getsockname()[1]}/module"
         with pytest.raises(fl.RunError, match=r"Connection refused.*tried the network"):
             fl.load_backbone(url)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [socket.gaierror(-3, "Temporary failure in name resolution"), OSError(errno.ENETUNREACH, "Network is unreachable")],
+    ids=["no name", "no route"],
+)
+def test_no_network_is_said_first_and_the_url_last(monkeypatch, error):
+    def fail(self):
+        raise urllib.error.URLError(error)
+
+    monkeypatch.setattr(resolve._Download, "run", fail)
+    with pytest.raises(fl.RunError) as caught:
+        fl.load_backbone("mobilenet_v2")
+    message = str(caught.value)
+    assert message.startswith("backbone: no network: cannot get 'mobilenet_v2' (")
+    assert error.strerror in message
+    assert message.endswith(f"tried the network: {hub.BACKBONES['mobilenet_v2']}")
 
 
 def test_a_silent_server_does_not_hang():

@@ -1,0 +1,110 @@
+"""What a demo run prints: a line a round, the clients that matter, how it ended and what to do next."""
+
+from __future__ import annotations
+
+import pathlib
+
+import click
+
+import fedlearn_edu as fl
+from fedlearn_edu.demo_options import DemoOptions
+from fedlearn_edu.demo_results import sum_of
+from fedlearn_edu.demo_setup import Experiment
+
+_BAR = 24
+_WORST, _BEST = 5, 3
+_RESULTS = ("history.csv", "summary.json", "accuracy.png", "model/")
+
+
+def print_header() -> None:
+    """Prints the names of the columns."""
+    click.echo("round  global accuracy, bar to ceiling      loss  worst client  best client  traffic so far")
+
+
+def print_round(history: fl.History) -> None:
+    """Prints the newest round. The bar is empty at round 0's accuracy and full at the ceiling's."""
+    metrics = history.global_metrics()
+    latest, first = metrics.iloc[-1], metrics["accuracy"].iloc[0]
+    clients = history.client_metric("accuracy").iloc[:, -1]
+    traffic = sum_of(history, "broadcast_bytes_total", "upload_bytes_total")
+    room = history.central_accuracy - first
+    share = (latest["accuracy"] - first) / room if room > 0 else latest["accuracy"]
+    bar = "█" * round(min(max(share, 0.0), 1.0) * _BAR)
+    columns = [
+        f"{history.num_rounds:5d}",
+        f"{latest['accuracy']:6.1%} {bar:<{_BAR}}",
+        f"{latest['loss']:9.3f}",
+        f"{clients.min():12.1%}",
+        f"{clients.max():11.1%}",
+        f"{traffic / 1e6:11.1f} MB",
+    ]
+    click.echo("  ".join(columns))
+
+
+def print_clients(history: fl.History) -> None:
+    """Prints the worst and the best clients; all, if they are few."""
+    table = history.client_table()
+    left_out = len(table) - _WORST - _BEST
+    shown = f"the {_WORST} worst and the {_BEST} best of {len(table)} clients (all in history.csv)"
+    click.echo(f"\nAfter round {history.num_rounds}, {shown if left_out > 0 else 'every client, worst first'}:")
+    click.echo("client_id         accuracy    gain  rounds trained")
+    for number, (client_id, row) in enumerate(table.iterrows()):
+        if left_out > 0 and _WORST <= number < _WORST + left_out:
+            if number == _WORST:
+                click.echo("...")
+            continue
+        name = client_id if len(client_id) <= 16 else client_id[:15] + "…"
+        click.echo(f"{name:<16}  {row.accuracy:8.1%}  {row.gain:+6.1%}  {row.rounds_trained:14.0f}")
+
+
+def print_end(
+    options: DemoOptions,
+    experiment: Experiment,
+    history: fl.History,
+    output: pathlib.Path,
+    *,
+    missing: set[str],
+    seconds: float,
+) -> None:
+    """Prints how the run ended, what is odd about it, where the results are, and what to do with them."""
+    # As they are printed, the numbers can be subtracted by whoever reads them.
+    reached, ceiling = (round(100 * value, 1) for value in (history.global_accuracy, history.central_accuracy))
+    rounds = f"{history.num_rounds} round{'s' * (history.num_rounds != 1)}"
+    click.echo(
+        f"\nglobal accuracy {reached:.1f}%, central ceiling {ceiling:.1f}% "
+        f"({abs(ceiling - reached):.1f} points {'below' if ceiling >= reached else 'above'} it), {rounds}, "
+        f"{seconds:.0f} s"
+    )
+    for remark in _oddities(options, experiment, history, reached > ceiling):
+        click.echo(remark)
+    written = [name for name in _RESULTS if name.strip("/") not in missing]
+    click.echo(f"Results in {output}/: {', '.join(written) or 'none'}")
+    if history.status == "stopped":
+        click.echo(f"Stopped after round {history.num_rounds} of {options.num_rounds}. Go on with:")
+        click.echo(options.command_to_resume(output))
+        return
+    if "accuracy.png" in written:
+        click.echo(f"Next: open {output / 'accuracy.png'}")
+    if "model/" in written:
+        from fedlearn_edu.simulation.export import usage  # imports TensorFlow, for which --help does not wait
+
+        click.echo("Classify an image of your own, in Python:")
+        click.echo("".join(f"  {line}\n" for line in usage(output / "model").splitlines()), nl=False)
+
+
+def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History, is_above: bool) -> list[str]:
+    remarks = []
+    loss = history.global_metrics()["loss"].dropna()
+    if not loss.iloc[-1] <= loss.iloc[0]:
+        lower = f"{options.client_lr / 10:.1g}"
+        remarks.append(
+            f"The loss rose from {loss.iloc[0]:.1f} to {loss.iloc[-1]:.1f}: the learning rate {options.client_lr:g} is "
+            f"too large for these images; try --client-lr {lower} and another --output"
+        )
+    elif is_above:
+        num_test = experiment.num_test
+        remarks.append(
+            f"Above its ceiling by chance, with {num_test:,} test images, or the ceiling has not learned all it could; "
+            "compare several seeds (--seed 1, 2, ...)"
+        )
+    return remarks
