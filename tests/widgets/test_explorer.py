@@ -33,7 +33,7 @@ def expect(explorer, dataset, scheme, *, num_clients, seed):
 def test_starts_with_a_partition(dataset):
     explorer = fl.PartitionExplorer(dataset, num_clients=5, seed=3)
     expect(explorer, dataset, fl.Dirichlet(0.3), num_clients=5, seed=3)
-    assert bytes(explorer.picture.value).startswith(b"\x89PNG")
+    assert "<svg " in explorer.picture.value
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, None, "7", 2**31, True])
