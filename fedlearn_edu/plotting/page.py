@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import itertools
 import re
 
 from matplotlib import rc_context
@@ -68,7 +69,7 @@ def panel_boxes(figure: Figure) -> list[Bbox]:
         place = ax.get_subplotspec()
         columns.setdefault(place.colspan.start if place else 0, []).append(ax.get_tightbbox(renderer))
     boxes = [Bbox.union(columns[column]) for column in sorted(columns)] or [figure.bbox]
-    borders = [(left.x1 + right.x0) / 2 for left, right in zip(boxes, boxes[1:], strict=False)]
+    borders = [(left.x1 + right.x0) / 2 for left, right in itertools.pairwise(boxes)]
     legends = [legend.get_window_extent(renderer) for legend in figure.legends]
     shared = [box for box in legends if any(box.x0 < border < box.x1 for border in borders)]
     low = max((box.y1 for box in shared), default=0)

@@ -181,7 +181,7 @@ class TrainingDashboard(widgets.VBox):
         self.stop_button = _button("Stop", "stop", "Pause after this round", "", self._stop_clicked)
         self.reset_button = _button("Reset", "undo", "Forget the run", "", self._reset_clicked)
         self.progress = widgets.IntProgress(value=0, min=0, max=1, layout={"width": "370px"})
-        self.status = widgets.Label()
+        self.status = widgets.HTML()  # unlike a label it wraps
         self.status.add_class("fl-status")
 
     @shown_to_learner
@@ -263,7 +263,7 @@ class TrainingDashboard(widgets.VBox):
         done = session.history.num_rounds if session.history else 0
         if state == "idle" and session.stopped_while is not None:
             what = progress_text(*session.stopped_while)
-            return f"stopped while {what}; what is done is kept: Run or Step goes on from there"
+            return f"stopped while {what}. What is done is kept: Run or Step goes on from there"
         return {
             "idle": "ready: press Run, or Step for a single round",
             "paused": f"paused after round {done}: Run or Step goes on",

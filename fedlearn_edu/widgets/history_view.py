@@ -14,7 +14,7 @@ from fedlearn_edu.widgets.parts import Picture, format_bytes, format_percent, ta
 
 _NUM_LISTED = 5
 _AXIS_STEP = 50
-_TILE_PX = 88
+_TILE_PX = 78  # five have room in a row of 430: a page of 900 with the file list open
 
 
 class HistoryView(widgets.VBox):
@@ -37,7 +37,7 @@ class HistoryView(widgets.VBox):
         self.round_slider = widgets.IntSlider(
             value=0, min=0, max=0, description="look at round", style={"description_width": "100px"}
         )
-        self.round_slider.layout.width = "480px"
+        self.round_slider.layout.width, self.round_slider.layout.max_width = "480px", "100%"
         self.round_slider.observe(self._round_chosen, names="value")
         self.picture = Picture(plot_run(History({})))
         self.worst, self.best = widgets.HTML(), widgets.HTML()
@@ -140,11 +140,14 @@ def until_round(history: History, round_num: int) -> History:
 def _numbers_html(numbers: list[tuple[str, str]]) -> str:
     tiles = "".join(
         '<div style="line-height: 1.25">'
-        f'<div style="font-size: 20px; font-weight: 600" class="fl-{name.replace(" ", "-")}">{html.escape(value)}</div>'
+        f'<div style="font-size: 18px; font-weight: 600" class="fl-{name.replace(" ", "-")}">{html.escape(value)}</div>'
         f'<div style="color: var(--jp-ui-font-color2, #6e7781)">{html.escape(name)}</div></div>'
         for name, value in numbers
     )
     # Columns of one width: where five have no room in a row, none is alone under a ragged one.
     columns = f"repeat(auto-fit, minmax({_TILE_PX}px, 1fr))"
-    grid = f"display: grid; grid-template-columns: {columns}; gap: 6px 12px; max-width: {150 * len(numbers)}px"
-    return f'<div style="{grid}; margin: 6px 4px">{tiles}</div>'
+    grid = f"display: grid; grid-template-columns: {columns}; gap: 6px 10px"
+    size = (
+        f"width: 0; min-width: 100%; max-width: {150 * len(numbers)}px"  # of the page's width, never what it asks for
+    )
+    return f'<div style="margin: 6px 4px"><div style="{grid}; {size}">{tiles}</div></div>'
