@@ -39,7 +39,8 @@ def figure_svg(figure: Figure, *, name: str) -> str:
         name: Letters and digits that no other figure of the page has; the same figure and name give the same text.
     """
     canvas, dpi = figure.canvas, figure.dpi
-    hidden = [patch for patch in (figure.patch, *(ax.patch for ax in figure.axes)) if patch.get_visible()]
+    axes = [part for ax in figure.axes for part in (ax, *ax.child_axes)]
+    hidden = [patch for patch in (figure.patch, *(ax.patch for ax in axes)) if patch.get_visible()]
     try:
         for patch in hidden:
             patch.set_visible(False)

@@ -147,7 +147,5 @@ def _numbers_html(numbers: list[tuple[str, str]]) -> str:
     # Columns of one width: where five have no room in a row, none is alone under a ragged one.
     columns = f"repeat(auto-fit, minmax({_TILE_PX}px, 1fr))"
     grid = f"display: grid; grid-template-columns: {columns}; gap: 6px 10px"
-    size = (
-        f"width: 0; min-width: 100%; max-width: {150 * len(numbers)}px"  # of the page's width, never what it asks for
-    )
+    size = "width: 0; min-width: 100%"  # as wide as the page, whatever is in it
     return f'<div style="margin: 6px 4px"><div style="{grid}; {size}">{tiles}</div></div>'
