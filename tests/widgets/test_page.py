@@ -16,6 +16,8 @@ from fedlearn_edu.simulation.precomputed import pretraining_runs
 from fedlearn_edu.widgets import session as session_module
 from fedlearn_edu.widgets.session import TrainingSession
 
+pytestmark = pytest.mark.usefixtures("written")
+
 WAIT_S = 120
 LAB_AT_1024 = 590  # CSS pixels of an output in JupyterLab on a screen of 1024, with its list of files open
 
