@@ -47,10 +47,9 @@ OTHER = {
     "build_q_fed_avg": {"q": 0.5},
 }
 ONLY_FOR_ACCOUNTING = {"delta"}
-# TFF's own, stateful, personal, with secure sums, with a server optimizer of ours
+# TFF's own, stateful with personal models, with secure sums, with a server optimizer of ours
 IN_ANOTHER_PYTHON = [
     "build_unweighted_fed_avg",
-    "build_attacked_fed_avg",
     "build_ditto",
     "build_distributed_dp_fed_avg",
     "build_fed_adam",
