@@ -60,7 +60,7 @@ def dashboard_picture(browser, folder: pathlib.Path) -> Image.Image:
         dashboard = page.locator(".fl-dashboard")
         dashboard.locator("button:has-text('Run')").click()
         dashboard.locator(".fl-status:has-text('finished')").wait_for(timeout=180_000)
-        settled_picture(dashboard.locator("img"))
+        settled_picture(dashboard.locator(".fl-picture"))
         page.mouse.move(5, 5)  # away from the buttons
         return Image.open(io.BytesIO(dashboard.screenshot()))
 

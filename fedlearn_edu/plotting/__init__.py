@@ -7,11 +7,13 @@ background thread may draw. In a notebook, a returned Axes or Figure that ends a
 
 from fedlearn_edu.plotting.data import plot_images, plot_label_counts
 from fedlearn_edu.plotting.history import plot_accuracy, plot_client_heatmap, plot_run
+from fedlearn_edu.plotting.page import figure_svg
 from fedlearn_edu.plotting.style import SCREEN_DPI, figure_png
 
 __all__ = [
     "SCREEN_DPI",
     "figure_png",
+    "figure_svg",
     "plot_accuracy",
     "plot_client_heatmap",
     "plot_images",

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.plotting.end_labels import EndLabel, write_end_labels
-from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, NotebookAxes, NotebookFigure, prepare
+from fedlearn_edu.plotting.style import GRID, MUTED, PAPER, TEXT, NotebookAxes, NotebookFigure, prepare
 from fedlearn_edu.simulation.precomputed_runs import NO_ATTACK
 
 PARTITION_LABELS = {"dirichlet:1": "label skew (Dirichlet, 1)", "minority:1": "a minority alone holds a class"}
@@ -159,7 +159,7 @@ def _draw_kept(ax: Axes, kept: pd.DataFrame) -> None:
         places = [place for place, of in enumerate(kinds) if of == kind]
         if places:
             shares = 100 * kept["share"].iloc[places]
-            ax.bar(places, shares, color=colour, hatch=hatch, edgecolor="white", lw=0, width=0.8)
+            ax.bar(places, shares, color=colour, hatch=hatch, edgecolor=PAPER, lw=0, width=0.8)
             # Also where a bar has no height it can be seen whose place it is.
             ax.plot(places, [-4] * len(places), mark, color=colour, ms=6, label=f"{kind}: {shares.mean():.0f} %")
     ax.axhline(0, color=MUTED, lw=0.8)

@@ -6,7 +6,7 @@ import dataclasses
 
 from matplotlib.axes import Axes
 
-from fedlearn_edu.plotting.style import TEXT
+from fedlearn_edu.plotting.style import PAPER, TEXT
 
 FONT_SIZE, LINE_POINTS = 9, 11.5
 
@@ -52,7 +52,7 @@ def write_end_labels(ax: Axes, labels: list[EndLabel], *, end: float, start: flo
             alpha=label.alpha,
             va="center",
             arrowprops=arrow | {"color": label.colour, "alpha": label.alpha},
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5},
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.5},
             annotation_clip=False,
         )
         text.set_in_layout(False)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, prepare, shorten
+from fedlearn_edu.plotting.style import GRID, MUTED, PAPER, TEXT, prepare, shorten
 
 # Okabe and Ito's blue.
 _CHOSEN = "#0072b2"
@@ -50,7 +50,7 @@ def plot_fairness(table: pd.DataFrame, *, chosen: str | None = None, ax: Axes | 
         look = {"color": _CHOSEN if in_front and place else TEXT, "alpha": 1 if in_front or not place else 0.45}
         ax.hlines(place, row["worst_decile"], row["best_decile"], lw=2.5 if in_front else 1.6, **look)
         ax.plot(row[["worst_decile", "best_decile"]], [place] * 2, "|", ms=11, mew=2, **look)
-        fill = {} if place else {"mfc": "white"}
+        fill = {} if place else {"mfc": PAPER}
         ax.plot(row["mean"], place, "o", ms=7.5, mew=1.6, **look | fill)
         if place:
             told = f"{row['num_worse']:g} of {row['num_clients']:g} worse"

@@ -15,6 +15,7 @@ from fedlearn_edu.simulation.history import History
 
 # Okabe and Ito's blue and vermillion: told apart with every common kind of colour vision, and in grey.
 _GLOBAL, _CENTRAL = "#0072b2", "#d55e00"
+_MOST_SHAPES = 1000  # more dots than that are pixels on a page too: each shape there takes time to send and to show
 _HEAT = "viridis"  # perceptually uniform, readable without red-green vision
 
 
@@ -186,9 +187,10 @@ def _mark_cohorts(ax: Axes, accuracy: pd.DataFrame, in_cohort: pd.DataFrame) -> 
         accuracy.columns.to_numpy()[column],
         row,
         s=float(np.clip(0.3 * cell, 1.2, 5)) ** 2,
-        c=np.where(bright, "black", "white"),
+        c=np.where(bright, "#101010", "white"),
         alpha=0.65,
         linewidths=0,
+        rasterized=len(row) > _MOST_SHAPES,
     )
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, prepare, shorten
+from fedlearn_edu.plotting.style import GRID, MUTED, PAPER, TEXT, prepare, shorten
 from fedlearn_edu.simulation.fairness import before_and_after
 from fedlearn_edu.simulation.history import History
 
@@ -59,7 +59,7 @@ def plot_personalisation(table: pd.DataFrame | History, *, ax: Axes | None = Non
         ax.hlines(rows[moved], before[moved], after[moved], color=color, lw=1.6, alpha=0.75)
         if moved.any():
             ax.plot(after[moved], rows[moved], marker, color=color, ms=size, label=f"after: {word}")
-    ax.plot(before, rows, "o", mfc="white", mec=MUTED, ms=size * 0.85, mew=1, label="before", zorder=3)
+    ax.plot(before, rows, "o", mfc=PAPER, mec=MUTED, ms=size * 0.85, mew=1, label="before", zorder=3)
     step = -(-num_rows // 30)
     ax.set_yticks(range(0, num_rows, step), [shorten(str(name)) for name in table.index[::step]], fontsize=8)
     ax.tick_params(axis="y", length=0)

@@ -76,7 +76,15 @@ def plot_tradeoff(runs: pd.DataFrame, chosen: pd.Series, *, figure: Figure | Non
         right.plot(chosen["epsilon"], 100 * chosen["accuracy"], "o", ms=11, mfc="none", mec=_COLOURS[1], mew=2)
     best = 100 * runs.loc[runs["noise_multiplier"] == 0, "accuracy"].max()
     right.axhline(best, color=MUTED, ls=":", label="best without noise")
-    right.axvspan(10, private["epsilon"].max() * 1.3, color="#fbe9e7", zorder=0, label="no guarantee worth the name")
+    right.axvspan(
+        10,
+        private["epsilon"].max() * 1.3,
+        color=_COLOURS[1],
+        alpha=0.13,
+        lw=0,
+        zorder=0,
+        label="no guarantee worth the name",
+    )
     right.set(xscale="log", xlabel="epsilon so far", ylim=(0, 100), xlim=(None, private["epsilon"].max() * 1.3))
     right.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     right.legend(frameon=False, loc="lower right", fontsize=9)

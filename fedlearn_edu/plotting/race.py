@@ -86,7 +86,7 @@ def plot_race(
         raise UsageError(f"algorithms: expected some of {', '.join(names)}, got {', '.join(missing) or 'none'}")
     last_round = max(int(table["round_num"].max()), 1)
     end = last_round if round_num is None else min(round_num, last_round)
-    ax = prepare(ax, figsize=(9.5, 4.8))
+    ax = prepare(ax, figsize=(7.6, 4.6))
     styles, labels = _styles(names), []
     for name in [name for name in names if name in chosen]:
         by_round = trained[(trained["algorithm"] == name) & (trained["round_num"] <= end)].groupby("round_num")

@@ -13,7 +13,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 SCREEN_DPI = 90  # CSS pixels per inch of figure
-TEXT, MUTED, GRID = "#24292f", "#6e7781", "#e3e6ea"
+# In a file as they are. On a page the theme's own take their place (`plotting.page`): each must be unlike any other.
+TEXT, MUTED, GRID, PAPER = "#24292f", "#6e7781", "#e3e6ea", "#fffffe"
 
 
 class NotebookFigure(Figure):

@@ -117,7 +117,7 @@ class TrainingDashboard(widgets.VBox):
             [
                 widgets.HBox([*panels, self.training_controls], layout={"flex_flow": "row wrap"}),
                 widgets.HBox([self.run_button, self.step_button, self.stop_button, self.reset_button]),
-                widgets.HBox([self.progress, self.status], layout={"align_items": "center"}),
+                widgets.VBox([self.progress, self.status]),  # below, or a narrow page would cut the text off
                 self.error_line,
                 self.view,
             ]
@@ -181,7 +181,7 @@ class TrainingDashboard(widgets.VBox):
         self.stop_button = _button("Stop", "stop", "Pause after this round", "", self._stop_clicked)
         self.reset_button = _button("Reset", "undo", "Forget the run", "", self._reset_clicked)
         self.progress = widgets.IntProgress(value=0, min=0, max=1, layout={"width": "370px"})
-        self.status = widgets.Label()
+        self.status = widgets.HTML()  # unlike a label it wraps
         self.status.add_class("fl-status")
 
     @shown_to_learner
@@ -217,7 +217,7 @@ class TrainingDashboard(widgets.VBox):
     def _preparing(self, what: str, done: int, total: int) -> None:
         self.progress.max = max(total, 1)
         self.progress.value = done
-        self.status.value = f"{what}: {done:,} of {total:,}" if total else f"{what} …"
+        self.status.value = progress_text(what, done, total) + ("" if total else " …")
 
     def _round_done(self, history: History) -> None:
         num_rounds = self._session.settings.training.num_rounds
@@ -231,13 +231,10 @@ class TrainingDashboard(widgets.VBox):
     def _state_changed(self) -> None:
         with self._rendering:  # the learner's thread and the training thread may both have something to tell
             session = self._session
-            working = session.state == "working"
-            self.run_button.disabled = self.step_button.disabled = working
-            self.stop_button.disabled = not working
-            self.reset_button.disabled = working or session.state == "idle"
-            panels = [self.training_controls, self.partition_controls]
-            for control in [control for panel in panels if panel for control in panel.inputs]:
-                control.disabled = working
+            state = session.state
+            working = state == "working"
+            if working:
+                self._enable(state)
             if session.history is not None and not working:
                 self.view.show(session.history)
             elif session.history is None:
@@ -246,20 +243,44 @@ class TrainingDashboard(widgets.VBox):
                 self.error = session.error
                 self.error_line.show(session.error)
             if not working:
-                self.status.value = self._status()
-            if session.state == "idle":
+                self.status.value = self._status(state)
+                # Last: who presses a button has seen where the run stands.
+                self._enable(state)
+            if state == "idle" and session.stopped_while is None:
                 self.progress.value = 0
 
-    def _status(self) -> str:
+    def _enable(self, state: str) -> None:
+        working = state == "working"
+        self.run_button.disabled = self.step_button.disabled = working
+        self.stop_button.disabled = not working
+        self.reset_button.disabled = working or state == "idle"
+        panels = [self.training_controls, self.partition_controls]
+        for control in [control for panel in panels if panel for control in panel.inputs]:
+            control.disabled = working
+
+    def _status(self, state: str) -> str:
         session = self._session
         done = session.history.num_rounds if session.history else 0
+        if state == "idle" and session.stopped_while is not None:
+            what = progress_text(*session.stopped_while)
+            return f"stopped while {what}. What is done is kept: Run or Step goes on from there"
         return {
             "idle": "ready: press Run, or Step for a single round",
             "paused": f"paused after round {done}: Run or Step goes on",
             "finished": f"finished after {done} rounds",
             "failed": f"failed after round {done}" if session.history else "not started",
             "closed": "closed",
-        }[session.state]
+        }[state]
+
+
+def progress_text(what: str, done: int, total: int) -> str:
+    """Returns what is being done and, if it has steps, how many are done.
+
+    Example:
+        >>> progress_text("extracting features", 256, 2000), progress_text("loading the backbone", 0, 0)
+        ('extracting features: 256 of 2,000', 'loading the backbone')
+    """
+    return f"{what}: {done:,} of {total:,}" if total else what
 
 
 def _button(description: str, icon: str, tooltip: str, style: str, callback) -> widgets.Button:

@@ -78,7 +78,7 @@ class PartitionExplorer(widgets.VBox):
     def _plot(self) -> None:
         figure = self.picture.figure
         rows = min(self.clients.num_clients, 60)
-        figure.set_size_inches(9, min(1.2 + 0.17 * rows, 7))
+        figure.set_size_inches(7.2, min(1.2 + 0.17 * rows, 7))
         plot_label_counts(self.clients, ax=figure.axes[0])
 
 

@@ -14,6 +14,7 @@ from fedlearn_edu.widgets.parts import Picture, format_bytes, format_percent, ta
 
 _NUM_LISTED = 5
 _AXIS_STEP = 50
+_TILE_PX = 78  # five have room in a row of 430: a page of 900 with the file list open
 
 
 class HistoryView(widgets.VBox):
@@ -36,7 +37,7 @@ class HistoryView(widgets.VBox):
         self.round_slider = widgets.IntSlider(
             value=0, min=0, max=0, description="look at round", style={"description_width": "100px"}
         )
-        self.round_slider.layout.width = "480px"
+        self.round_slider.layout.width, self.round_slider.layout.max_width = "480px", "100%"
         self.round_slider.observe(self._round_chosen, names="value")
         self.picture = Picture(plot_run(History({})))
         self.worst, self.best = widgets.HTML(), widgets.HTML()
@@ -93,12 +94,14 @@ class HistoryView(widgets.VBox):
 
     def _show_round(self, round_num: int) -> None:
         history = until_round(self.history, round_num)
-        self._show_numbers(history)
         # The axis is as long as the run is meant to be, but a long run's first rounds are no sliver at its left end.
         axis = min(self._num_rounds, _AXIS_STEP * (self.history.num_rounds // _AXIS_STEP + 1))
         if self._drawn_history is self.history and self._drawn_rounds == (round_num, axis):
+            self._show_numbers(history)
             return
+        # The picture first, since it takes longest: what is said beside it is of the same round.
         self.picture.draw(plot_run, history, figure=self.picture.figure, num_rounds=axis)
+        self._show_numbers(history)
         self._show_tables(history)
         for child in self.children[1:]:
             child.layout.display = ""
@@ -136,9 +139,13 @@ def until_round(history: History, round_num: int) -> History:
 
 def _numbers_html(numbers: list[tuple[str, str]]) -> str:
     tiles = "".join(
-        '<div style="margin-right: 34px; line-height: 1.25">'
-        f'<div style="font-size: 22px; font-weight: 600" class="fl-{name.replace(" ", "-")}">{html.escape(value)}</div>'
+        '<div style="line-height: 1.25">'
+        f'<div style="font-size: 18px; font-weight: 600" class="fl-{name.replace(" ", "-")}">{html.escape(value)}</div>'
         f'<div style="color: var(--jp-ui-font-color2, #6e7781)">{html.escape(name)}</div></div>'
         for name, value in numbers
     )
-    return f'<div style="display: flex; flex-wrap: wrap; margin: 6px 4px">{tiles}</div>'
+    # Columns of one width: where five have no room in a row, none is alone under a ragged one.
+    columns = f"repeat(auto-fit, minmax({_TILE_PX}px, 1fr))"
+    grid = f"display: grid; grid-template-columns: {columns}; gap: 6px 10px"
+    size = "width: 0; min-width: 100%"  # as wide as the page, whatever is in it
+    return f'<div style="margin: 6px 4px"><div style="{grid}; {size}">{tiles}</div></div>'

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import html
+import itertools
 import math
+import secrets
 import threading
 
 import ipywidgets as widgets
@@ -12,26 +14,27 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fedlearn_edu.errors import FedlearnError
-from fedlearn_edu.plotting import SCREEN_DPI, figure_png
+from fedlearn_edu.plotting import figure_svg
 
 # Matplotlib draws one figure at a time here, whichever thread asks: not all of it is safe with several.
 _DRAWING = threading.Lock()
-_SCALE = 1.5  # image pixels per screen pixel: sharp on most screens, and quick enough to redraw while one drags
+_NAMES = itertools.count()
 
 
-class Picture(widgets.Image):
-    """A Matplotlib figure as an image widget, drawn anew in place; any Jupyter frontend can show it."""
+class Picture(widgets.HTML):
+    """A Matplotlib figure in the page's own colours, drawn anew in place; any Jupyter frontend can show it."""
 
     def __init__(self, figure: Figure):
         self.figure = figure
-        super().__init__(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
+        # The page may show pictures of several kernels.
+        self._name = f"fl{secrets.token_hex(4)}x{next(_NAMES)}"
+        super().__init__(layout=widgets.Layout(width="100%"))
 
     def draw(self, plot, *args, **kwargs) -> None:
         """Calls `plot(*args, **kwargs)`, which draws into the figure, and shows the result."""
         with _DRAWING:
             plot(*args, **kwargs)
-            picture = figure_png(self.figure, scale=_SCALE)
-        self.layout.width = f"{self.figure.get_size_inches()[0] * SCREEN_DPI:.0f}px"
+            picture = figure_svg(self.figure, name=self._name)
         self.value = picture
 
 

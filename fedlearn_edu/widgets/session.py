@@ -37,6 +37,8 @@ class TrainingSession:
         history: Of the current run, or None before its round 0.
         error: The exception that ended the run, or None.
         settings: Of the current run, or None.
+        stopped_while: What was being prepared when the run was stopped before its round 0, as `on_progress` tells it;
+            None otherwise.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class TrainingSession:
         self.history: History | None = None
         self.error: BaseException | None = None
         self.settings: RunSettings | None = None
+        self.stopped_while: tuple[str, int, int] | None = None
 
     def advance(self, settings: RunSettings, num_rounds: int | None = None) -> None:
         """Runs `num_rounds` more rounds, or all that are left; nothing happens while rounds are running.
@@ -75,7 +78,7 @@ class TrainingSession:
             if not goes_on:
                 self._abandon()
                 self._run, self.settings = _Run(settings), settings
-                self.history = self.error = None
+                self.history = self.error = self.stopped_while = None
             self._run.allowed, self._run.stop = allowed, False
             self.state, self._busy = "working", True
             self._changed.notify_all()
@@ -95,7 +98,7 @@ class TrainingSession:
         """Forgets the run."""
         with self._changed:
             self._abandon()
-            self._run = self.history = self.error = self.settings = None
+            self._run = self.history = self.error = self.settings = self.stopped_while = None
             self.state, self._busy = "idle", False
             self._changed.notify_all()
         self._on_state()
@@ -149,7 +152,10 @@ class TrainingSession:
                     self._pause(run, history)
                 if run.ended:
                     return
-        except _Stopped:
+        except _Stopped as stopped:
+            with self._changed:
+                if self._run is run:
+                    self.stopped_while = stopped.args
             self._set_state(run, "idle")
         except Exception as error:
             with self._changed:
@@ -173,7 +179,7 @@ class TrainingSession:
 
         def report(what, done, total):
             if run.stop:
-                raise _Stopped
+                raise _Stopped(what, done, total)
             self._tell(run, self._on_progress, what, done, total)
 
         prepared = self._pipeline.prepare(run.settings, report)

@@ -1,6 +1,7 @@
 """A JupyterLab server with a home of its own, and the few things a test does with a page of it."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -138,22 +139,16 @@ def run_all_cells(page, url: str, *, timeout_s: float) -> None:
 
 
 def settled_picture(locator, *, quiet_s: float = 1.0, timeout_s: float = 60.0) -> str:
-    """Returns a digest of an image's content once it has not been redrawn for a while.
+    """Returns a digest of a picture's content once it has not been redrawn for a while.
 
     While a control moves the picture is redrawn several times: comparing earlier would compare a half-way frame.
     """
     deadline = time.monotonic() + timeout_s
-    source, since = None, time.monotonic()
+    content, since = None, time.monotonic()
     while time.monotonic() - since < quiet_s:
         assert time.monotonic() < deadline, "the picture did not come to rest"
-        now = locator.get_attribute("src")
-        if now != source or _IDLE not in locator.page.inner_text("#jp-main-statusbar"):  # the kernel is drawing
-            source, since = now, time.monotonic()
+        now = locator.evaluate("picture => picture.outerHTML")
+        if now != content or _IDLE not in locator.page.inner_text("#jp-main-statusbar"):  # the kernel is drawing
+            content, since = now, time.monotonic()
         time.sleep(0.05)
-    return locator.evaluate(
-        """async image => {
-            const bytes = await (await fetch(image.src)).arrayBuffer();
-            const digest = await crypto.subtle.digest('SHA-256', bytes);
-            return [...new Uint8Array(digest)].map(b => b.toString(16).padStart(2, '0')).join('');
-        }"""
-    )
+    return hashlib.sha256(content.encode()).hexdigest()

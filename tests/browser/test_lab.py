@@ -136,7 +136,7 @@ def test_lesson_runs_without_an_error(lesson, num_plots, request):
 def test_explorer_follows_its_slider_and_comes_back(page_03):
     explorer = page_03.locator(".fl-explorer")
     explorer.scroll_into_view_if_needed()
-    picture = explorer.locator("img")
+    picture = explorer.locator(".fl-picture")
     share = explorer.locator(".fl-statistics tr:last-child")
     before, share_before = settled_picture(picture), share.inner_text()
     handle = explorer.locator(".noUi-handle:visible").first  # the concentration
@@ -155,9 +155,9 @@ def test_explorer_follows_its_slider_and_comes_back(page_03):
 
 def test_explorer_deals_shards(page_03):
     explorer = page_03.locator(".fl-explorer")
-    before = settled_picture(explorer.locator("img"))
+    before = settled_picture(explorer.locator(".fl-picture"))
     explorer.locator("select").select_option(label="Shards (few classes each)")
-    assert settled_picture(explorer.locator("img")) != before
+    assert settled_picture(explorer.locator(".fl-picture")) != before
     classes = explorer.locator(".fl-statistics tr:has-text('classes held')").inner_text().split()
     assert int(classes[-1]) <= 5  # two shards a client, each across at most a border or two
 
@@ -173,7 +173,7 @@ def test_run_to_the_end(live_01):
     assert live_01.locator(".fl-round").inner_text() == "12 of 12"
     assert accuracy_of(live_01) > first
     assert live_01.locator(".fl-worst tr").count() == live_01.locator(".fl-best tr").count() == 6
-    settled_picture(live_01.locator("img"))
+    settled_picture(live_01.locator(".fl-picture"))
     live_01.screenshot(path=PICTURES / "dashboard_finished.png")
 
 
@@ -188,19 +188,19 @@ def test_stop_step_and_look_back(live_03):
     wait_for_status(live_03, "paused")
     stopped = round_of(live_03)
     assert 3 <= stopped < 2000
-    picture = settled_picture(live_03.locator("img"))
+    picture = settled_picture(live_03.locator(".fl-picture"))
     assert round_of(live_03) == stopped  # nothing went on behind the page's back
     button(live_03, "Step").click()
     wait_for_status(live_03, f"paused after round {stopped + 1}")
     assert round_of(live_03) == stopped + 1
-    assert settled_picture(live_03.locator("img")) != picture
+    assert settled_picture(live_03.locator(".fl-picture")) != picture
     live_03.locator(".noUi-handle:visible").last.focus()  # the round to look at
     live_03.page.keyboard.press("ArrowLeft")
     live_03.page.wait_for_function(
         "([node, num]) => parseInt(node.querySelector('.fl-round').innerText) === num",
         arg=[live_03.element_handle(), stopped],
     )
-    assert settled_picture(live_03.locator("img")) == picture  # as it was then
+    assert settled_picture(live_03.locator(".fl-picture")) == picture  # as it was then
 
 
 def test_bad_setting_is_shown_in_one_line(live_03):
@@ -218,19 +218,19 @@ def test_finished_history_goes_back_in_time(page_01):
     view.scroll_into_view_if_needed()
     total = view.locator(".fl-round").inner_text()
     assert total == "20 of 20"
-    before = settled_picture(view.locator("img"))
+    before = settled_picture(view.locator(".fl-picture"))
     view.locator(".noUi-handle").last.focus()
     for _ in range(5):
         page_01.keyboard.press("ArrowLeft")
     view.locator(".fl-round:text-is('15 of 20')").wait_for(timeout=20_000)
-    assert settled_picture(view.locator("img")) != before
+    assert settled_picture(view.locator(".fl-picture")) != before
     view.screenshot(path=PICTURES / "history.png")
 
 
 def test_privacy_explorer_shows_another_run(page_explorers):
     page = page_explorers
     explorer = page.locator(".fl-privacy-explorer")
-    picture, numbers = explorer.locator("img"), explorer.locator(".fl-privacy-explorer-numbers")
+    picture, numbers = explorer.locator(".fl-picture"), explorer.locator(".fl-privacy-explorer-numbers")
     before, text = settled_picture(picture), numbers.inner_text()
     slider = explorer.locator(".noUi-handle:visible").first  # the noise multiplier
     slider.focus()
@@ -249,7 +249,7 @@ def test_privacy_explorer_shows_another_run(page_explorers):
 def test_pretraining_explorer_shows_another_depth(page_explorers):
     explorer = page_explorers.locator(".fl-pretraining-explorer")
     explorer.scroll_into_view_if_needed()
-    picture, numbers = explorer.locator("img"), explorer.locator(".fl-pretraining-explorer-numbers")
+    picture, numbers = explorer.locator(".fl-picture"), explorer.locator(".fl-pretraining-explorer-numbers")
     before, text = settled_picture(picture), numbers.inner_text()
     explorer.locator("select").last.select_option(label="frozen backbone")
     explorer.locator(".noUi-handle:visible").first.focus()  # the concentration
@@ -267,7 +267,7 @@ def test_pretraining_explorer_shows_another_depth(page_explorers):
 def test_algorithm_race_goes_back_in_time_and_takes_one_in(page_explorers):
     race = page_explorers.locator(".fl-algorithm-race")
     race.scroll_into_view_if_needed()
-    picture, numbers = race.locator("img"), race.locator(".fl-algorithm-race-numbers")
+    picture, numbers = race.locator(".fl-picture"), race.locator(".fl-algorithm-race-numbers")
     before, text = settled_picture(picture), numbers.inner_text()
     race.locator("select[multiple]").select_option(label=["FedAvg", "FedProx, 0.1"])
     race.locator(".noUi-handle:visible").last.focus()  # the round
@@ -285,7 +285,7 @@ def test_algorithm_race_goes_back_in_time_and_takes_one_in(page_explorers):
 def test_attack_explorer_shows_whom_a_defence_drops(page_explorers):
     explorer = page_explorers.locator(".fl-attack-explorer")
     explorer.scroll_into_view_if_needed()
-    picture, numbers = explorer.locator("img"), explorer.locator(".fl-attack-explorer-numbers")
+    picture, numbers = explorer.locator(".fl-picture"), explorer.locator(".fl-attack-explorer-numbers")
     before, text = settled_picture(picture), numbers.inner_text()
     assert "4 of 20 clients hostile" in text
     explorer.locator("select").last.select_option(label="Multi-Krum")
@@ -304,7 +304,7 @@ def test_attack_explorer_shows_whom_a_defence_drops(page_explorers):
 def test_personalisation_explorer_shows_another_method(page_explorers):
     explorer = page_explorers.locator(".fl-personalisation-explorer")
     explorer.scroll_into_view_if_needed()
-    picture, numbers = explorer.locator("img"), explorer.locator(".fl-personalisation-explorer-numbers")
+    picture, numbers = explorer.locator(".fl-picture"), explorer.locator(".fl-personalisation-explorer-numbers")
     before, text = settled_picture(picture), numbers.inner_text()
     explorer.locator("select").nth(1).select_option(label="Ditto")  # the method
     explorer.locator(".noUi-handle:visible").first.focus()  # the concentration

@@ -47,10 +47,9 @@ OTHER = {
     "build_q_fed_avg": {"q": 0.5},
 }
 ONLY_FOR_ACCOUNTING = {"delta"}
-# TFF's own, stateful, personal, with secure sums, with a server optimizer of ours
+# TFF's own, stateful with personal models, with secure sums, with a server optimizer of ours
 IN_ANOTHER_PYTHON = [
     "build_unweighted_fed_avg",
-    "build_attacked_fed_avg",
     "build_ditto",
     "build_distributed_dp_fed_avg",
     "build_fed_adam",
@@ -70,11 +69,17 @@ def settings_of(process, client_ids):
 
 @pytest.fixture(scope="module")
 def model(features):
-    return fl.mlp_head(features, hidden_units=2)
+    return fl.linear_head(features)
+
+
+def smallest_model(name, features):
+    """A head of one layer, whose graphs are the quickest to trace; FedRep alone needs a base under its head."""
+    return fl.mlp_head(features, hidden_units=2) if name == "build_fed_rep" else fl.linear_head(features)
 
 
 @pytest.mark.parametrize("name", OTHER)
-def test_any_other_argument_is_another_run(name, model, features):
+def test_any_other_argument_is_another_run(name, features):
+    model = smallest_model(name, features)
     first = first_settings(name, model, tuple(features.client_ids))
     for argument, value in OTHER[name].items():
         other = settings_of(build(name, model, **{argument: value}), features.client_ids)
@@ -96,7 +101,7 @@ sys.path[:0] = ["tests", "tests/simulation"]
 import shared
 import test_resume_rules as here
 features = shared.make_features()
-model = here.fl.mlp_head(features, hidden_units=2)
+model = here.fl.linear_head(features)
 names = here.IN_ANOTHER_PYTHON[::-1]
 json.dump({name: here.first_settings(name, model, tuple(features.client_ids)) for name in names}, sys.stdout)
 """
@@ -146,6 +151,22 @@ def with_other_activation(features):
     )
 
 
+def begin(folder, process, features):
+    """Leaves the checkpoint of round 0, without the time that it takes to compile a round."""
+    rounds = rounds_in(folder, process, features)
+    next(rounds)
+    rounds.close()
+    assert (folder / "settings.json").exists()
+
+
+@pytest.fixture(scope="module")
+def begun(features, tmp_path_factory):
+    """A checkpoint that several tests are refused at; none of them may change it."""
+    folder = tmp_path_factory.mktemp("begun")
+    begin(folder, fl.build_unweighted_fed_avg(fl.mlp_head(features, hidden_units=2)), features)
+    return folder
+
+
 def clipped(norm):
     return tff.aggregators.clipping_factory(norm, tff.aggregators.UnweightedMeanFactory())
 
@@ -166,23 +187,27 @@ def clipped(norm):
     ],
     ids=["optimizer", "silent optimizer", "clipping", "linear", "start", "activation"],
 )
-def test_resuming_with_something_else_is_refused_and_changes_nothing(tmp_path, features, model, first, other, words):
+def test_resuming_with_something_else_is_refused_and_changes_nothing(tmp_path, features, begun, first, other, words):
     def process(*, model=lambda f: fl.mlp_head(f, hidden_units=2), **arguments):
         return fl.build_unweighted_fed_avg(model(features), **arguments)
 
     def files():
-        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
-    fl.run_rounds(process(**first), features, **{**ARGS, "num_rounds": 1}, checkpoint_dir=tmp_path)
+    if first:
+        folder = tmp_path
+        begin(folder, process(**first), features)
+    else:
+        folder = begun
     before = files()
     with pytest.raises(fl.UsageError, match=r"holds the checkpoint of another run \(.*" + words):
-        fl.run_rounds(process(**other), features, **ARGS, checkpoint_dir=tmp_path, resume=True)
+        fl.run_rounds(process(**other), features, **ARGS, checkpoint_dir=folder, resume=True)
     assert files() == before
 
 
 def test_a_checkpoint_of_another_version_is_refused_by_name(tmp_path, features, model):
     process = fl.build_unweighted_fed_avg(model)
-    fl.run_rounds(process, features, **{**ARGS, "num_rounds": 1}, checkpoint_dir=tmp_path)
+    begin(tmp_path, process, features)
     file = tmp_path / "settings.json"
     settings = json.loads(file.read_text())
     for version, words in (("0.0.9", "(0.0.9, this is"), (None, "(an older version, this is")):

@@ -109,7 +109,7 @@ def test_ahead_of_fed_avg_even_where_that_is_not_shown(race):
     assert ">FedAvg<" not in race.numbers.value
 
 
-def test_each_control_shows_other_runs_and_comes_back(race):
+def test_each_control_shows_other_runs_and_comes_back(written, race):
     before, numbers = race.picture.value, race.numbers.value
     for control, value in (
         (race.concentration, 10.0),

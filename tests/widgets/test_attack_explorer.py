@@ -109,7 +109,7 @@ def test_who_drops_nobody_has_no_rows_of_kept(explorer):
     assert row(explorer, "accuracy of the worst tenth of the honest") == "56.0 ± 10.0 %"
 
 
-def test_each_control_shows_other_runs_and_comes_back(explorer):
+def test_each_control_shows_other_runs_and_comes_back(written, explorer):
     before, numbers = explorer.picture.value, explorer.numbers.value
     for control, value in (
         (explorer.partition, "dirichlet:1"),

@@ -30,10 +30,10 @@ def expect(explorer, dataset, scheme, *, num_clients, seed):
     assert explorer.error is None
 
 
-def test_starts_with_a_partition(dataset):
+def test_starts_with_a_partition(written, dataset):
     explorer = fl.PartitionExplorer(dataset, num_clients=5, seed=3)
     expect(explorer, dataset, fl.Dirichlet(0.3), num_clients=5, seed=3)
-    assert bytes(explorer.picture.value).startswith(b"\x89PNG")
+    assert "<svg " in explorer.picture.value
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, None, "7", 2**31, True])
@@ -42,7 +42,7 @@ def test_a_seed_that_partition_would_not_take_is_refused(dataset, seed):
         fl.PartitionExplorer(dataset, num_clients=5, seed=seed)
 
 
-def test_follows_every_control(dataset):
+def test_follows_every_control(written, dataset):
     explorer = fl.PartitionExplorer(dataset, num_clients=5)
     controls, pictures = explorer.controls, [explorer.picture.value]
 

@@ -131,7 +131,7 @@ def test_nothing_is_cut_off():
         assert min(name.get_window_extent().x0 for name in right.get_yticklabels()) > left.get_window_extent().x1
 
 
-def test_each_control_shows_other_runs_and_comes_back(explorer):
+def test_each_control_shows_other_runs_and_comes_back(written, explorer):
     before, numbers = explorer.picture.value, explorer.numbers.value
     for control, value in ((explorer.concentration, 10.0), (explorer.method, "Ditto"), (explorer.seed, 2)):
         usual, control.value = control.value, value

@@ -94,7 +94,7 @@ def test_numbers_are_those_of_the_runs(explorer):
     assert "as recorded" not in explorer.numbers.value
 
 
-def test_each_control_shows_other_runs_and_comes_back(explorer):
+def test_each_control_shows_other_runs_and_comes_back(written, explorer):
     before, numbers = explorer.picture.value, explorer.numbers.value
     for control, value in (
         (explorer.depth, "scratch"),

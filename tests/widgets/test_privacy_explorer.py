@@ -36,7 +36,7 @@ def test_the_grid_is_whole_and_its_numbers_can_be(runs):
     assert (runs["epsilon"].map(math.isinf) == (runs["noise_multiplier"] == 0)).all()
 
 
-def test_moving_a_slider_shows_another_run():
+def test_moving_a_slider_shows_another_run(written):
     explorer = PrivacyExplorer()
     before, picture = explorer.chosen, explorer.picture.value
     explorer.noise_multiplier.value = 4.0
