@@ -95,6 +95,12 @@ def test_stub_is_todo(exercise):
     assert stub.__doc__ == solution_of(exercise.id).__doc__
 
 
+@by_exercise
+def test_an_exercise_knows_the_names_of_its_parameters(exercise):
+    """A feedback page names the arguments by them, where no function of the learner's can be asked."""
+    assert exercise.parameters == tuple(inspect.signature(solution_of(exercise.id)).parameters)
+
+
 @by_wrong_answer
 def test_wrong_answer_fails(exercise, name):
     namespace = namespace_of(exercise.id)

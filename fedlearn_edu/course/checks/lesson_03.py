@@ -9,7 +9,7 @@ import numpy as np
 
 from fedlearn_edu.course.checks.compare import as_array, equal, near
 from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise
 from fedlearn_edu.course.checks.wrong_03 import WRONG_ANSWERS
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fedlearn_edu.course.checks.compare import near
 from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise
 from fedlearn_edu.course.checks.wrong_04 import WRONG_ANSWERS
 
 _CLOSE = 1e-6  # answers in float32 would miss this; NumPy computes in float64 unless told otherwise

@@ -8,7 +8,7 @@ import numpy as np
 
 from fedlearn_edu.course.checks.compare import equal, near
 from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise
 from fedlearn_edu.course.checks.wrong_06 import WRONG_ANSWERS
 
 # Patterns with mean 0, and their standard deviation (dividing by one less): all expected spreads are a multiple of it.

@@ -10,7 +10,7 @@ import numpy as np
 
 from fedlearn_edu.course.checks.compare import as_number, near
 from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise
 from fedlearn_edu.course.checks.wrong_08 import WRONG_ANSWERS
 
 _STANDS_STILL = 1e-6  # how far a round may move the answer, as a part of the distance between the clients' optima

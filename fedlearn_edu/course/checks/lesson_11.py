@@ -13,7 +13,7 @@ import numpy as np
 
 from fedlearn_edu.course.checks.compare import as_array, equal
 from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise
 from fedlearn_edu.course.checks.wrong_11 import WRONG_ANSWERS
 
 

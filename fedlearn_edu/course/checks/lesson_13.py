@@ -12,7 +12,7 @@ import numpy as np
 
 from fedlearn_edu.course.checks.compare import as_number, equal, near
 from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise
 from fedlearn_edu.course.checks.wrong_13 import WRONG_ANSWERS
 
 
