@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from toy_exercises import EXERCISES, WEIGHTED_MEAN, upload_bytes, use_toy_registry, weighted_mean
 
 from fedlearn_edu.course.checks import check, progress, registry, session
-from fedlearn_edu.course.checks.compare import as_array, equal, near
-from fedlearn_edu.course.checks.data import NotDataError, describe, to_data
+from fedlearn_edu.course.checks.compare import equal, near
+from fedlearn_edu.course.checks.data import NotDataError, as_array, describe, to_data
 from fedlearn_edu.course.checks.engine import Case, Exercise, check_function, judge
 from fedlearn_edu.errors import UsageError
 

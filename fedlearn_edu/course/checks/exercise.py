@@ -6,9 +6,10 @@ import ast
 import dataclasses
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from fedlearn_edu.course.checks.data import describe
 from fedlearn_edu.errors import UsageError
 
 _EXERCISE_ID = re.compile(r"\d\d\.[a-z][a-z0-9_]*")
@@ -22,9 +23,12 @@ class Case:
       name: Shown to the learner, such as "clients of different sizes".
       arguments: Positional arguments: plain data only (see `data.to_data`). Each call gets its own deep copy.
       verify: Gets what came back, as plain data; returns None if it is right, else one line that says what is wrong
-        without giving the answer away. An exception in it counts as wrong.
+        without giving the answer away (a `Problem` if it knows a better hint than the case's own). An exception in it
+        counts as wrong.
       expected: For the feedback, such as "about 0.25" or "shape (3,)"; may give the value of a visible case.
-      hint: One hint that does not give the answer away.
+      hint: One hint that does not give the answer away; shown unless the problem brings its own.
+      weight: What the case counts for while not all are right, at least 0. 0 = trivial: what a function gets right that
+        does next to nothing, such as a client that learned nothing.
     """
 
     name: str
@@ -32,6 +36,47 @@ class Case:
     verify: Callable[[Any], str | None]
     expected: str
     hint: str
+    weight: float = 1.0
+
+
+def visible(value: Any, seed: int, otherwise: str) -> str:
+    """Returns a text for `Case.expected`: the value itself in the cases that learners see, else what it is like."""
+    return describe(value, limit=200) if seed == 0 else otherwise
+
+
+class Problem(str):
+    """What is wrong, in one line, with a hint for this very mistake.
+
+    Attributes:
+      hint: Shown in place of the case's hint; empty if the case's own fits.
+    """
+
+    __slots__ = ("hint",)
+
+    def __new__(cls, text: str, *, hint: str = ""):
+        self = super().__new__(cls, text)
+        self.hint = hint
+        return self
+
+
+def weighted(cases: Callable[[int], list[Case]], weights: Mapping[str, float]) -> Callable[[int], list[Case]]:
+    """Gives some cases of an exercise another weight than 1.
+
+    Args:
+      cases: As in `Exercise`.
+      weights: Name of a case to its weight, at least 0.
+
+    Returns:
+      The same for `Exercise.cases`. It raises a UsageError if there is no case of such a name.
+    """
+
+    def with_weights(seed: int) -> list[Case]:
+        found = cases(seed)
+        if unknown := weights.keys() - {case.name for case in found}:
+            raise UsageError(f"weights: expected names of cases, got {', '.join(sorted(unknown))}")
+        return [dataclasses.replace(case, weight=weights.get(case.name, case.weight)) for case in found]
+
+    return with_weights
 
 
 @dataclasses.dataclass(frozen=True)
