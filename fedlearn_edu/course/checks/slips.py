@@ -45,11 +45,15 @@ def slip(got: Any, expected: Any, *, tolerance: float = 0.0) -> str:
     if not pairs or not all(np.isfinite(part).all() for pair in pairs for part in pair):
         return ""
     tolerance = max(tolerance, _CLOSE)
-    if named := _slip_of(pairs, tolerance):
-        return named
-    for number, pair in enumerate(pairs, start=1):
-        if len(pairs) > 1 and (named := _slip_of([pair], tolerance)):
-            return f"part {number} of {len(pairs)}: {named}"
+    with np.errstate(all="ignore"):  # the square of a huge number is no slip, and no reason for a warning
+        # Of an array that is right nothing is to be said; a single number may be right by chance, such as a 0.
+        right = [one.shape == other.shape and _near(one, other, tolerance) for one, other in pairs]
+        some_are_right = any(fine and other.size > 1 for fine, (_, other) in zip(right, pairs, strict=True))
+        if not some_are_right and (named := _slip_of(pairs, tolerance)):
+            return named
+        for number, pair in enumerate(pairs, start=1):
+            if len(pairs) > 1 and not right[number - 1] and (named := _slip_of([pair], tolerance)):
+                return f"part {number} of {len(pairs)}: {named}"
     return ""
 
 
