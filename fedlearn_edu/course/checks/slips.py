@@ -46,9 +46,9 @@ def slip(got: Any, expected: Any, *, tolerance: float = 0.0) -> str:
         return ""
     tolerance = max(tolerance, _CLOSE)
     with np.errstate(all="ignore"):  # the square of a huge number is no slip, and no reason for a warning
-        # Of an array that is right nothing is to be said; a single number may be right by chance, such as a 0.
+        # What is right has no slip in common with the rest, except for zeros: a flipped sign leaves them right.
         right = [one.shape == other.shape and _near(one, other, tolerance) for one, other in pairs]
-        some_are_right = any(fine and other.size > 1 for fine, (_, other) in zip(right, pairs, strict=True))
+        some_are_right = any(fine and other.any() for fine, (_, other) in zip(right, pairs, strict=True))
         if not some_are_right and (named := _slip_of(pairs, tolerance)):
             return named
         for number, pair in enumerate(pairs, start=1):
