@@ -19,7 +19,6 @@ from fedlearn_edu.errors import UsageError, nearest_names
 
 STATUSES = ("todo", "failed", "passed")
 PARTIAL = ("cases", "half", "none")  # what is earned while not all cases are right, see `score`
-_NO_RETURN = "each way through the function has to end in a `return` with a value"
 _ORDINALS = ("first", "second", "third", "fourth")
 
 
@@ -117,9 +116,9 @@ def judge(case: Case, returned: Any, *, given: str | None = None) -> CaseResult:
         given = _given(case) if given is None else given
         return CaseResult(case.name, True, given, case.expected, shown, answer=answer_digest(data), weight=case.weight)
     if data is None:
-        problem = Problem("the function returned None: is a `return` missing?", hint=_NO_RETURN)
+        problem = "the function returned None: is a `return` missing?"
     elif (position := _unchanged(case, data)) is not None:
-        problem = Problem(problem, hint=f"this is your {_ORDINALS[position]} argument, just as you got it")
+        problem = Problem(problem, hint=f"what came back equals the {_ORDINALS[position]} argument")
     return fail(case, got=shown, problem=problem, given=given)
 
 

@@ -47,13 +47,13 @@ def slip(got: Any, expected: Any, *, tolerance: float = 0.0) -> str:
     tolerance = max(tolerance, _CLOSE)
     with np.errstate(all="ignore"):  # the square of a huge number is no slip, and no reason for a warning
         # What is right has no slip in common with the rest, except for zeros: a flipped sign leaves them right.
-        right = [one.shape == other.shape and _near(one, other, tolerance) for one, other in pairs]
-        some_are_right = any(fine and other.any() for fine, (_, other) in zip(right, pairs, strict=True))
-        if not some_are_right and (named := _slip_of(pairs, tolerance)):
-            return named
-        for number, pair in enumerate(pairs, start=1):
-            if len(pairs) > 1 and not right[number - 1] and (named := _slip_of([pair], tolerance)):
-                return f"part {number} of {len(pairs)}: {named}"
+        wrong = [n for n, (a, b) in enumerate(pairs) if a.shape != b.shape or not _near(a, b, tolerance) or not b.any()]
+        if wrong and (named := _slip_of([pairs[number] for number in wrong], tolerance)):
+            some = f"part {wrong[0] + 1} of {len(pairs)}: " if len(wrong) == 1 else "in what is wrong, "
+            return named if len(wrong) == len(pairs) else some + named
+        first = next((n for n in wrong if pairs[n][0].shape == pairs[n][1].shape and pairs[n][1].any()), None)
+        if first is not None and len(pairs) > 1 and (named := _slip_of([pairs[first]], tolerance)):
+            return f"part {first + 1} of {len(pairs)}: {named}"
     return ""
 
 
@@ -91,7 +91,8 @@ def _slip_of(pairs: list[tuple[np.ndarray, np.ndarray]], tolerance: float) -> st
     if _near(one, other, tolerance):
         return ""
     if other.size == 1:
-        wrong_sign = _near(-one, other, tolerance) and abs(other[0]) > tolerance
+        # Whole numbers are counts and places, where 1 and -1 are no flipped sign.
+        wrong_sign = _near(-one, other, tolerance) and abs(other[0]) > tolerance and other[0] % 1
         return "look at the sign: is it the right way round?" if wrong_sign else _rounding_slip(one, other)
     if all(pair[1].dtype.kind == "b" for pair in pairs):
         return "True and False are the wrong way round" if np.array_equal(one, 1 - other) else ""
@@ -137,7 +138,8 @@ def _rounding_slip(one: np.ndarray, other: np.ndarray) -> str:
         return ""
     if one.size > 1 and any(np.array_equal(one, cut(other)) for cut in (np.trunc, np.floor, np.rint, np.ceil)):
         return "the numbers are whole, and should not be: is there an `int`, a `//` or a `round`?"
-    if any(_near(one, np.round(other, digits), 1e-12) for digits in range(2, 6)):
+    told_apart = [digits for digits in range(2, 6) if np.abs(one).max() >= 10.0 ** (1 - digits)]
+    if any(_near(one, np.round(other, digits), 1e-12) for digits in told_apart):
         return "rounded: give back all digits"
     close = (np.abs(one - other) <= 1e-4 * np.abs(other)).all()
     return "very close, but not exact: is something rounded on the way, or added to avoid a 0?" if close else ""
