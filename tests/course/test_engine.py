@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from toy_exercises import EXERCISES, WEIGHTED_MEAN, upload_bytes, use_toy_registry, weighted_mean
 
 from fedlearn_edu.course.checks import check, progress, registry, session
-from fedlearn_edu.course.checks.compare import as_array, equal, near
-from fedlearn_edu.course.checks.data import NotDataError, describe, to_data
-from fedlearn_edu.course.checks.engine import Case, Exercise, check_function, judge
+from fedlearn_edu.course.checks.compare import equal, near
+from fedlearn_edu.course.checks.data import NotDataError, as_array, describe, to_data
+from fedlearn_edu.course.checks.engine import Case, Exercise, check_function, judge, score
+from fedlearn_edu.course.checks.exercise import weighted
+from fedlearn_edu.course.checks.slips import slip
 from fedlearn_edu.errors import UsageError
 
 
@@ -82,7 +84,7 @@ def test_failed_case_tells_input_expected_got_problem_and_hint():
     assert case.problem == "6 of 6 entries are wrong"
     assert case.hint == "Who counts for more?"
     text = str(result)
-    for part in ("98.weighted_mean", "failed", "3.33 of 5 points", case.given, case.got, case.problem, case.hint):
+    for part in ("98.weighted_mean", "failed", "0.83 of 5 points", case.given, case.got, case.problem, case.hint):
         assert part in text
 
 
@@ -271,12 +273,53 @@ def test_malformed_exercises_are_refused(change, message):
         dataclasses.replace(WEIGHTED_MEAN, **change)
 
 
-def test_points_are_the_share_of_cases():
-    cases = [Case(str(i), (i,), equal(i), "", "") for i in range(3)]
-    exercise = Exercise("98.same", 10, "", lambda seed: cases, {"a": "", "b": ""})
-    assert check_function(exercise, lambda i: i).points == 10
-    assert check_function(exercise, lambda i: i if i else -1).points == 6.67
-    assert check_function(exercise, lambda i: 0).points == 0, "the same answer to every case"
+NUMBERED = [Case(str(i), (i,), equal(i), "", "", weight) for i, weight in enumerate([1.0, 1.0, 2.0, 0.0])]
+FOUR = Exercise("98.four", 8, "", lambda seed: NUMBERED, {"a": "", "b": ""})
+
+
+@pytest.mark.parametrize(
+    ("right", "points", "said"),
+    [
+        ("0123", {"cases": 8, "half": 8, "none": 8}, ""),
+        ("012", {"cases": 2, "half": 4, "none": 0}, "3 of 4 cases right"),  # wrong where nothing is to be earned
+        ("02", {"cases": 1.5, "half": 4, "none": 0}, "at most a quarter of the points until all are"),
+        ("01", {"cases": 1, "half": 4, "none": 0}, "2 of 4 cases right"),
+        ("13", {"cases": 0, "half": 0, "none": 0}, "points begin with two different right answers"),
+        ("3", {"cases": 0, "half": 0, "none": 0}, "points begin with cases that do not come right by themselves"),
+        ("", {"cases": 0, "half": 0, "none": 0}, ""),
+    ],
+)
+def test_points_for_answers_that_are_not_all_right(right, points, said):
+    results = [judge(case, case.arguments[0] if case.name in right else -1) for case in NUMBERED]
+    for partial, expected in points.items():
+        result = score(FOUR, results, partial=partial)
+        assert result.points == expected, partial
+        assert result.status == ("passed" if right == "0123" else "failed")
+    assert said in score(FOUR, results).message
+    assert check_function(FOUR, lambda i: i if str(i) in right else -1).points == points["cases"]
+
+
+def test_half_of_the_points_wants_half_of_the_weight():
+    cases = [dataclasses.replace(case, weight=1.0) for case in NUMBERED]
+    results = [judge(case, case.arguments[0] if case.name in "01" else -1) for case in cases]
+    assert score(FOUR, results, partial="half").points == 4
+    cases[3] = dataclasses.replace(cases[3], weight=1.5)
+    results = [judge(case, case.arguments[0] if case.name in "01" else -1) for case in cases]
+    result = score(FOUR, results, partial="half")
+    assert (result.points, result.message) == (0, "2 of 4 cases right: points begin with half of them")
+    assert score(FOUR, results, partial="none").message == "2 of 4 cases right: points come when all are"
+
+
+def test_an_unknown_rule_for_points_is_refused():
+    with pytest.raises(UsageError, match="partial: did you mean 'cases'"):
+        score(FOUR, [], partial="case")
+
+
+def test_weights_are_given_by_the_names_of_cases():
+    cases = weighted(WEIGHTED_MEAN.cases, {"no client": 0})(1)
+    assert [case.weight for case in cases] == [1, 1, 0]
+    with pytest.raises(UsageError, match="weights: expected names of cases, got no clients"):
+        weighted(WEIGHTED_MEAN.cases, {"no clients": 0})(1)
 
 
 def test_right_answers_of_another_type_are_the_same_answer():
@@ -351,6 +394,28 @@ def test_forget():
     assert progress("98").points == 0
 
 
+# A function that uses another one's exercise
+
+
+def test_what_to_mend_first_is_said():
+    namespace = {}
+    exec(
+        "def helper(arrays):\n    return upload_bytes(arrays)\n"
+        "def weighted_mean(deltas, sizes):\n    return [helper([delta]) for delta in deltas]",
+        namespace,
+    )
+    function = namespace["weighted_mean"]
+    first = check("98.weighted_mean", function)
+    assert first.message == "uses upload_bytes of exercise 98.upload_bytes, which is not there: run its cell first"
+    namespace["upload_bytes"] = lambda arrays: 0
+    assert check("98.weighted_mean", function).message == "", "nothing is known of it yet"
+    check("98.upload_bytes", namespace["upload_bytes"])
+    mend = "uses your upload_bytes (98.upload_bytes), which is not right yet: mend that first"
+    assert check("98.weighted_mean", function).message == mend
+    check("98.upload_bytes", upload_bytes)
+    assert check("98.weighted_mean", function).message == ""
+
+
 # What a learner sees
 
 
@@ -359,14 +424,15 @@ class _Balanced(html.parser.HTMLParser):
 
     def __init__(self, source):
         super().__init__()
-        self.open, self.text = [], ""
+        self.open, self.text, self.folds = [], "", []
         self.feed(source)
         self.close()
         assert not self.open
 
     def handle_starttag(self, tag, attrs):
-        assert tag in ("div", "span", "b", "table", "thead", "tbody", "tr", "th", "td"), tag
-        assert {name for name, _ in attrs} <= {"class", "style", "scope", "data-exercise", "data-status"}
+        assert tag in ("div", "span", "b", "table", "thead", "tbody", "tr", "th", "td", "details", "summary"), tag
+        assert {name for name, _ in attrs} <= {"class", "style", "scope", "data-exercise", "data-status", "open"}
+        self.folds += [("open", None) in attrs] if tag == "details" else []
         self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -397,6 +463,17 @@ def test_html_escapes_names_and_ids(monkeypatch):
     assert page.text.count("<script>") == 7  # title, case, given, expected, got, problem, hint
     assert "<script>" in _Balanced(progress()._repr_html_()).text
     assert _Balanced(check(EVIL, None)._repr_html_())
+
+
+def test_html_opens_the_first_wrong_case_and_folds_the_rest():
+    cases = [dataclasses.replace(case, name=f"case {case.name}") for case in [NUMBERED[3], *NUMBERED[:3]]]
+    exercise = dataclasses.replace(FOUR, cases=lambda seed: cases)
+    result = check_function(exercise, lambda i: i if i in (0, 3) else -1)
+    page = _Balanced(result._repr_html_())
+    assert page.folds == [True, False], "two are wrong"
+    for text in ("1 and 3", "2 of 4 cases right: points begin with two", "case 3 (no points: nearly any function"):
+        assert (text in page.text) == (text in str(result)) == (text != "1 and 3")
+    assert _Balanced(check_function(exercise, lambda i: i)._repr_html_()).folds == []
 
 
 def test_html_says_the_status_in_words_too():
@@ -520,6 +597,124 @@ def test_equal_is_exact_for_large_whole_numbers():
     assert equal(2**60)(2**60) is None
     assert equal(2**60)(2**60 + 1)
     assert as_array("text") is None
+
+
+# Hints that fit the mistake
+
+ROWS = np.array([[1.5, -2.0, 4.0], [0.0, 3.0, -7.25]])
+SLIPS = {
+    "every number has the opposite sign": (ROWS, -ROWS),
+    "not all have the right sign": (ROWS, np.abs(ROWS)),
+    "is something counted the wrong way round?": (np.array([0.25, 0.5, 0.125]), [0.75, 0.5, 0.875]),
+    "is a root missing?": (np.array([1.5, 2.0]), [2.25, 4.0]),
+    "is there a root too many?": (np.array([2.25, 4.0]), [1.5, 2.0]),
+    "every number is 2 times too large": (ROWS, 2 * ROWS),
+    "every number is 10 times too small": (ROWS, ROWS / 10),
+    "every number is 3 times too large, and has the opposite sign": (ROWS, -3 * ROWS),
+    "every number is too small by one and the same factor": (ROWS, ROWS * 0.37),
+    "every number is too large by the same amount": (ROWS, ROWS + 1),
+    "rows and columns are swapped": (ROWS, ROWS.T),
+    "rows and columns are swapped ": (ROWS[:, :2], ROWS[:, :2].T),
+    "the numbers are right, the shape is not": (ROWS, ROWS.ravel()),
+    "the right numbers, but in another order": (np.array([3.0, 1.0, 2.5]), [1.0, 2.5, 3.0]),
+    "the numbers are whole, and should not be": (np.array([0.5, 1.75]), np.array([0, 1])),
+    "rounded: give back all digits": (np.array([0.123456, 2.345678]), [0.12, 2.35]),
+    "rounded: give back all digits ": (0.123456, 0.12),
+    "very close, but not exact": (0.123456, 0.123458),
+    "look at the sign": (0.25, -0.25),
+    "True and False are the wrong way round": (np.array([True, False]), [False, True]),
+    "the right names, but in another order": (["b", "a"], ["a", "b"]),
+    "part 2 of 2: every number has the opposite sign": ((0.5, ROWS), [0.5, -ROWS]),
+    "in what is wrong, every number has the opposite sign": ([ROWS, ROWS[0], 7], [-ROWS, -ROWS[0], 7]),
+    "every number has the opposite sign ": ({"a": ROWS, "b": [1.0, 2.0]}, {"a": -ROWS, "b": (-1, -2)}),
+}
+
+
+@pytest.mark.parametrize("said", list(SLIPS))
+def test_a_hint_names_the_slip(said):
+    expected, got = SLIPS[said]
+    result = judge(Case("c", (), near(expected), "", "the case's own hint"), got)
+    assert said.strip() in result.hint
+    assert not result.passed
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        (0.25, 0.5),  # of a single number any factor and any offset would be the answer itself
+        (3, 4),
+        (1, -1),  # a row number and "there is none"
+        ((0.02, 0.0141421), (0.07, 0.01)),  # nothing rounded to one digit
+        (np.array([2.0, 2.0]), [6.0, 6.0]),  # no factor to be told from an offset
+        (ROWS, np.zeros([2, 3])),
+        (ROWS, [[1, 2], [3]]),
+        (np.array([1, 0, 1, 0]), [0, 1, 1, 0]),  # labels: as many of each by chance
+        (ROWS, np.full([2, 3], np.nan)),
+        (ROWS, None),
+        (["a", "b"], ["a", "c"]),
+        (10**400, -(10**400)),
+        ({"a": 1.0}, {"b": -1.0}),
+    ],
+)
+def test_where_no_slip_is_known_the_hint_is_the_cases_own(expected, got):
+    hint = judge(Case("c", (), near(expected), "", "the case's own hint"), got).hint
+    assert hint == "the case's own hint"
+
+
+def test_a_wrong_structure_has_a_hint_of_its_own_if_there_is_one():
+    case = Case("c", (), near([ROWS, ROWS[0]], structure="one array for each"), "", "about the numbers")
+    assert judge(case, [ROWS]).hint == judge(case, [ROWS[0], ROWS]).hint == "one array for each"
+    assert judge(case, [ROWS, ROWS[1]]).hint == "about the numbers"
+    assert judge(case, [-ROWS, -ROWS[0]]).hint == "every number has the opposite sign"
+
+
+def test_an_argument_that_comes_back_is_recognised():
+    case = Case("c", ([1.0, 2.0], ROWS, 3), near(ROWS[0]), "", "own")
+    assert judge(case, ROWS.tolist()).hint == "what came back equals the second argument"
+    assert judge(case, 3).hint == "own", "a single number may be the same by chance"
+
+
+def test_a_flipped_sign_is_named_in_every_case_of_the_first_exercise():
+    exercise = _real_lesson_exercises("00")["00.model_delta"]
+    for seed in (0, 1, 77):
+        result = check_function(
+            exercise, lambda received, trained: list(map(np.subtract, trained, received)), seed=seed
+        )
+        assert [case.hint for case in result.cases] == ["every number has the opposite sign"] * 2 + [""]
+        result = check_function(exercise, lambda received, trained: [received[0] - trained[0]], seed=seed)
+        assert result.cases[1].hint.startswith("one array for each array you got")
+
+
+NUMBERS = st.floats(-1e6, 1e6) | st.integers(-1000, 1000)
+ANY = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3) | st.lists(NUMBERS, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(ANY, ANY, st.booleans())
+def test_a_hint_never_fails_and_never_makes_right_wrong(expected, got, as_array_too):
+    if as_array_too and as_array(expected) is not None:
+        expected = as_array(expected)
+    assert isinstance(slip(got, expected), str)
+    assert slip(expected, expected) == "" or _is_text(expected), "there is no slip in what is right"
+    result = judge(Case("c", (expected,), near(expected), "", "own"), got)
+    assert result.passed or result.hint
+    assert judge(Case("c", (expected,), near(expected), "", "own"), expected).passed
+
+
+def _is_text(value):
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+@given(st.lists(st.floats(0.1, 90), min_size=2, max_size=6, unique=True), st.sampled_from([-2.0, 0.5, 7.3]))
+def test_any_factor_is_seen_but_a_hint_holds_no_number_of_the_answer(expected, factor):
+    expected = np.array(expected)
+    hint = slip(factor * expected, expected)
+    if np.ptp(expected) > 0.01:
+        assert "times too" in hint or "factor" in hint or "root" in hint, hint
+    assert not [n for n in expected if len(f"{n:.4g}") > 2 and f"{n:.4g}" in hint]
 
 
 # Speed and weight

@@ -106,7 +106,7 @@ def test_what_a_slice_cannot_show_is_tried_as_a_whole(tmp_path):
         "right as a slice": ("passed", 6),
         "right beside an endless cell": ("passed", 6),
         "wrong beside an endless cell": ("failed", 0),
-        "half right twice": ("failed", 5),
+        "half right twice": ("failed", 1.25),
     }
     assert found["wrong beside an endless cell"].message == "not the weighted mean"
 

@@ -5,7 +5,7 @@ import numpy as np
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from fedlearn_edu.course.checks.compare import near
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise
 
 
 def mean_cases(seed):

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn_edu.course.checks.data import describe
+from fedlearn_edu.course.checks.data import as_array, as_number, describe
+from fedlearn_edu.course.checks.exercise import Problem
+from fedlearn_edu.course.checks.slips import slip
 
 
-def near(expected: Any, *, tolerance: float = 1e-6) -> Callable[[Any], str | None]:
+def near(expected: Any, *, tolerance: float = 1e-6, structure: str = "") -> Callable[[Any], str | None]:
     """Returns a `verify` that wants the same structure and numbers within a tolerance.
 
     A number may come back as a Python number or an array of shape (); an array also as nested lists; a list also as a
@@ -20,9 +22,11 @@ def near(expected: Any, *, tolerance: float = 1e-6) -> Callable[[Any], str | Non
     Args:
       expected: Plain data, see `data.to_data`.
       tolerance: Largest allowed |got - expected| / max(1, |expected|), entry by entry.
+      structure: Hint where something has another kind, length or shape, in place of the case's own.
 
     Returns:
-      A function for `Case.verify`. What it says does not contain the expected numbers.
+      A function for `Case.verify`. What it says does not contain the expected numbers; its hint names the slip if it is
+      one of those in `slips`.
 
     Example:
         >>> verify = near(np.array([0.5, 0.25]))
@@ -32,7 +36,15 @@ def near(expected: Any, *, tolerance: float = 1e-6) -> Callable[[Any], str | Non
         >>> verify(0.5)
         'the result is a single number; expected an array of shape (2,)'
     """
-    return lambda got: _compare(got, expected, tolerance, "the result")
+
+    def verify(got: Any) -> str | None:
+        problem = difference(got, expected, tolerance)
+        if problem is None:
+            return None
+        named = slip(got, expected, tolerance=tolerance)
+        return Problem(problem, hint=named or ("" if isinstance(problem, Problem) else structure))
+
+    return verify
 
 
 def equal(expected: Any) -> Callable[[Any], str | None]:
@@ -45,35 +57,15 @@ def equal(expected: Any) -> Callable[[Any], str | None]:
     return near(expected, tolerance=0.0)
 
 
-def as_number(value: Any) -> float | int | None:
-    """Returns plain data as one number, or None if it is none: bool, text, a list, an array with a shape.
+def difference(got: Any, expected: Any, tolerance: float, where: str = "the result") -> str | None:
+    """Returns what is wrong: as text where kind, length or shape are, as a `Problem` where only values are; else None.
 
-    Example:
-        >>> as_number(np.array(0.5)), as_number([0.5]), as_number(True)
-        (0.5, None, None)
+    Args:
+      got: Plain data.
+      expected: Plain data.
+      tolerance: As in `near`.
+      where: What `got` is called in the message.
     """
-    if isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "iuf":
-        value = value.item()
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def as_array(value: Any) -> np.ndarray | None:
-    """Returns plain data as a numeric array, or None if it is none: text, None, a ragged list.
-
-    Example:
-        >>> as_array([[1, 2], [3, 4]]).shape, as_array([[1], [2, 3]]), as_array("a")
-        ((2, 2), None, None)
-    """
-    if isinstance(value, dict):
-        return None
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        return None
-    return array if array.dtype.kind in "biuf" else None
-
-
-def _compare(got: Any, expected: Any, tolerance: float, where: str) -> str | None:
     if isinstance(expected, np.generic):
         expected = expected.item()
     if isinstance(expected, np.ndarray) and expected.dtype.kind in "biuf":
@@ -91,7 +83,7 @@ def _compare(got: Any, expected: Any, tolerance: float, where: str) -> str | Non
         got = got.item()
     if type(got) is not type(expected):
         return f"{where} is {_kind(got)}; expected {_kind(expected)}"
-    return None if got == expected else f"{where} is wrong"
+    return None if got == expected else Problem(f"{where} is wrong")
 
 
 def _compare_number(got: float, expected: float, tolerance: float, where: str) -> str | None:
@@ -99,13 +91,13 @@ def _compare_number(got: float, expected: float, tolerance: float, where: str) -
     if got == expected or (got != got and expected != expected):
         return None
     if _is_finite(expected) and not _is_finite(got):
-        return f"{where} is NaN or infinite"
+        return Problem(f"{where} is NaN or infinite: a division by 0, or a number too large?")
     try:
         if abs(got - expected) <= tolerance * max(1, abs(expected)):
             return None
     except OverflowError:  # a whole number too large to be compared with a float: far off
         pass
-    return "the number is wrong" if where == "the result" else f"{where} is wrong"
+    return Problem("the number is wrong" if where == "the result" else f"{where} is wrong")
 
 
 def _is_finite(value: float) -> bool:
@@ -121,7 +113,7 @@ def _compare_array(got: Any, expected: np.ndarray, tolerance: float, where: str)
     if expected.dtype.kind == "b" and array.dtype.kind != "b":
         return f"{where} holds numbers; expected True and False"
     if array.dtype.kind == "f" and not np.isfinite(array).all() and np.isfinite(expected).all():
-        return f"{where} holds NaN or infinity"
+        return Problem(f"{where} holds NaN or infinity: a division by 0, or a number too large?")
     exact = np.result_type(array, expected).kind in "biu" and tolerance == 0
     if exact:
         wrong = array != expected
@@ -134,7 +126,7 @@ def _compare_array(got: Any, expected: np.ndarray, tolerance: float, where: str)
     if not count:
         return None
     entries = f"{count} of {expected.size} entries {'is' if count == 1 else 'are'} wrong"
-    return entries if where == "the result" else f"{where}: {entries}"
+    return Problem(entries if where == "the result" else f"{where}: {entries}")
 
 
 def _compare_list(got: Any, expected: list, tolerance: float, where: str) -> str | None:
@@ -146,7 +138,7 @@ def _compare_list(got: Any, expected: list, tolerance: float, where: str) -> str
         return f"{where} has {len(got)} item{'s' * (len(got) != 1)}; expected {len(expected)}"
     for i, (one, other) in enumerate(zip(got, expected, strict=True)):
         one = one.item() if isinstance(one, np.generic) else one
-        if problem := _compare(one, other, tolerance, f"item {i} of {where}"):
+        if problem := difference(one, other, tolerance, f"item {i} of {where}"):
             return problem
     return None
 
@@ -161,7 +153,7 @@ def _compare_dict(got: Any, expected: dict, tolerance: float, where: str) -> str
         if keys:
             return f"{where} {text}: {', '.join(sorted(describe(key, limit=30) for key in keys)[:5])}"
     for key in expected:
-        if problem := _compare(got[key], expected[key], tolerance, f"{describe(key, limit=30)} of {where}"):
+        if problem := difference(got[key], expected[key], tolerance, f"{describe(key, limit=30)} of {where}"):
             return problem
     return None
 

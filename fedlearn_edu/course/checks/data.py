@@ -105,6 +105,34 @@ def _kind_of(value: Any) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
+def as_number(value: Any) -> float | int | None:
+    """Returns plain data as one number, or None if it is none: bool, text, a list, an array with a shape.
+
+    Example:
+        >>> as_number(np.array(0.5)), as_number([0.5]), as_number(True)
+        (0.5, None, None)
+    """
+    if isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "iuf":
+        value = value.item()
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def as_array(value: Any) -> np.ndarray | None:
+    """Returns plain data as a numeric array, or None if it is none: text, None, a ragged list.
+
+    Example:
+        >>> as_array([[1, 2], [3, 4]]).shape, as_array([[1], [2, 3]]), as_array("a")
+        ((2, 2), None, None)
+    """
+    if isinstance(value, dict):
+        return None
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return None
+    return array if array.dtype.kind in "biuf" else None
+
+
 def answer_digest(value: Any) -> str:
     """Returns a hash of plain data: equal for answers that differ only in their types or in the 7th digit.
 

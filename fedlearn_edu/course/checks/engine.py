@@ -1,79 +1,25 @@
-"""What an exercise is, and how one function is judged against its cases."""
+"""How one function is judged against the cases of an exercise."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import inspect
-import re
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from fedlearn_edu.course.checks.compare import difference
 from fedlearn_edu.course.checks.data import NotDataError, answer_digest, describe, to_data
-from fedlearn_edu.errors import UsageError
+from fedlearn_edu.course.checks.exercise import Case, Exercise, Problem
+from fedlearn_edu.course.checks.raised import one_line, where_raised
+from fedlearn_edu.errors import UsageError, nearest_names
 
-_EXERCISE_ID = re.compile(r"\d\d\.[a-z][a-z0-9_]*")
 STATUSES = ("todo", "failed", "passed")
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One call of the learner's function and how its result is judged.
-
-    Attributes:
-      name: Shown to the learner, such as "clients of different sizes".
-      arguments: Positional arguments: plain data only (see `data.to_data`). Each call gets its own deep copy.
-      verify: Gets what came back, as plain data; returns None if it is right, else one line that says what is wrong
-        without giving the answer away. An exception in it counts as wrong.
-      expected: For the feedback, such as "about 0.25" or "shape (3,)"; may give the value of a visible case.
-      hint: One hint that does not give the answer away.
-    """
-
-    name: str
-    arguments: tuple
-    verify: Callable[[Any], str | None]
-    expected: str
-    hint: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Exercise:
-    """One function that a learner writes, and what it is worth.
-
-    Attributes:
-      id: Lesson number, dot, name of the function: "03.weighted_mean".
-      points: Whole points for all cases right.
-      title: A few words, shown in the feedback and in the table of progress.
-      cases: cases(seed) returns the cases. Seed 0 is what learners see; every other seed is a hidden variant of the
-        same cases with other numbers and shapes.
-      wrong_answers: Name to source text of stored, plausible, wrong functions (at least two). The tests prove that
-        each fails. They may use what the solution's notebook imports, and `np`.
-    """
-
-    id: str
-    points: int
-    title: str
-    cases: Callable[[int], list[Case]]
-    wrong_answers: dict[str, str]
-
-    def __post_init__(self):
-        if not _EXERCISE_ID.fullmatch(self.id):
-            raise UsageError(f"Exercise id: expected '03.function_name', got {self.id!r}")
-        if isinstance(self.points, bool) or not isinstance(self.points, int) or self.points < 1:
-            raise UsageError(f"Exercise {self.id} points: expected a whole number above 0, got {self.points!r}")
-        if len(self.wrong_answers) < 2:
-            raise UsageError(f"Exercise {self.id} wrong_answers: expected at least 2, got {len(self.wrong_answers)}")
-
-    @property
-    def lesson(self) -> str:
-        """The lesson's number: "03"."""
-        return self.id.split(".")[0]
-
-    @property
-    def function_name(self) -> str:
-        """The name of the function that the learner writes."""
-        return self.id.split(".")[1]
+PARTIAL = ("cases", "half", "none")  # what is earned while not all cases are right, see `score`
+_ORDINALS = ("first", "second", "third", "fourth")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +33,10 @@ class CaseResult:
       expected: The case's expectation.
       got: What came back, or which error was raised.
       problem: One line that says what is wrong; empty if it passed.
-      hint: The case's hint; empty if it passed.
+      hint: A hint for this mistake, or else the case's; empty if it passed.
       todo: The function is not written yet for this case (NotImplementedError).
       answer: What came back, as `data.answer_digest` tells it from others; empty if it did not pass.
+      weight: The case's weight.
     """
 
     name: str
@@ -101,6 +48,7 @@ class CaseResult:
     hint: str = ""
     todo: bool = False
     answer: str = dataclasses.field(default="", repr=False)
+    weight: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,11 +59,10 @@ class CheckResult:
       exercise_id: Such as "03.weighted_mean".
       title: The exercise's title.
       status: "todo" (not written yet), "failed" or "passed".
-      points: Points earned: the share of cases that passed, times `possible`, rounded to two digits; 0 if all that
-        passed had one and the same answer, which is what a function gets that never looks at its arguments.
+      points: Points earned, rounded to two digits; see `score`.
       possible: Points for all cases right.
       cases: One `CaseResult` per case.
-      message: One line about the whole, such as an unknown id; mostly empty.
+      message: One line about the whole, such as an unknown id, or how the points came about.
     """
 
     exercise_id: str
@@ -161,23 +108,35 @@ def judge(case: Case, returned: Any, *, given: str | None = None) -> CaseResult:
         return fail(case, got=f"{type(returned).__name__}", problem=f"returned {error}", given=given)
     except Exception as error:  # an object that only looks like data
         return fail(
-            case, got=type(returned).__name__, problem=f"returned no plain data ({_one_line(error)})", given=given
+            case, got=type(returned).__name__, problem=f"returned no plain data ({one_line(error)})", given=given
         )
     shown = describe(data)
-    problem = _verdict(case, data)
+    problem = _verdict(case.verify, data)
     if problem is None:
         given = _given(case) if given is None else given
-        return CaseResult(case.name, True, given, case.expected, shown, answer=answer_digest(data))
+        return CaseResult(case.name, True, given, case.expected, shown, answer=answer_digest(data), weight=case.weight)
     if data is None:
         problem = "the function returned None: is a `return` missing?"
+    elif (position := _unchanged(case, data)) is not None:
+        problem = Problem(problem, hint=f"what came back equals the {_ORDINALS[position]} argument")
     return fail(case, got=shown, problem=problem, given=given)
 
 
-def _verdict(case: Case, data: Any) -> str | None:
+def _unchanged(case: Case, data: Any) -> int | None:
+    """Which of the first arguments came back as it was; single values are too often equal by chance."""
+    for position, argument in enumerate(case.arguments[: len(_ORDINALS)]):
+        some = argument.size > 1 if isinstance(argument, np.ndarray) else isinstance(argument, list | tuple | dict)
+        compared = functools.partial(difference, expected=argument, tolerance=1e-9)
+        if some and len(argument) and _verdict(compared, data) is None:
+            return position
+    return None
+
+
+def _verdict(verify: Callable, data: Any) -> str | None:
     try:
-        return case.verify(data)
+        return verify(data)
     except Exception as error:
-        return f"the result could not be compared with what was expected ({_one_line(error)})"
+        return f"the result could not be compared with what was expected ({one_line(error)})"
 
 
 def tell_apart(cases: Sequence[Case], answers: Sequence[Any], results: Sequence[CaseResult]) -> list[CaseResult]:
@@ -193,39 +152,75 @@ def tell_apart(cases: Sequence[Case], answers: Sequence[Any], results: Sequence[
     Returns:
       The results; all of them as they were if every case passed, as nothing depends on it then.
     """
-    right = [number for number, result in enumerate(results) if result.passed]
-    if len(right) < len(results) and any(
-        all(_verdict(cases[other], answers[number]) is None for other in right) for number in right
+    right = [number for number, result in enumerate(results) if result.passed and result.weight]
+    if not all(result.passed for result in results) and any(
+        all(_verdict(cases[other].verify, answers[number]) is None for other in right) for number in right
     ):
         same = results[right[0]].answer
-        return [dataclasses.replace(result, answer=same) if result.passed else result for result in results]
+        return [dataclasses.replace(r, answer=same) if n in right else r for n, r in enumerate(results)]
     return list(results)
 
 
 def fail(case: Case, *, got: str, problem: str, given: str | None = None, todo: bool = False) -> CaseResult:
     """Returns a failed result of `case`, for what never came back: an error, a time limit, a crash."""
     given = _given(case) if given is None else given
-    return CaseResult(case.name, False, given, case.expected, got, problem, case.hint, todo)
+    hint = getattr(problem, "hint", "") or case.hint
+    return CaseResult(case.name, False, given, case.expected, got, str(problem), hint, todo, weight=case.weight)
 
 
-def score(exercise: Exercise, results: Sequence[CaseResult], *, message: str = "") -> CheckResult:
+def score(
+    exercise: Exercise, results: Sequence[CaseResult], *, message: str = "", partial: str = "cases"
+) -> CheckResult:
     """Adds up the cases of an exercise: all right is "passed", all still to write is "todo", else "failed".
 
-    A function that returns the same value whatever it is given is right wherever that value happens to be expected (the
+    All right earns all points. Otherwise a function is wrong somewhere, and what it gets right counts for little. A
+    function that returns the same value whatever it is given is right wherever that value happens to be expected (the
     empty list, None for "refused"). So one right answer alone earns nothing: points begin with a second, other one.
+
+    Args:
+      exercise: The exercise.
+      results: One for each case.
+      message: One line about the whole; if empty, how the points came about.
+      partial: What is earned if not all cases are right: "cases" = the share of right cases, by their weights, of a
+        quarter of the points; "half" = half of the points if the right cases have at least half of the weight, else
+        nothing; "none" = nothing.
+
+    Returns:
+      Status, points and message, with `results` as they are.
+
+    Raises:
+      UsageError: There is no such `partial`.
     """
-    num_passed = sum(result.passed for result in results)
-    if results and num_passed == len(results):
-        status = "passed"
-    elif results and all(result.todo for result in results):
-        status = "todo"
+    if partial not in PARTIAL:
+        raise UsageError(f"partial: {nearest_names(partial, PARTIAL)}")
+    if results and all(result.passed for result in results):
+        status, share, why = "passed", 1.0, ""
     else:
-        status = "failed"
-    if status == "failed" and num_passed and len({result.answer for result in results if result.passed}) == 1:
-        message = message or "points begin with two different right answers: one alone could be had without looking"
-        num_passed = 0
-    points = round(exercise.points * num_passed / max(len(results), 1), 2)
-    return CheckResult(exercise.id, exercise.title, status, points, exercise.points, tuple(results), message)
+        status = "todo" if results and all(result.todo for result in results) else "failed"
+        share, why = _part(results, partial)
+    points = round(exercise.points * share, 2)
+    return CheckResult(exercise.id, exercise.title, status, points, exercise.points, tuple(results), message or why)
+
+
+def _part(results: Sequence[CaseResult], partial: str) -> tuple[float, str]:
+    """Which share of the points is earned where not all is right, and why, in a few words for the learner."""
+    right = [result for result in results if result.passed]
+    if not right:
+        return 0.0, ""
+    told = f"{len(right)} of {len(results)} cases right"
+    if partial == "none":
+        return 0.0, f"{told}: points come when all are"
+    counting = [result for result in right if result.weight]
+    if not counting:
+        return 0.0, f"{told}: points begin with cases that do not come right by themselves"
+    if len({result.answer for result in counting}) == 1:
+        return 0.0, f"{told}: points begin with two different right answers; one alone could be had without looking"
+    share = sum(result.weight for result in counting) / sum(result.weight for result in results)
+    if partial == "cases":
+        return share / 4, f"{told}: at most a quarter of the points until all are"
+    if share < 0.5:
+        return 0.0, f"{told}: points begin with half of them"
+    return 0.5, f"{told}: half of the points until all are"
 
 
 def check_function(exercise: Exercise, function: Any, *, seed: int = 0) -> CheckResult:
@@ -262,7 +257,7 @@ def _run(case: Case, function: Callable) -> tuple[Any, CaseResult]:
     except NotImplementedError:
         return None, fail(case, got="not written yet", problem="raises NotImplementedError", given=given, todo=True)
     except BaseException as error:  # sys.exit() in an answer must not end the notebook's check
-        return None, fail(case, got=f"{type(error).__name__}", problem=_where(error, function), given=given)
+        return None, fail(case, got=f"{type(error).__name__}", problem=where_raised(error, function), given=given)
     result = judge(case, returned, given=given)
     return to_data(returned) if result.passed else None, result
 
@@ -275,24 +270,3 @@ def _given(case: Case, function: Callable | None = None) -> str:
         names = []
     names += [""] * (len(case.arguments) - len(names))
     return ", ".join(name + describe(value, limit=200) for name, value in zip(names, case.arguments, strict=False))
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        message = " ".join(str(error).split())
-    except Exception:
-        message = ""
-    message = message if len(message) <= 200 else message[:197] + "..."
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
-
-
-def _where(error: BaseException, function: Callable) -> str:
-    """The error in one line, with the line of the learner's own code that it came from."""
-    text = f"raised {_one_line(error)}"
-    code = getattr(function, "__code__", None)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
-    if not frames:
-        return text
-    line = f", line {frames[-1].lineno}"
-    source = f": {frames[-1].line}" if frames[-1].line else ""
-    return f"{text} (in {frames[-1].name}{line}{source})"

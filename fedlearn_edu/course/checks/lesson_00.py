@@ -8,14 +8,8 @@ from typing import Any
 import numpy as np
 
 from fedlearn_edu.course.checks.compare import equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise, Problem, visible, weighted
 from fedlearn_edu.course.checks.wrong_00 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=120) if seed == 0 else otherwise
 
 
 def _model_delta(seed: int) -> list[Case]:
@@ -28,15 +22,20 @@ def _model_delta(seed: int) -> list[Case]:
         values = [-2.0, -1.0, 0.5, 3.0] if moved else [0.0]
         delta = [np.asarray(rng.choice(values, size=shape)) for shape in shapes]
         trained = [np.asarray(one - step) for one, step in zip(received, delta, strict=True)]
-        expected = _shown(delta, seed, f"a list of {len(shapes)} arrays")
-        return Case(name, (received, trained), near(delta), expected, hint)
+        expected = visible(delta, seed, f"a list of {len(shapes)} arrays")
+        verify = near(delta, structure="one array for each array you got, of the same shape")
+        return Case(name, (received, trained), verify, expected, hint)
 
     sign = "the server will subtract the delta and must arrive at the trained weights: try it with one number"
     return [
         case("one array of weights", [(num_classes,)], sign),
-        case("a kernel and a bias", [(num_inputs, num_classes), (num_classes,)], "one array for each array you got"),
+        case("a kernel and a bias", [(num_inputs, num_classes), (num_classes,)], sign),
         case("a client that learned nothing", [(num_inputs,), ()], "no change is a delta of zeros", moved=False),
     ]
+
+
+_WHOLE = "a list with a list for each round, and in it the ids of the clients of this round"
+_TWICE = "a client cannot train twice in one round: does your way of drawing put a client back?"
 
 
 def _sample_cohorts(seed: int) -> list[Case]:
@@ -85,7 +84,7 @@ def _sample_cohorts(seed: int) -> list[Case]:
             (client_ids, size, 1, run_seed),
             judge(1, size, lambda cohorts: None),
             f"a list with one list of {size} different client ids",
-            "a client cannot train twice in one round: does your way of drawing put a client back?",
+            _TWICE,
         ),
         Case(
             "everyone's turn comes",
@@ -126,19 +125,19 @@ def _as_cohorts(got: Any, num_rounds: int, size: int, client_ids: list[str]) -> 
     """What came back as a list of lists of text, or why it is none."""
     rounds = got.tolist() if isinstance(got, np.ndarray) else got
     if not isinstance(rounds, list | tuple):
-        return [], "expected a list with one cohort for each round"
+        return [], Problem("expected a list with one cohort for each round", hint=_WHOLE)
     if len(rounds) != num_rounds:
-        return [], f"expected {num_rounds} cohorts, one for each round, got {len(rounds)}"
+        return [], Problem(f"expected {num_rounds} cohorts, one for each round, got {len(rounds)}", hint=_WHOLE)
     cohorts = [cohort.tolist() if isinstance(cohort, np.ndarray) else cohort for cohort in rounds]
     for cohort in cohorts:
         if not isinstance(cohort, list | tuple):
-            return [], "expected each cohort as a list of client ids"
+            return [], Problem("expected each cohort as a list of client ids", hint=_WHOLE)
         if len(cohort) != size:
-            return [], f"expected {size} clients in each cohort, got {len(cohort)}"
+            return [], Problem(f"expected {size} clients in each cohort, got {len(cohort)}", hint=_WHOLE)
         if any(not isinstance(client_id, str) or client_id not in client_ids for client_id in cohort):
-            return [], "a cohort holds something that is no client id of the list"
+            return [], Problem("a cohort holds something that is no client id of the list", hint=_WHOLE)
         if len(set(cohort)) != len(cohort):
-            return [], "a client is in one cohort twice"
+            return [], Problem("a client is in one cohort twice", hint=_TWICE)
     return cohorts, None
 
 
@@ -150,7 +149,7 @@ def _round_bytes(seed: int) -> list[Case]:
         messages = [[np.zeros(shape, dtype) for shape in shapes] for _ in range(2 * clients_per_round)]
         total = sum(array.nbytes for message in messages for array in message)
         arguments = (shapes, clients_per_round, np.dtype(dtype).itemsize)
-        return Case(name, arguments, equal(total), _shown(total, seed, "a whole number of bytes"), hint)
+        return Case(name, arguments, equal(total), visible(total, seed, "a whole number of bytes"), hint)
 
     def some(low, high):
         return int(rng.integers(low, high))
@@ -192,7 +191,7 @@ def _global_accuracy(seed: int) -> list[Case]:
         num_correct = [int(np.count_nonzero(outcome)) for outcome in outcomes]
         expected = float(np.mean(np.concatenate(outcomes)))
         arguments = (num_correct, [int(size) for size in sizes])
-        return Case(name, arguments, near(expected), _shown(expected, seed, "a number from 0 to 1"), hint)
+        return Case(name, arguments, near(expected), visible(expected, seed, "a number from 0 to 1"), hint)
 
     size = 20 if seed == 0 else int(rng.integers(20, 60))
     pooled = "imagine all test examples of all clients in one pile: which share of the pile is right?"
@@ -213,14 +212,14 @@ EXERCISES = [
         id="00.model_delta",
         points=2,
         title="What a client sends: the model delta",
-        cases=_model_delta,
+        cases=weighted(_model_delta, {"a client that learned nothing": 0}),
         wrong_answers=WRONG_ANSWERS["model_delta"],
     ),
     Exercise(
         id="00.sample_cohorts",
         points=4,
         title="Who trains: a cohort for every round",
-        cases=_sample_cohorts,
+        cases=weighted(_sample_cohorts, {"one round": 0, "the same seed again": 0.5, "all clients in every round": 0}),
         wrong_answers=WRONG_ANSWERS["sample_cohorts"],
     ),
     Exercise(
@@ -234,7 +233,7 @@ EXERCISES = [
         id="00.global_accuracy",
         points=2,
         title="How good for all: accuracy from counts",
-        cases=_global_accuracy,
+        cases=weighted(_global_accuracy, {"clients of equal size": 0.5}),
         wrong_answers=WRONG_ANSWERS["global_accuracy"],
     ),
 ]

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fedlearn_edu.course.checks.compare import equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise, visible, weighted
 from fedlearn_edu.course.checks.wrong_01 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _one_round(seed: int) -> list[Case]:
@@ -30,7 +22,7 @@ def _one_round(seed: int) -> list[Case]:
             (1 - server_lr) * r + server_lr * np.einsum("c...->...", np.stack(t)) / num_clients
             for r, t in zip(received, zip(*trained, strict=True), strict=True)
         ]
-        shown = _shown(expected, seed, f"a list of arrays of shapes {shapes[0]} and {shapes[1]}")
+        shown = visible(expected, seed, f"a list of arrays of shapes {shapes[0]} and {shapes[1]}")
         return Case(name, (received, trained, server_lr), near(expected), shown, hint)
 
     half = 0.5 if seed == 0 else float(rng.choice([0.25, 0.4, 0.75]))
@@ -51,7 +43,7 @@ def _run_bytes(seed: int) -> list[Case]:
         message = np.zeros(head, np.float32).nbytes + (0 if frozen else np.zeros(backbone, np.float32).nbytes)
         total = sum(message + message for _ in range(num_rounds * clients_per_round))
         arguments = (backbone, head, num_rounds, clients_per_round, frozen)
-        return Case(name, arguments, equal(total), _shown(total, seed, "a whole number of bytes"), hint)
+        return Case(name, arguments, equal(total), visible(total, seed, "a whole number of bytes"), hint)
 
     rounds, cohort = (3, 5) if seed == 0 else (int(n) for n in rng.choice(np.arange(2, 20), size=2, replace=False))
     return [
@@ -75,7 +67,7 @@ def _per_client_accuracy(seed: int) -> list[Case]:
         order = rng.permutation(len(owners)) if shuffled else np.arange(len(owners))
         expected = {c: count / size for c, count, size in zip(client_ids, num_right, sizes, strict=True)}
         arguments = (predicted[order], labels[order], owners[order])
-        return Case(name, arguments, near(expected), _shown(expected, seed, "a dict with a number per client"), hint)
+        return Case(name, arguments, near(expected), visible(expected, seed, "a dict with a number per client"), hint)
 
     extra = 0 if seed == 0 else int(rng.integers(1, 6))
     return [
@@ -93,7 +85,7 @@ def _rounds_to_reach(seed: int) -> list[Case]:
 
     def case(name, accuracy, expected, hint):
         accuracy = [float(value) for value in np.round(accuracy, 4)]
-        shown = _shown(expected, seed, "a round number, or None")
+        shown = visible(expected, seed, "a round number, or None")
         return Case(name, (accuracy, target), equal(expected), shown, hint)
 
     below = np.sort(rng.uniform(0.05, target - 0.02, length))
@@ -122,7 +114,7 @@ def _worst_clients_accuracy(seed: int) -> list[Case]:
         numbers = rng.permutation(90)[:num_clients] + 10
         table = {f"client_{n}": float(accuracy[i]) for i, n in enumerate(numbers)}
         shuffled = {key: table[key] for key in rng.permutation(list(table)).tolist()}
-        shown = _shown(float(expected), seed, "a number from 0 to 1")
+        shown = visible(float(expected), seed, "a number from 0 to 1")
         return Case(name, (shuffled, share), near(expected), shown, hint)
 
     some = 2 if seed == 0 else int(rng.integers(3, 8))
@@ -139,7 +131,7 @@ EXERCISES = [
         id="01.one_round",
         points=4,
         title="One round: the formula as a function",
-        cases=_one_round,
+        cases=weighted(_one_round, {"server learning rate 0": 0, "a single client": 0}),
         wrong_answers=WRONG_ANSWERS["one_round"],
     ),
     Exercise(
@@ -160,14 +152,14 @@ EXERCISES = [
         id="01.rounds_to_reach",
         points=3,
         title="How many rounds until it is good enough?",
-        cases=_rounds_to_reach,
+        cases=weighted(_rounds_to_reach, {"never reaches it": 0, "good before training": 0.5}),
         wrong_answers=WRONG_ANSWERS["rounds_to_reach"],
     ),
     Exercise(
         id="01.worst_clients_accuracy",
         points=3,
         title="How well are the worst-served clients served?",
-        cases=_worst_clients_accuracy,
+        cases=weighted(_worst_clients_accuracy, {"everyone": 0.5}),
         wrong_answers=WRONG_ANSWERS["worst_clients_accuracy"],
     ),
 ]

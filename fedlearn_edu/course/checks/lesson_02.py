@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fedlearn_edu.course.checks.compare import equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise, visible, weighted
 from fedlearn_edu.course.checks.wrong_02 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _cosine_similarity(seed: int) -> list[Case]:
@@ -43,7 +35,7 @@ def _cosine_similarity(seed: int) -> list[Case]:
             "arrows in the plane",
             (a, b),
             near(cosines),
-            _shown(cosines, seed, shape),
+            visible(cosines, seed, shape),
             "the lengths of the arrows must not matter: divide each *row* by its own length",
         ),
         Case(
@@ -97,21 +89,21 @@ def _neighbour_agreement(seed: int) -> list[Case]:
             "pairs far apart",
             (features, labels),
             near(share),
-            _shown(share, seed, "a number from 0 to 1"),
+            visible(share, seed, "a number from 0 to 1"),
             "an example is nearest to itself: leave it out, and look for the smallest distance among the others",
         ),
         Case(
             "twins with the same features",
             (twins, twin_labels),
             near(twin_share),
-            _shown(twin_share, seed, "a number from 0 to 1"),
+            visible(twin_share, seed, "a number from 0 to 1"),
             "a distance of 0 does not mean that it is the same example: leave out by position",
         ),
         Case(
             "not always mutual",
             (chain, np.array([1, 0, 0])),
             near(1 / 3),
-            _shown(1 / 3, seed, "a number from 0 to 1"),
+            visible(1 / 3, seed, "a number from 0 to 1"),
             "ask for each example who is nearest to it; the answer need not be mutual",
         ),
     ]
@@ -130,7 +122,7 @@ def _nearest_class_mean(seed: int) -> list[Case]:
         asked = rng.permutation(len(tests)) if seed else np.arange(len(tests))
         train, labels = np.stack(train)[order], (np.array(labels)[order] + shift) % num_classes
         tests, expected = np.stack(tests)[asked], (np.array(expected)[asked] + shift) % num_classes
-        shown = _shown(expected, seed, f"{len(expected)} labels")
+        shown = visible(expected, seed, f"{len(expected)} labels")
         return Case(name, (train, labels, tests, num_classes), equal(expected), shown, hint)
 
     x, y = axes[0], axes[1]
@@ -177,7 +169,7 @@ def _confusion_matrix(seed: int) -> list[Case]:
         order = rng.permutation(int(counts.sum()))
         labels = np.repeat(rows.ravel(), counts.ravel())[order]
         predicted = np.repeat(columns.ravel(), counts.ravel())[order]
-        shown = _shown(counts, seed, f"whole numbers, shape {counts.shape}")
+        shown = visible(counts, seed, f"whole numbers, shape {counts.shape}")
         return Case(name, (labels, predicted, len(counts)), equal(counts), shown, hint)
 
     size = 3 if seed == 0 else int(rng.integers(3, 7))
@@ -200,7 +192,7 @@ def _conv_weights(seed: int) -> list[Case]:
         standard = np.empty([kernel_size, kernel_size, in_channels, out_channels]).size
         separable = np.empty([kernel_size, kernel_size, in_channels]).size + np.empty([in_channels, out_channels]).size
         expected = (standard, separable)
-        shown = _shown(expected, seed, "two whole numbers")
+        shown = visible(expected, seed, "two whole numbers")
         return Case(name, (kernel_size, in_channels, out_channels), equal(expected), shown, hint)
 
     def channels(*visible):
@@ -229,7 +221,7 @@ def _block_weights(seed: int) -> list[Case]:
             shapes.append((in_channels, wide))
         total = sum(np.empty(shape).size for shape in shapes)
         arguments = (in_channels, out_channels, expansion)
-        return Case(name, arguments, equal(total), _shown(total, seed, "a whole number"), hint)
+        return Case(name, arguments, equal(total), visible(total, seed, "a whole number"), hint)
 
     def channels(*visible):
         return visible if seed == 0 else tuple(int(n) for n in rng.choice(np.arange(4, 100), size=2, replace=False))
@@ -259,7 +251,7 @@ EXERCISES = [
         id="02.neighbour_agreement",
         points=3,
         title="How often the nearest neighbour agrees",
-        cases=_neighbour_agreement,
+        cases=weighted(_neighbour_agreement, {"not always mutual": 0.5}),
         wrong_answers=WRONG_ANSWERS["neighbour_agreement"],
     ),
     Exercise(
@@ -273,7 +265,7 @@ EXERCISES = [
         id="02.confusion_matrix",
         points=2,
         title="What is taken for what: the confusion matrix",
-        cases=_confusion_matrix,
+        cases=weighted(_confusion_matrix, {"everything right": 0.5}),
         wrong_answers=WRONG_ANSWERS["confusion_matrix"],
     ),
     Exercise(

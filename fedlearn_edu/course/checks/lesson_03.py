@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn_edu.course.checks.compare import as_array, equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.compare import equal, near
+from fedlearn_edu.course.checks.data import as_array, describe
+from fedlearn_edu.course.checks.exercise import Case, Exercise, Problem, visible, weighted
 from fedlearn_edu.course.checks.wrong_03 import WRONG_ANSWERS
 
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
+_ROWS = "an array for each client, also for one that holds nothing, with the places of its examples in `labels`"
+_PIECES = "each class is cut into pieces, one per client: do the pieces of a class make up all of it?"
 
 
 def _dirichlet_split(seed: int) -> list[Case]:
@@ -59,7 +57,6 @@ def _dirichlet_split(seed: int) -> list[Case]:
     def other(clients):
         return "another seed gave the same split" if _sets(clients) == remembered.get("sets") else None
 
-    once = "each class is cut into pieces, one per client: do the pieces of a class make up all of it?"
     generator = "make one random generator from the seed and draw everything from it"
     share = f"{num_clients} arrays that hold each of the {len(labels)} row numbers once"
     return [
@@ -68,7 +65,7 @@ def _dirichlet_split(seed: int) -> list[Case]:
             (labels, num_clients, 0.02, run_seed),
             judge(lopsided),
             f"{share}; very different mixes",
-            "does every class draw its own shares of the clients? " + once,
+            "does every class draw its own shares of the clients?",
         ),
         Case(
             "a large concentration",
@@ -95,24 +92,27 @@ def _sets(clients: list) -> list[frozenset]:
 def _as_split(got: Any, num_clients: int, num_examples: int) -> tuple[list, str | None]:
     """What came back as a list of arrays of row numbers that cover all rows once, or why it is none."""
     if not isinstance(got, list | tuple) and not (isinstance(got, np.ndarray) and got.ndim == 2):
-        return [], "expected a list with one array of row numbers for each client"
+        return [], Problem("expected a list with one array of row numbers for each client", hint=_ROWS)
     if len(got) != num_clients:
-        return [], f"expected {num_clients} clients, got {len(got)}"
+        return [], Problem(f"expected {num_clients} clients, got {len(got)}", hint=_ROWS)
     clients = []
     for rows in got:
         array = as_array(rows)
         if array is None or array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-            return [], "expected whole row numbers, one flat array for each client"
+            return [], Problem("expected whole row numbers, one flat array for each client", hint=_ROWS)
         clients.append(array.astype(np.int64))
     held = np.concatenate(clients)
     if held.size and (held.min() < 0 or held.max() >= num_examples):
-        return [], "a row number is out of range"
+        return [], Problem("a row number is out of range", hint=_ROWS)
     times = np.bincount(held, minlength=num_examples)
     if times.max(initial=0) > 1:
-        return [], f"{np.count_nonzero(times > 1)} examples are held twice"
+        return [], Problem(f"{np.count_nonzero(times > 1)} examples are held twice", hint=_PIECES)
     if times.min(initial=1) < 1:
-        return [], f"{np.count_nonzero(times == 0)} examples are held by nobody"
+        return [], Problem(f"{np.count_nonzero(times == 0)} examples are held by nobody", hint=_PIECES)
     return clients, None
+
+
+_ENDS = "round where the pieces end (np.cumsum), not each piece"
 
 
 def _quantity_sizes(seed: int) -> list[Case]:
@@ -128,9 +128,9 @@ def _quantity_sizes(seed: int) -> list[Case]:
             if sizes is None or sizes.shape != (num_clients,):
                 return f"expected {num_clients} sizes, one per client"
             if not np.array_equal(sizes, np.rint(sizes)):
-                return "an example cannot be divided: expected whole numbers"
+                return Problem("an example cannot be divided: expected whole numbers", hint=_ENDS)
             if sizes.sum() != num_examples:
-                return "the sizes do not add up to the number of examples"
+                return Problem("the sizes do not add up to the number of examples", hint=_ENDS)
             off = np.abs(sizes - exact) > 1 + 1e-6
             return f"{np.count_nonzero(off)} sizes are more than one example off" if off.any() else None
 
@@ -144,7 +144,7 @@ def _quantity_sizes(seed: int) -> list[Case]:
         case("no skew", 12 * k, k, 0.0, "to the power of 0 everything is 1"),
         case("a power law", num, k, skew, "the client of rank r gets a share in proportion to r to the power -skew"),
         case("strong skew", 10 * num, k + 2, 2.0, "ranks start at 1, and the first client is the largest"),
-        case("no even division", 10 * k + 1, k, 0.0, "round where the pieces end (np.cumsum), not each piece"),
+        case("no even division", 10 * k + 1, k, 0.0, _ENDS),
     ]
 
 
@@ -152,7 +152,7 @@ def _label_distance(seed: int) -> list[Case]:
     rng = np.random.default_rng([seed, 33])
 
     def case(name, counts, expected, hint):
-        shown = _shown(expected, seed, f"{len(counts)} numbers from 0 to 1")
+        shown = visible(expected, seed, f"{len(counts)} numbers from 0 to 1")
         return Case(name, (counts,), near(expected), shown, hint)
 
     k = 3 if seed == 0 else int(rng.integers(4, 8))
@@ -181,7 +181,7 @@ def _label_mix_from_delta(seed: int) -> list[Case]:
         bias_delta = client_lr * np.mean(1 / len(counts) - one_hot, axis=0)
         mix = np.array(counts) / sum(counts)
         arguments = (bias_delta, client_lr)
-        return Case(name, arguments, near(mix), _shown(mix, seed, f"{len(counts)} shares that add up to 1"), hint)
+        return Case(name, arguments, near(mix), visible(mix, seed, f"{len(counts)} shares that add up to 1"), hint)
 
     k = 4 if seed == 0 else int(rng.integers(5, 12))
     lr = 0.1 if seed == 0 else float(rng.uniform(0.02, 0.9))
@@ -208,7 +208,7 @@ def _server_view(seed: int) -> list[Case]:
             for client in rng.permutation(num_clients)[:number]:
                 counts[client, label] = each or rng.integers(1, 9)
                 total[label] += counts[client, label] if number >= min_clients else 0
-        shown = _shown(total, seed, f"{len(holders)} whole numbers")
+        shown = visible(total, seed, f"{len(holders)} whole numbers")
         return Case(name, (counts, min_clients), equal(total), shown, hint)
 
     n = 5 if seed == 0 else int(rng.integers(6, 11))
@@ -225,35 +225,35 @@ EXERCISES = [
         id="03.dirichlet_split",
         points=5,
         title="A Dirichlet split",
-        cases=_dirichlet_split,
+        cases=weighted(_dirichlet_split, {"the same seed again": 0.5, "another seed": 0.5}),
         wrong_answers=WRONG_ANSWERS["dirichlet_split"],
     ),
     Exercise(
         id="03.quantity_sizes",
         points=3,
         title="Sizes by a power law",
-        cases=_quantity_sizes,
+        cases=weighted(_quantity_sizes, {"no skew": 0, "no even division": 0.5}),
         wrong_answers=WRONG_ANSWERS["quantity_sizes"],
     ),
     Exercise(
         id="03.label_distance",
         points=4,
         title="How far a client is from the whole",
-        cases=_label_distance,
+        cases=weighted(_label_distance, {"all alike, sizes differ": 0}),
         wrong_answers=WRONG_ANSWERS["label_distance"],
     ),
     Exercise(
         id="03.server_view",
         points=3,
         title="What the server may see: sums over enough clients",
-        cases=_server_view,
+        cases=weighted(_server_view, {"everyone may be seen": 0, "a class that nobody holds": 0}),
         wrong_answers=WRONG_ANSWERS["server_view"],
     ),
     Exercise(
         id="03.label_mix_from_delta",
         points=4,
         title="What the server can read: a client's classes from its delta",
-        cases=_label_mix_from_delta,
+        cases=weighted(_label_mix_from_delta, {"the same of each": 0.5}),
         wrong_answers=WRONG_ANSWERS["label_mix_from_delta"],
     ),
 ]

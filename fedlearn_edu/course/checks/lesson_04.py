@@ -6,21 +6,13 @@ answer is written here.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fedlearn_edu.course.checks.compare import near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise, visible, weighted
 from fedlearn_edu.course.checks.wrong_04 import WRONG_ANSWERS
 
 _CLOSE = 1e-6  # answers in float32 would miss this; NumPy computes in float64 unless told otherwise
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=200) if seed == 0 else otherwise
 
 
 def _loss(weights, x, y):
@@ -70,7 +62,7 @@ def _softmax_gradient(seed: int) -> list[Case]:
     dim, num_classes = _sizes(rng, seed)
 
     def case(name, weights, batch, expected, hint):
-        shown = _shown(expected, seed, _like(weights))
+        shown = visible(expected, seed, _like(weights))
         return Case(name, (weights, *batch), near(expected, tolerance=_CLOSE), shown, hint)
 
     # At zero all classes are equally likely: the bias gradient is 1/C minus each class's share, on paper.
@@ -119,7 +111,7 @@ def _client_update(seed: int) -> list[Case]:
         # initial - trained, written as a sum so that nothing here subtracts as the learner does
         delta = [np.sum([w, -t], axis=0) for w, t in zip(weights, after, strict=True)]
         expected = [delta, sum(len(y) for _, y in batches)]
-        shown = _shown(expected, seed, f"a list of {_like(weights)}, and a number of examples")
+        shown = visible(expected, seed, f"a list of {_like(weights)}, and a number of examples")
         return Case(name, (weights, batches, client_lr), near(expected, tolerance=_CLOSE), shown, hint)
 
     def batches(*sizes):
@@ -147,7 +139,7 @@ def _weighted_mean(seed: int) -> list[Case]:
         if expected is None:
             shares = np.array(client_weights) / sum(client_weights)
             expected = [np.einsum("c...,c->...", np.stack(part), shares) for part in zip(*deltas, strict=True)]
-        shown = _shown(expected, seed, _like(deltas[0]))
+        shown = visible(expected, seed, _like(deltas[0]))
         return Case(name, (deltas, client_weights), near(expected), shown, hint)
 
     many = [30, 10, 60] if seed == 0 else [int(n) for n in rng.integers(5, 90, size=4)]
@@ -180,7 +172,7 @@ def _server_update(seed: int) -> list[Case]:
         new = _some_weights(rng, dim, num_classes)
         delta = _some_weights(rng, dim, num_classes)
         old = [np.sum([n, server_lr * d], axis=0) for n, d in zip(new, delta, strict=True)]
-        return Case(name, (old, delta, server_lr), near(new), _shown(new, seed, _like(new)), hint)
+        return Case(name, (old, delta, server_lr), near(new), visible(new, seed, _like(new)), hint)
 
     lr = 0.5 if seed == 0 else float(rng.uniform(0.1, 0.9))
     return [
@@ -196,7 +188,7 @@ def _fed_avg_round(seed: int) -> list[Case]:
     lr = 0.5 if seed == 0 else float(rng.uniform(0.1, 0.9))
 
     def case(name, weights, client_batches, expected, hint):
-        shown = _shown(expected, seed, _like(weights))
+        shown = visible(expected, seed, _like(weights))
         return Case(name, (weights, client_batches, lr), near(expected, tolerance=_CLOSE), shown, hint)
 
     weights = _some_weights(rng, dim, num_classes)
@@ -231,35 +223,35 @@ EXERCISES = [
         id="04.softmax_gradient",
         points=4,
         title="The gradient of a linear head",
-        cases=_softmax_gradient,
+        cases=weighted(_softmax_gradient, {"scores of 1000": 0}),
         wrong_answers=WRONG_ANSWERS["softmax_gradient"],
     ),
     Exercise(
         id="04.client_update",
         points=5,
         title="Client work: train, and send the model delta",
-        cases=_client_update,
+        cases=weighted(_client_update, {"no batch at all": 0}),
         wrong_answers=WRONG_ANSWERS["client_update"],
     ),
     Exercise(
         id="04.weighted_mean",
         points=4,
         title="Aggregator: the weighted mean of model deltas",
-        cases=_weighted_mean,
+        cases=weighted(_weighted_mean, {"clients of one size": 0.5, "one client that nobody can outvote": 0}),
         wrong_answers=WRONG_ANSWERS["weighted_mean"],
     ),
     Exercise(
         id="04.server_update",
         points=2,
         title="Finalizer: the step of the server",
-        cases=_server_update,
+        cases=weighted(_server_update, {"server learning rate 1": 0.5}),
         wrong_answers=WRONG_ANSWERS["server_update"],
     ),
     Exercise(
         id="04.fed_avg_round",
         points=5,
         title="A whole round of federated averaging",
-        cases=_fed_avg_round,
+        cases=weighted(_fed_avg_round, {"a single client": 0.5}),
         wrong_answers=WRONG_ANSWERS["fed_avg_round"],
     ),
 ]

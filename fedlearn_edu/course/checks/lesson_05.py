@@ -7,15 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn_edu.course.checks.compare import as_array, equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.compare import equal, near
+from fedlearn_edu.course.checks.data import as_array
+from fedlearn_edu.course.checks.exercise import Case, Exercise, Problem, visible, weighted
 from fedlearn_edu.course.checks.wrong_05 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _cosine_rate(seed: int) -> list[Case]:
@@ -27,7 +22,7 @@ def _cosine_rate(seed: int) -> list[Case]:
 
     def case(name, step, num_steps, warmup_steps, share, hint):
         expected = share * peak
-        shown = _shown(expected, seed, "a number from 0 to the peak")
+        shown = visible(expected, seed, "a number from 0 to the peak")
         return Case(name, (step, num_steps, warmup_steps, peak), near(expected, tolerance=1e-9), shown, hint)
 
     # Half of 1 + cos(x) is the square of cos(x / 2): the answers come from the square.
@@ -50,6 +45,9 @@ def _cosine_rate(seed: int) -> list[Case]:
     ]
 
 
+_GROUPS = "draw among the groups, not among the images"
+
+
 def _hold_out(seed: int) -> list[Case]:
     rng = np.random.default_rng([seed, 52])
 
@@ -67,7 +65,7 @@ def _hold_out(seed: int) -> list[Case]:
 
     many = 40 if seed == 0 else int(rng.integers(3, 7)) * 10
     return [
-        case("four drawings each", [4] * many, 0.2, many // 5, "draw among the groups, not among the images"),
+        case("four drawings each", [4] * many, 0.2, many // 5, _GROUPS),
         case(
             "groups of different sizes",
             [1] * (many // 2) + [30] * (many // 2),
@@ -88,14 +86,14 @@ def _problem_of_split(got: Any, groups: list[str], num_held_out: int) -> str | N
     sides = {name: {bool(h) for h, g in zip(held_out, groups, strict=True) if g == name} for name in set(groups)}
     torn = sum(len(side) == 2 for side in sides.values())
     if torn:
-        return f"{torn} of {len(sides)} groups are on both sides"
+        return Problem(f"{torn} of {len(sides)} groups are on both sides", hint=_GROUPS)
     found = sum(side == {True} for side in sides.values())
     if found != num_held_out:
         return f"{found} of {len(sides)} groups are held out, expected {num_held_out}"
     for order in (sorted(sides), list(dict.fromkeys(groups))):
         chosen = [sides[name] == {True} for name in order]
         if found > 3 and (all(chosen[:found]) or all(chosen[-found:])):
-            return "the groups held out stand side by side in their order: draw them at random"
+            return Problem("the groups held out stand side by side in their order", hint="draw them at random")
     return None
 
 
@@ -108,7 +106,7 @@ def _keep_public(seed: int) -> list[Case]:
         order = np.arange(len(public)) if seed == 0 else rng.permutation(len(public))
         arguments = (np.stack(public)[order], np.stack(private), limit)
         expected = np.array(keep)[order]
-        return Case(name, arguments, equal(expected), _shown(expected, seed, "True or False for each image"), hint)
+        return Case(name, arguments, equal(expected), visible(expected, seed, "True or False for each image"), hint)
 
     def image():
         return rng.integers(100, 156, [size, size, 3]).astype(np.uint8)
@@ -173,7 +171,7 @@ def _teacher_targets(seed: int) -> list[Case]:
         order = rng.permutation(len(sources))
         expected = np.concatenate(wanted)[order]
         arguments = (np.concatenate(features)[order], np.array(sources)[order])
-        shown = _shown(expected, seed, f"an array of shape {expected.shape}")
+        shown = visible(expected, seed, f"an array of shape {expected.shape}")
         return Case(name, arguments, near(expected), shown, hint)
 
     n = 4 if seed == 0 else int(rng.integers(5, 9))
@@ -221,7 +219,7 @@ def _broken_clauses(seed: int) -> list[Case]:
             clause, value = more[str(key)]
             changes, broken = changes | {str(key): value}, sorted({*broken, clause}, key=_CLAUSES.index)
         module = copy.deepcopy(module | changes)
-        return Case(name, (module,), equal(broken), _shown(broken, seed, "a list of clauses"), hint)
+        return Case(name, (module,), equal(broken), visible(broken, seed, "a list of clauses"), hint)
 
     def tensor(shape, dtype="float32"):
         return {"dtype": dtype, "shape": shape}
@@ -289,8 +287,13 @@ EXERCISES = [
     for name, points, title, cases in [
         ("keep_public", 4, "Keep private pictures out of public data", _keep_public),
         ("hold_out", 4, "Hold out without a leak", _hold_out),
-        ("cosine_rate", 3, "A learning rate that falls along a cosine", _cosine_rate),
-        ("teacher_targets", 4, "A teacher's features as targets", _teacher_targets),
-        ("broken_clauses", 4, "Check a module's contract", _broken_clauses),
+        (
+            "cosine_rate",
+            3,
+            "A learning rate that falls along a cosine",
+            weighted(_cosine_rate, {"the first step of all": 0.5, "the last step of the warm-up": 0}),
+        ),
+        ("teacher_targets", 4, "A teacher's features as targets", weighted(_teacher_targets, {"one source": 0.5})),
+        ("broken_clauses", 4, "Check a module's contract", weighted(_broken_clauses, {"all is well": 0})),
     ]
 ]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fedlearn_edu.course.checks.compare import equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise, visible, weighted
 from fedlearn_edu.course.checks.wrong_06 import WRONG_ANSWERS
 
 # Patterns with mean 0, and their standard deviation (dividing by one less): all expected spreads are a multiple of it.
@@ -17,11 +14,6 @@ _PATTERNS = {
     3: ([-1.0, 0.0, 1.0], 1.0),
     4: ([-1.0, -1.0, 1.0, 1.0], np.sqrt(4 / 3)),
 }
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _seeds(rng, count: int) -> list[int]:
@@ -48,7 +40,7 @@ def _paired_difference(seed: int) -> list[Case]:
         if shuffle:
             theirs = dict(reversed(theirs.items()))
         expected = (mean, deviation / count**0.5)
-        shown = _shown(expected, seed, "a mean and a standard error")
+        shown = visible(expected, seed, "a mean and a standard error")
         return Case(name, (ours, theirs), near(expected), shown, hint)
 
     return [
@@ -80,7 +72,7 @@ def _gap_table(seed: int) -> list[Case]:
         if shuffle:
             rows = [rows[i] for i in rng.permutation(len(rows))]
         expected = {depth: pair for depth, (_, pair) in depths.items()}
-        shown = _shown(expected, seed, "a dict: depth -> (mean, standard deviation)")
+        shown = visible(expected, seed, "a dict: depth -> (mean, standard deviation)")
         return Case(name, (rows,), near(expected), shown, hint)
 
     def mean():
@@ -117,7 +109,7 @@ def _bytes_until(seed: int) -> list[Case]:
     first, later = (4, 8) if seed == 0 else (int(rng.integers(3, 6)), int(rng.integers(7, 12)))
 
     def case(name, curve, target, expected, hint):
-        shown = _shown(expected, seed, "None" if expected is None else "a whole number of bytes")
+        shown = visible(expected, seed, "None" if expected is None else "a whole number of bytes")
         return Case(name, (curve, target, size), equal(expected), shown, hint)
 
     return [
@@ -154,7 +146,7 @@ def _optimizer_spread(seed: int) -> list[Case]:
         return {name: runs(mean, n, scale) for n, (name, mean) in zip(counts, means.items(), strict=True)}
 
     def case(name, accuracies, expected, hint):
-        shown = _shown(expected, seed, "a dict: depth -> a number")
+        shown = visible(expected, seed, "a dict: depth -> a number")
         return Case(name, (accuracies,), near(expected), shown, hint)
 
     def at():
@@ -205,7 +197,7 @@ def _best_depth(seed: int) -> list[Case]:
 
     def case(name, depths, budget, best, accuracy, hint):
         expected = (best, accuracy + gain)
-        shown = _shown(expected, seed, "the name of a depth, and an accuracy")
+        shown = visible(expected, seed, "the name of a depth, and an accuracy")
         return Case(name, (depths, int(budget)), near(expected), shown, hint)
 
     head = depth(small, (0, 0.1), (1, 0.5), (10, 0.7), (20, 0.71))
@@ -255,8 +247,13 @@ EXERCISES = [
     for name, points, title, cases in [
         ("paired_difference", 4, "Compare in pairs", _paired_difference),
         ("gap_table", 4, "The non-IID gap", _gap_table),
-        ("bytes_until", 3, "The price of an accuracy", _bytes_until),
-        ("optimizer_spread", 3, "Spread across server optimizers", _optimizer_spread),
-        ("best_depth", 5, "The best depth within a budget", _best_depth),
+        (
+            "bytes_until",
+            3,
+            "The price of an accuracy",
+            weighted(_bytes_until, {"each round is recorded": 0.5, "before training": 0.5, "never": 0}),
+        ),
+        ("optimizer_spread", 3, "Spread across server optimizers", weighted(_optimizer_spread, {"one seed": 0.5})),
+        ("best_depth", 5, "The best depth within a budget", weighted(_best_depth, {"enough for all": 0.5})),
     ]
 ]

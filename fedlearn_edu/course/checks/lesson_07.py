@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fedlearn_edu.course.checks.compare import equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise, visible, weighted
 from fedlearn_edu.course.checks.wrong_07 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _normalise(seed: int) -> list[Case]:
@@ -37,7 +29,7 @@ def _normalise(seed: int) -> list[Case]:
             [scale[c] * z[..., c] * (variance[c] + epsilon) ** -0.5 + offset[c] for c in range(channels)], axis=-1
         )
         given = (None, None) if live else (mean, variance)
-        shown = _shown(expected, seed, f"an array of shape {expected.shape}")
+        shown = visible(expected, seed, f"an array of shape {expected.shape}")
         return Case(name, (z + mean, *given, scale, offset, epsilon), near(expected), shown, hint)
 
     scale, offset = rng.uniform(0.5, 2, channels), rng.normal(size=channels)
@@ -66,7 +58,7 @@ def _pool_statistics(seed: int) -> list[Case]:
         )
         everyone = np.concatenate(parts)
         expected = (everyone.mean(axis=0), everyone.var(axis=0))
-        shown = _shown(expected, seed, f"two arrays of shape ({channels},)")
+        shown = visible(expected, seed, f"two arrays of shape ({channels},)")
         return Case(name, arguments, near(expected), shown, hint)
 
     n = 5 if seed == 0 else int(rng.integers(6, 12))
@@ -84,7 +76,7 @@ def _updates_to_forget(seed: int) -> list[Case]:
     def case(name, momentum, updates, hint, share=None):
         # Halfway between two powers, so that rounding decides nothing.
         share = momentum ** (updates - 0.5) if share is None else share
-        shown = _shown(updates, seed, "a whole number")
+        shown = visible(updates, seed, "a whole number")
         return Case(name, (momentum, float(share)), equal(updates), shown, hint)
 
     slow = 0.99 if seed == 0 else float(rng.uniform(0.98, 0.995))
@@ -109,7 +101,7 @@ def _live_layers(seed: int) -> list[Case]:
 
     def case(name, layers, expected, hint):
         paths = ["/".join(part + tag for part in path.split("/")) for path in expected]
-        return Case(name, (layers,), equal(paths), _shown(paths, seed, "a list of paths"), hint)
+        return Case(name, (layers,), equal(paths), visible(paths, seed, "a list of paths"), hint)
 
     conv, dense = layer("conv", "conv"), layer("head", "dense")
     return [
@@ -154,8 +146,18 @@ EXERCISES = [
     Exercise(id=f"07.{name}", points=points, title=title, cases=cases, wrong_answers=WRONG_ANSWERS[name])
     for name, points, title, cases in [
         ("normalise", 3, "Normalise", _normalise),
-        ("pool_statistics", 4, "Pool the clients' statistics", _pool_statistics),
-        ("updates_to_forget", 3, "How long does a layer remember?", _updates_to_forget),
-        ("live_layers", 5, "Find the live layers", _live_layers),
+        (
+            "pool_statistics",
+            4,
+            "Pool the clients' statistics",
+            weighted(_pool_statistics, {"equal clients with one mean": 0.5}),
+        ),
+        (
+            "updates_to_forget",
+            3,
+            "How long does a layer remember?",
+            weighted(_updates_to_forget, {"a half, three times": 0.5, "nothing to forget": 0}),
+        ),
+        ("live_layers", 5, "Find the live layers", weighted(_live_layers, {"no batch normalisation": 0})),
     ]
 ]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedlearn_edu.course.checks.compare import as_number, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.compare import near
+from fedlearn_edu.course.checks.data import as_number, describe
+from fedlearn_edu.course.checks.exercise import Case, Exercise, Problem, weighted
 from fedlearn_edu.course.checks.wrong_08 import WRONG_ANSWERS
 
 _STANDS_STILL = 1e-6  # how far a round may move the answer, as a part of the distance between the clients' optima
@@ -36,7 +36,7 @@ def _fed_avg_fixed_point(seed: int) -> list[Case]:
         def verify(got):
             number = as_number(got)
             if number is None or not np.isfinite(number):
-                return "expected a single finite number"
+                return Problem("expected a single finite number", hint="where all clients meet: one number")
             # The way to the own optimum shrinks by the same factor in each step.
             left = optimum + (1 - client_lr * curvature) ** num_steps * (number - optimum)
             moved = abs(np.mean(left) - number) / np.ptp(optimum)
@@ -274,11 +274,21 @@ def _q_fed_avg_step(seed: int) -> list[Case]:
 EXERCISES = [
     Exercise(id=f"08.{name}", points=points, title=title, cases=cases, wrong_answers=WRONG_ANSWERS[name])
     for name, points, title, cases in [
-        ("fed_avg_fixed_point", 4, "Where FedAvg stands still", _fed_avg_fixed_point),
-        ("proximal_steps", 4, "On a spring", _proximal_steps),
-        ("scaffold_client", 5, "A client that remembers", _scaffold_client),
-        ("fed_nova_step", 4, "Unequal work", _fed_nova_step),
-        ("fed_adam", 4, "A step of its own for each number", _fed_adam),
-        ("q_fed_avg_step", 5, "Whose loss counts", _q_fed_avg_step),
+        (
+            "fed_avg_fixed_point",
+            4,
+            "Where FedAvg stands still",
+            weighted(_fed_avg_fixed_point, {"very many local steps": 0}),
+        ),
+        ("proximal_steps", 4, "On a spring", weighted(_proximal_steps, {"no spring": 0.5, "the first step": 0.5})),
+        (
+            "scaffold_client",
+            5,
+            "A client that remembers",
+            weighted(_scaffold_client, {"the first round": 0.5, "nothing in common to follow": 0}),
+        ),
+        ("fed_nova_step", 4, "Unequal work", weighted(_fed_nova_step, {"equal work": 0.5})),
+        ("fed_adam", 4, "A step of its own for each number", weighted(_fed_adam, {"no memory": 0.5})),
+        ("q_fed_avg_step", 5, "Whose loss counts", weighted(_q_fed_avg_step, {"q of 0": 0.5})),
     ]
 ]

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fedlearn_edu.course.checks.compare import equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise, visible, weighted
 from fedlearn_edu.course.checks.wrong_09 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _class_sums(seed: int) -> list[Case]:
@@ -27,7 +19,7 @@ def _class_sums(seed: int) -> list[Case]:
         labels, x = np.repeat(np.arange(len(counts)), counts), np.concatenate(groups)
         order = rng.permutation(len(labels))
         expected = (np.stack([group.sum(axis=0) for group in groups]), np.array(counts))
-        shown = _shown(expected, seed, f"arrays of shapes {(len(counts), dim)} and {(len(counts),)}")
+        shown = visible(expected, seed, f"arrays of shapes {(len(counts), dim)} and {(len(counts),)}")
         return Case(name, (x[order], labels[order], len(counts)), near(expected), shown, hint)
 
     def some(*low):
@@ -58,7 +50,7 @@ def _global_means(seed: int) -> list[Case]:
         """`valid` are the messages that count, each once."""
         total, number = (sum(part) for part in zip(*valid, strict=True))
         expected = np.divide(total, number[:, None], out=np.zeros([num_classes, dim]), where=number[:, None] > 0)
-        shown = _shown(expected, seed, f"an array of shape {expected.shape}")
+        shown = visible(expected, seed, f"an array of shape {expected.shape}")
         # Copies: a function that changes what one client sent must not change what another sent.
         messages = [(client_id, sums.copy(), counts.copy()) for client_id, sums, counts in messages]
         return Case(name, (messages,), near(expected), shown, hint)
@@ -112,7 +104,7 @@ def _ridge_head(seed: int) -> list[Case]:
         )
         solved = np.linalg.lstsq(rows, np.concatenate([y, np.zeros([dim, num_classes])]), rcond=None)[0]
         expected = (solved[:-1], solved[-1] - shift @ solved[:-1])
-        shown = _shown(expected, seed, f"arrays of shapes {(dim, num_classes)} and {(num_classes,)}")
+        shown = visible(expected, seed, f"arrays of shapes {(dim, num_classes)} and {(num_classes,)}")
         return Case(name, (messages, penalty), near(expected, tolerance=1e-5), shown, hint)
 
     every, own = list(range(num_classes)), [[c] for c in range(num_classes)]
@@ -139,7 +131,7 @@ def _upload_bytes(seed: int) -> list[Case]:
             # The ratio is dim / (2 * num_classes) + 1; the next whole number above it.
             "break-even": dim // (2 * num_classes) + 2,
         }
-        shown = _shown(expected, seed, "a dict of four whole numbers")
+        shown = visible(expected, seed, "a dict of four whole numbers")
         return Case(name, (num_examples, dim, num_classes), equal(expected), shown, hint)
 
     def more(most):
@@ -180,7 +172,7 @@ def _covariance_from_means(seed: int) -> list[Case]:
         sums = np.concatenate([sums, np.zeros([absent, dim])])[order]
         counts = np.array([*counts, *[0] * absent])[order]
         expected = np.einsum("ki,kj->ij", deviations, deviations) / max(len(root) - 1, 1)
-        shown = _shown(expected, seed, f"an array of shape {(dim, dim)}")
+        shown = visible(expected, seed, f"an array of shape {(dim, dim)}")
         return Case(name, (sums, counts), near(expected), shown, hint)
 
     def some(number):
@@ -209,7 +201,7 @@ def _lone_examples(seed: int) -> list[Case]:
         rounding = error * rng.uniform(0.5, 1, len(of_others)) * np.resize([-1, 1], len(of_others))
         without, with_all = counts[0] - rounding / 2, counts[1] + rounding / 2
         expected = {c: f[0] for c, f in enumerate(features) if len(f) == 1}
-        shown = _shown(expected, seed, "a dict: class -> array" if expected else "an empty dict")
+        shown = visible(expected, seed, "a dict: class -> array" if expected else "an empty dict")
         return Case(name, (everybody, with_all, others, without), near(expected, tolerance=2e-3), shown, hint)
 
     def some(number):
@@ -233,11 +225,16 @@ def _lone_examples(seed: int) -> list[Case]:
 EXERCISES = [
     Exercise(id=f"09.{name}", points=points, title=title, cases=cases, wrong_answers=WRONG_ANSWERS[name])
     for name, points, title, cases in [
-        ("class_sums", 2, "What a client sends", _class_sums),
-        ("global_means", 4, "Nobody counts twice", _global_means),
+        ("class_sums", 2, "What a client sends", weighted(_class_sums, {"no example at all": 0})),
+        ("global_means", 4, "Nobody counts twice", weighted(_global_means, {"two clients": 0.5})),
         ("ridge_head", 5, "The best head, from sums", _ridge_head),
         ("upload_bytes", 3, "Is it a trap?", _upload_bytes),
-        ("covariance_from_means", 4, "A covariance that nobody sent", _covariance_from_means),
-        ("lone_examples", 4, "What two secure sums give away", _lone_examples),
+        (
+            "covariance_from_means",
+            4,
+            "A covariance that nobody sent",
+            weighted(_covariance_from_means, {"one client only": 0, "all means are equal": 0}),
+        ),
+        ("lone_examples", 4, "What two secure sums give away", weighted(_lone_examples, {"nothing to be found": 0})),
     ]
 ]

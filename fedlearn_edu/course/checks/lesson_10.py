@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from fedlearn_edu.course.checks.compare import as_number, equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.compare import equal, near
+from fedlearn_edu.course.checks.data import as_number
+from fedlearn_edu.course.checks.exercise import Case, Exercise, visible, weighted
 from fedlearn_edu.course.checks.wrong_10 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _label_counts(seed: int) -> list[Case]:
@@ -25,7 +18,7 @@ def _label_counts(seed: int) -> list[Case]:
         belief = np.exp(initial_bias) / np.exp(initial_bias).sum()
         one_hot = np.eye(len(counts))[np.repeat(np.arange(len(counts)), counts)]
         arguments = (client_lr * np.mean(belief - one_hot, axis=0), client_lr, int(np.sum(counts)), initial_bias)
-        shown = _shown(np.array(counts), seed, f"{len(counts)} whole numbers that add up to {sum(counts)}")
+        shown = visible(np.array(counts), seed, f"{len(counts)} whole numbers that add up to {sum(counts)}")
         return Case(name, arguments, near(np.array(counts, float), tolerance=1e-4), shown, hint)
 
     k = 4 if seed == 0 else int(rng.integers(5, 10))
@@ -54,7 +47,7 @@ def _recover_feature(seed: int) -> list[Case]:
 
     def case(name, feature, error, scale, hint):
         arguments = (scale * np.outer(feature, error), scale * error)
-        shown = _shown(feature, seed, f"{len(feature)} numbers")
+        shown = visible(feature, seed, f"{len(feature)} numbers")
         return Case(name, arguments, near(feature, tolerance=1e-5), shown, hint)
 
     x, other = np.round(rng.normal(size=[2, dim]) * 3, 1)
@@ -75,7 +68,7 @@ def _nearest_public(seed: int) -> list[Case]:
     dim = 4 if seed == 0 else int(rng.integers(5, 9))
 
     def case(name, public, feature, row, hint):
-        shown = _shown(row, seed, "the number of a row")
+        shown = visible(row, seed, "the number of a row")
         return Case(name, (feature, public), equal(row), shown, hint)
 
     # Directions from the centre that are orthogonal in pairs: opposite vectors, so that the mean is the centre.
@@ -134,7 +127,7 @@ def _membership_advantage(seed: int) -> list[Case]:
 
         arguments = (losses(num_found, num_members), losses(num_accused, num_others), threshold)
         advantage = num_found / num_members - num_accused / num_others
-        return Case(name, arguments, near(advantage, tolerance=1e-6), _shown(advantage, seed, "from -1 to 1"), hint)
+        return Case(name, arguments, near(advantage, tolerance=1e-6), visible(advantage, seed, "from -1 to 1"), hint)
 
     some = n // 2 + 1
     return [
@@ -157,7 +150,7 @@ def _matching_loss(seed: int) -> list[Case]:
                 return "expected a single number"
             return near(expected, tolerance=1e-6)(number)
 
-        return Case(name, (candidate, received), verify, _shown(expected, seed, "a number from 0 to 2"), hint)
+        return Case(name, (candidate, received), verify, visible(expected, seed, "a number from 0 to 2"), hint)
 
     received = [rng.normal(size=[a, b]), rng.normal(size=b), rng.normal(size=[b, c])]
     scale = float(rng.uniform(0.1, 5))
@@ -197,21 +190,21 @@ EXERCISES = [
         id="10.nearest_public",
         points=4,
         title="The public image that looks like it",
-        cases=_nearest_public,
+        cases=weighted(_nearest_public, {"centred": 0.5}),
         wrong_answers=WRONG_ANSWERS["nearest_public"],
     ),
     Exercise(
         id="10.membership_advantage",
         points=4,
         title="Who was in the training set?",
-        cases=_membership_advantage,
+        cases=weighted(_membership_advantage, {"a model that tells nothing": 0}),
         wrong_answers=WRONG_ANSWERS["membership_advantage"],
     ),
     Exercise(
         id="10.matching_loss",
         points=4,
         title="How alike two gradients are",
-        cases=_matching_loss,
+        cases=weighted(_matching_loss, {"the same gradient": 0}),
         wrong_answers=WRONG_ANSWERS["matching_loss"],
     ),
 ]

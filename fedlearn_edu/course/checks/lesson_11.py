@@ -7,19 +7,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import numpy as np
 
-from fedlearn_edu.course.checks.compare import as_array, equal
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.compare import equal
+from fedlearn_edu.course.checks.data import as_array
+from fedlearn_edu.course.checks.exercise import Case, Exercise, Problem, visible, weighted
 from fedlearn_edu.course.checks.wrong_11 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _to_fixed_point(seed: int) -> list[Case]:
@@ -37,7 +31,7 @@ def _to_fixed_point(seed: int) -> list[Case]:
         if spoil is not None:
             values[int(rng.integers(len(values)))] = spoil
             expected = None
-        shown = "None" if expected is None else _shown(expected, seed, f"{len(steps)} whole numbers")
+        shown = "None" if expected is None else visible(expected, seed, f"{len(steps)} whole numbers")
         return Case(name, (values, clip, step, modulus), equal(expected), shown, hint)
 
     inside = rng.integers(1, most, size)
@@ -56,6 +50,10 @@ def _to_fixed_point(seed: int) -> list[Case]:
     ]
 
 
+_LAST = "draw all shares but one; what must the last one be?"
+_CLOCK = "a clock with `modulus` hours has no hour below 0, and none between two hours"
+
+
 def _split_into_shares(seed: int) -> list[Case]:
     rng = np.random.default_rng([seed, 112])
     modulus = 16 if seed == 0 else int(rng.integers(10, 25))
@@ -69,9 +67,9 @@ def _split_into_shares(seed: int) -> list[Case]:
             if array is None or array.shape != (shares, len(secret)):
                 return f"expected {shares} shares of {len(secret)} numbers, one row for each share"
             if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= modulus:
-                return f"a share is no whole number from 0 to {modulus - 1}"
+                return Problem(f"a share is no whole number from 0 to {modulus - 1}", hint=_CLOCK)
             if ((array.sum(axis=0) - secret) % modulus).any():
-                return "the shares do not add up to the secret"
+                return Problem("the shares do not add up to the secret", hint=_LAST)
             return look(array)
 
         return Case(name, (secret, shares, modulus, use_seed), verify, expected, hint)
@@ -98,11 +96,10 @@ def _split_into_shares(seed: int) -> list[Case]:
 
     secret = rng.integers(0, modulus, 12)
     constant = np.full(20 * modulus**2, int(rng.integers(1, modulus)))
-    last = "draw all shares but one; what must the last one be?"
     adds_up = f"{num_shares} x {len(secret)} numbers from 0 to {modulus - 1} that add up to the secret"
     return [
-        case("adds up", secret, remember, adds_up, last + " (The clock has `modulus` hours.)"),
-        case("two shares", secret, lambda array: None, "the same with two shares", last, shares=2),
+        case("adds up", secret, remember, adds_up, _LAST),
+        case("two shares", secret, lambda array: None, "the same with two shares", _LAST, shares=2),
         case("another seed", secret, other, "other shares", "draw from a generator of this seed", use_seed=other_seed),
         case(
             "all but one say nothing",
@@ -129,7 +126,7 @@ def _mask_vector(seed: int) -> list[Case]:
         signs = np.zeros(num_clients, int)
         signs[others] = np.sign(np.array(others) - client)
         vector = (sent - np.einsum("c,cd->d", signs, pair_masks[client])) % modulus
-        shown = _shown(sent, seed, f"{size} numbers from 0 to {modulus - 1}")
+        shown = visible(sent, seed, f"{size} numbers from 0 to {modulus - 1}")
         return Case(name, (client, vector, pair_masks, others, modulus), equal(sent), shown, hint)
 
     everyone = list(range(num_clients))
@@ -151,7 +148,7 @@ def _shamir_secret(seed: int) -> list[Case]:
         # The polynomial is drawn, in Python's whole numbers, which have no largest one.
         coefficients = [int(rng.integers(1, prime)) for _ in points]
         shares = {x: sum(c * x**k for k, c in enumerate(coefficients)) % prime for x in points}
-        shown = _shown(coefficients[0], seed, f"a whole number from 0 to {prime - 1}")
+        shown = visible(coefficients[0], seed, f"a whole number from 0 to {prime - 1}")
         return Case(name, (shares, prime), equal(coefficients[0]), shown, hint)
 
     small = 97 if seed == 0 else int(rng.choice([101, 103, 211, 499]))
@@ -189,7 +186,7 @@ def _what_to_reveal(seed: int) -> list[Case]:
         expected = {**dict.fromkeys(names[dropped:], "own mask"), **dict.fromkeys(gone, "mask key")}
         expected = expected if allowed else None
         shuffled = [names[i] for i in rng.permutation(num_clients)]
-        shown = _shown(expected, seed, f"a dict with {num_clients} names") if allowed else "None"
+        shown = visible(expected, seed, f"a dict with {num_clients} names") if allowed else "None"
         arguments = (shuffled, listed, threshold, answered_before)
         return Case(name, arguments, equal(expected), shown, hint)
 
@@ -236,14 +233,14 @@ EXERCISES = [
         id="11.to_fixed_point",
         points=4,
         title="Numbers on a clock",
-        cases=_to_fixed_point,
+        cases=weighted(_to_fixed_point, {"exact steps": 0.5}),
         wrong_answers=WRONG_ANSWERS["to_fixed_point"],
     ),
     Exercise(
         id="11.split_into_shares",
         points=4,
         title="Additive shares",
-        cases=_split_into_shares,
+        cases=weighted(_split_into_shares, {"adds up": 0.5, "two shares": 0.5, "another seed": 0.5}),
         wrong_answers=WRONG_ANSWERS["split_into_shares"],
     ),
     Exercise(
@@ -257,14 +254,14 @@ EXERCISES = [
         id="11.shamir_secret",
         points=4,
         title="The secret behind Shamir's shares",
-        cases=_shamir_secret,
+        cases=weighted(_shamir_secret, {"a single share": 0}),
         wrong_answers=WRONG_ANSWERS["shamir_secret"],
     ),
     Exercise(
         id="11.what_to_reveal",
         points=5,
         title="What a client may reveal",
-        cases=_what_to_reveal,
+        cases=weighted(_what_to_reveal, {"nobody dropped out": 0.5}),
         wrong_answers=WRONG_ANSWERS["what_to_reveal"],
     ),
 ]

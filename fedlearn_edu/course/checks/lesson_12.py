@@ -5,19 +5,11 @@ Answers are drawn first wherever that is possible, and the arguments made from t
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fedlearn_edu.course.checks.compare import equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise, visible, weighted
 from fedlearn_edu.course.checks.wrong_12 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _sizes(rng, seed):
@@ -39,7 +31,7 @@ def _clip_delta(seed: int) -> list[Case]:
     def case(name, clipped, factor, hint):
         # The answer is drawn first; what the client sent points the same way.
         delta = [factor * a for a in clipped]
-        shown = _shown(clipped, seed, f"arrays of shapes {sizes} and {sizes[1:]}")
+        shown = visible(clipped, seed, f"arrays of shapes {sizes} and {sizes[1:]}")
         return Case(name, (delta, clip_norm), near(clipped), shown, hint)
 
     far = 10.0 if seed == 0 else float(rng.uniform(2, 40))
@@ -65,7 +57,7 @@ def _private_mean(seed: int) -> list[Case]:
     def case(name, deltas, noise_multiplier, expected, hint, *, noise=None):
         noise = noise or _delta(rng, sizes, 1.0)
         arguments = (deltas, noise, clip_norm, noise_multiplier, expected_cohort)
-        return Case(name, arguments, near(expected), _shown(expected, seed, "a kernel and a bias"), hint)
+        return Case(name, arguments, near(expected), visible(expected, seed, "a kernel and a bias"), hint)
 
     def some(number):
         return [_delta(rng, sizes, clip_norm * float(rng.uniform(0.3, 1))) for _ in range(number)]
@@ -122,7 +114,7 @@ def _influence(seed: int) -> list[Case]:
         directions = rng.normal(size=[len(norms), dim])
         deltas = directions * (norms / np.linalg.norm(directions, axis=1))[:, None]
         moves = np.minimum(norms, clip_norm) / expected_cohort
-        shown = _shown(moves, seed, f"{len(moves)} numbers, none above clip_norm / expected_cohort")
+        shown = visible(moves, seed, f"{len(moves)} numbers, none above clip_norm / expected_cohort")
         return Case(name, (deltas, clip_norm, expected_cohort), near(moves), shown, hint)
 
     n = 4 if seed == 0 else int(rng.integers(5, 9))
@@ -142,7 +134,7 @@ def _calibrate_noise(seed: int) -> list[Case]:
         # The noise multiplier is drawn first; epsilon follows from it.
         epsilon = float(np.sqrt(2 * (np.log(1.25) - np.log(delta))) / multiplier)
         stddev = multiplier * clip_norm / expected_cohort
-        shown = _shown(stddev, seed, "a number above 0")
+        shown = visible(stddev, seed, "a number above 0")
         return Case(name, (epsilon, delta, clip_norm, expected_cohort), near(stddev, tolerance=1e-8), shown, hint)
 
     z = 8.0 if seed == 0 else float(rng.uniform(6, 30))
@@ -228,7 +220,7 @@ def _adapt_clip(seed: int) -> list[Case]:
         share = (num_inside + count_noise) / m
         new = clip_norm * float(np.exp(lr * quantile) / np.exp(lr * share))
         arguments = (clip_norm, norms, count_noise, quantile, m, lr)
-        return Case(name, arguments, near(new), _shown(new, seed, "a number above 0"), hint)
+        return Case(name, arguments, near(new), visible(new, seed, "a number above 0"), hint)
 
     half = m // 2
     return [
@@ -244,11 +236,16 @@ def _adapt_clip(seed: int) -> list[Case]:
 EXERCISES = [
     Exercise(id=f"12.{name}", points=points, title=title, cases=cases, wrong_answers=WRONG_ANSWERS[name])
     for name, points, title, cases in [
-        ("clip_delta", 3, "Clip a model delta", _clip_delta),
-        ("private_mean", 4, "The private mean", _private_mean),
-        ("influence", 3, "How far one client can move it", _influence),
-        ("calibrate_noise", 3, "How much noise?", _calibrate_noise),
+        (
+            "clip_delta",
+            3,
+            "Clip a model delta",
+            weighted(_clip_delta, {"short enough": 0, "a client that changed nothing": 0}),
+        ),
+        ("private_mean", 4, "The private mean", weighted(_private_mean, {"no noise": 0.5})),
+        ("influence", 3, "How far one client can move it", weighted(_influence, {"nobody is clipped": 0.5})),
+        ("calibrate_noise", 3, "How much noise?", weighted(_calibrate_noise, {"a cohort of one, clip norm 1": 0.5})),
         ("find_flaw", 5, "Five systems that claim to be private", _find_flaw),
-        ("adapt_clip", 3, "A clip norm that finds itself", _adapt_clip),
+        ("adapt_clip", 3, "A clip norm that finds itself", weighted(_adapt_clip, {"as many clipped as wanted": 0})),
     ]
 ]

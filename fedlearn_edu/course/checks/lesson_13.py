@@ -6,26 +6,20 @@ Answers are drawn first wherever that is possible. `_renyi` integrates numerical
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 
-from fedlearn_edu.course.checks.compare import as_number, equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.compare import equal, near
+from fedlearn_edu.course.checks.data import as_number
+from fedlearn_edu.course.checks.exercise import Case, Exercise, Problem, visible, weighted
 from fedlearn_edu.course.checks.wrong_13 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _attack_limit(seed: int) -> list[Case]:
     rng = np.random.default_rng([seed, 131])
 
     def case(name, false_positive_rate, epsilon, delta, limit, hint):
-        shown = _shown(limit, seed, "a share from 0 to 1")
+        shown = visible(limit, seed, "a share from 0 to 1")
         return Case(name, (false_positive_rate, epsilon, delta), near(limit, tolerance=1e-9), shown, hint)
 
     share = 0.2 if seed == 0 else float(rng.uniform(0.05, 0.6))
@@ -61,7 +55,7 @@ def _compose_epsilon(seed: int) -> list[Case]:
         log = -np.log(delta)
         total = float((np.sqrt(rho) + np.sqrt(log)) ** 2 - log)
         verify = near(total, tolerance=1e-8)
-        return Case(name, (z, num_rounds, delta), verify, _shown(total, seed, "a number >= 0"), hint)
+        return Case(name, (z, num_rounds, delta), verify, visible(total, seed, "a number >= 0"), hint)
 
     rho = 0.5 if seed == 0 else float(rng.uniform(0.05, 2))
     rounds = 100 if seed == 0 else int(rng.integers(20, 400))
@@ -92,7 +86,7 @@ def _sampled_epsilon(seed: int) -> list[Case]:
     def case(name, z, num_rounds, q, orders, divergences, hint):
         total = float(min(num_rounds * d + log / (a - 1) for a, d in zip(orders, divergences, strict=True)))
         arguments = (z, num_rounds, q, delta, orders)
-        return Case(name, arguments, near(total, tolerance=1e-6), _shown(total, seed, "a number >= 0"), hint)
+        return Case(name, arguments, near(total, tolerance=1e-6), visible(total, seed, "a number >= 0"), hint)
 
     z = 1.0 if seed == 0 else float(rng.uniform(0.8, 3))
     q = 0.01 if seed == 0 else float(rng.uniform(0.02, 0.2))
@@ -128,6 +122,10 @@ def _sampled_epsilon(seed: int) -> list[Case]:
     ]
 
 
+_SMALL = "of the two ends of the search, give back the one that keeps the target; is the upper one large enough?"
+_LARGE = "go on halving until the two ends are close together; the noise multiplier may be below 1"
+
+
 @functools.cache
 def _epsilon_of(noise_multiplier, num_rounds, population, clients_per_round, delta) -> float:
     from fedlearn_edu.privacy.accounting import epsilon
@@ -151,8 +149,8 @@ def _noise_for(seed: int) -> list[Case]:
                 return "expected a single number, a noise multiplier above 0"
             spent = _epsilon_of(z, num_rounds, population, clients_per_round, delta)
             if spent > target * (1 + 1e-6):
-                return "this noise is too small: epsilon is above the target"
-            return None if spent >= 0.99 * target else "this noise is larger than it has to be"
+                return Problem("this noise is too small: epsilon is above the target", hint=_SMALL)
+            return None if spent >= 0.99 * target else Problem("this noise is larger than it has to be", hint=_LARGE)
 
         arguments = (target, num_rounds, population, clients_per_round, delta)
         return Case(name, arguments, verify, "noise whose epsilon is the target, or less by 1 % at most", hint)
@@ -184,7 +182,7 @@ def _choose_setting(seed: int) -> list[Case]:
         epsilons = [float(epsilon) for epsilon, _ in rest]
         accuracies = np.array([mean + rng.permutation(spread) for _, mean in rest])
         answer = -1 if wanted is None else at
-        return Case(name, (epsilons, accuracies, budget), equal(answer), _shown(answer, seed, "a row number"), hint)
+        return Case(name, (epsilons, accuracies, budget), equal(answer), visible(answer, seed, "a row number"), hint)
 
     first, second = (1, 2) if seed == 0 else (0, 3) if seed % 2 else (2, 0)
     plain = [(budget, top), (budget / 2, top - 4 * error), (budget / 8, top - 9 * error)]
@@ -211,10 +209,18 @@ def _choose_setting(seed: int) -> list[Case]:
 EXERCISES = [
     Exercise(id=f"13.{name}", points=points, title=title, cases=cases, wrong_answers=WRONG_ANSWERS[name])
     for name, points, title, cases in [
-        ("attack_limit", 4, "What no attack can exceed", _attack_limit),
-        ("compose_epsilon", 3, "Round after round", _compose_epsilon),
-        ("sampled_epsilon", 5, "What sampling gives", _sampled_epsilon),
+        (
+            "attack_limit",
+            4,
+            "What no attack can exceed",
+            weighted(
+                _attack_limit,
+                {"epsilon 0": 0, "nobody accused wrongly": 0, "a huge epsilon, nobody accused wrongly": 0},
+            ),
+        ),
+        ("compose_epsilon", 3, "Round after round", weighted(_compose_epsilon, {"no round yet": 0})),
+        ("sampled_epsilon", 5, "What sampling gives", weighted(_sampled_epsilon, {"nobody, ever": 0.5})),
         ("noise_for", 4, "Noise for a target", _noise_for),
-        ("choose_setting", 4, "Choose a setting", _choose_setting),
+        ("choose_setting", 4, "Choose a setting", weighted(_choose_setting, {"nothing is affordable": 0})),
     ]
 ]

@@ -5,19 +5,11 @@ Answers are drawn first wherever that is possible, and the arguments made from t
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fedlearn_edu.course.checks.compare import equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise, visible, weighted
 from fedlearn_edu.course.checks.wrong_14 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _direction(rng, dim):
@@ -37,7 +29,7 @@ def _hijack_mean(seed: int) -> list[Case]:
         message, honest = delta(), [delta() for _ in weights]
         shares = np.array([*weights, own_weight]) / (sum(weights) + own_weight)
         target = [np.tensordot(shares, np.stack(parts), axes=1) for parts in zip(*honest, message, strict=True)]
-        shown = _shown(message, seed, f"arrays of shapes {sizes} and {sizes[1:]}")
+        shown = visible(message, seed, f"arrays of shapes {sizes} and {sizes[1:]}")
         return Case(name, (honest, weights, own_weight, target), near(message, tolerance=1e-4), shown, hint)
 
     n = 3 if seed == 0 else int(rng.integers(4, 8))
@@ -72,7 +64,7 @@ def _trimmed_mean(seed: int) -> list[Case]:
             row[int(rng.integers(dim))] = value
             stack = np.insert(stack, int(rng.integers(len(stack))), row, axis=0)
         num_trimmed = num_ends if num_trimmed is None else num_trimmed
-        return Case(name, (stack, num_trimmed), near(expected), _shown(expected, seed, f"shape ({dim},)"), hint)
+        return Case(name, (stack, num_trimmed), near(expected), visible(expected, seed, f"shape ({dim},)"), hint)
 
     nobody = np.full([2, dim], np.nan)
     return [
@@ -126,7 +118,7 @@ def _krum(seed: int) -> list[Case]:
         order = rng.permutation(n)
         scores = np.array(scores)[order]
         expected = (int(np.argmin(scores)), scores)
-        shown = _shown(expected, seed, "the chosen client's row number, and one score a client")
+        shown = visible(expected, seed, "the chosen client's row number, and one score a client")
         return Case(name, (stack[order], expects), near(expected, tolerance=1e-6), shown, hint)
 
     def too_small(name, num_attackers, hint):
@@ -152,7 +144,7 @@ def _geometric_median(seed: int) -> list[Case]:
 
     def case(name, stack, num_iterations, expected, hint, *, smoothing=1e-6):
         arguments = (rng.permutation(stack), num_iterations, smoothing)
-        return Case(name, arguments, near(expected, tolerance=1e-3), _shown(expected, seed, text), hint)
+        return Case(name, arguments, near(expected, tolerance=1e-3), visible(expected, seed, text), hint)
 
     def on_opposite_sides(num_pairs, far):
         """Pairs that pull at the centre from opposite sides, from whatever distance: it is the geometric median."""
@@ -213,7 +205,7 @@ def _largest_harm(seed: int) -> list[Case]:
         # The worst that can happen: all attackers send the longest delta against the honest mean.
         harm = num_attackers * (max_norm + float(np.linalg.norm(bounded.mean(axis=0)))) / (n + num_attackers)
         arguments = ((bounded * factors[:, None])[order], num_attackers, max_norm)
-        return Case(name, arguments, near(harm), _shown(harm, seed, "a number of at least 0"), hint)
+        return Case(name, arguments, near(harm), visible(harm, seed, "a number of at least 0"), hint)
 
     f = 3 if seed == 0 else int(rng.integers(2, 7))
     return [
@@ -247,7 +239,7 @@ def _silenced_classes(seed: int) -> list[Case]:
         order = np.array(sorted(order, key=lambda client: client < 1 + max([*silent, *once], default=-1)))
         lost = sorted(int(np.flatnonzero(classes == label)[0]) for label in alone if set(alone[label]) <= set(silent))
         arguments = (kept[:, order], counts[order][:, classes])
-        return Case(name, arguments, equal(lost), _shown(lost, seed, shown), hint)
+        return Case(name, arguments, equal(lost), visible(lost, seed, shown), hint)
 
     return [
         case("everyone is heard", [], {}, "a client counts as heard if it was kept in any round"),
@@ -262,11 +254,26 @@ def _silenced_classes(seed: int) -> list[Case]:
 EXERCISES = [
     Exercise(id=f"14.{name}", points=points, title=title, cases=cases, wrong_answers=WRONG_ANSWERS[name])
     for name, points, title, cases in [
-        ("hijack_mean", 3, "Take over the mean", _hijack_mean),
-        ("trimmed_mean", 4, "The trimmed mean", _trimmed_mean),
-        ("krum", 4, "Krum", _krum),
-        ("geometric_median", 4, "The geometric median", _geometric_median),
-        ("largest_harm", 3, "The largest harm", _largest_harm),
-        ("silenced_classes", 3, "Whom the defence silenced", _silenced_classes),
+        ("hijack_mean", 3, "Take over the mean", weighted(_hijack_mean, {"nobody else came": 0})),
+        (
+            "trimmed_mean",
+            4,
+            "The trimmed mean",
+            weighted(_trimmed_mean, {"nothing is trimmed": 0, "nobody is left": 0}),
+        ),
+        ("krum", 4, "Krum", weighted(_krum, {"a cohort that is too small": 0})),
+        (
+            "geometric_median",
+            4,
+            "The geometric median",
+            weighted(_geometric_median, {"a client right at the mean": 0, "most of them agree": 0}),
+        ),
+        (
+            "largest_harm",
+            3,
+            "The largest harm",
+            weighted(_largest_harm, {"the honest say nothing": 0.5, "no attacker": 0}),
+        ),
+        ("silenced_classes", 3, "Whom the defence silenced", weighted(_silenced_classes, {"everyone is heard": 0})),
     ]
 ]

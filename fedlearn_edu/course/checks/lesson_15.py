@@ -5,19 +5,11 @@ Answers are drawn first wherever that is possible, and the arguments made from t
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fedlearn_edu.course.checks.compare import equal, near
-from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import Case, Exercise, visible, weighted
 from fedlearn_edu.course.checks.wrong_15 import WRONG_ANSWERS
-
-
-def _shown(value: Any, seed: int, otherwise: str) -> str:
-    """The value itself for the cases that learners see, a description for the hidden ones."""
-    return describe(value, limit=160) if seed == 0 else otherwise
 
 
 def _sizes(rng, seed):
@@ -57,7 +49,7 @@ def _fairness_report(seed: int) -> list[Case]:
             "worst_decile": float(low.sum() / tenth),
             "num_worse": num_worse,
         }
-        return Case(name, (first, second), near(expected), _shown(expected, seed, "a dict of three numbers"), hint)
+        return Case(name, (first, second), near(expected), visible(expected, seed, "a dict of three numbers"), hint)
 
     tens = 2 if seed == 0 else int(rng.integers(2, 5))
     few = 5 if seed == 0 else int(rng.integers(4, 9))
@@ -86,7 +78,7 @@ def _ditto_step(seed: int) -> list[Case]:
         personal = [w + a for w, a in zip(server, away, strict=True)]
         # The distance to the global model shrinks by a factor; the loss moves the model as ever.
         after = [w + (1 - lr * strength) * a - lr * g for w, a, g in zip(server, away, slope, strict=True)]
-        shown = _shown(after, seed, f"arrays of shapes {sizes} and {sizes[1:]}")
+        shown = visible(after, seed, f"arrays of shapes {sizes} and {sizes[1:]}")
         return Case(name, (personal, server, slope, strength, lr), near(after), shown, hint)
 
     return [
@@ -110,7 +102,7 @@ def _best_mix(seed: int) -> list[Case]:
         target = server + along * direction + off * aside
         best = min(max(along, 0.0), 1.0)
         arguments = (server, server + direction, target, curvature)
-        return Case(name, arguments, near(best, tolerance=2e-6), _shown(best, seed, "a number from 0 to 1"), hint)
+        return Case(name, arguments, near(best, tolerance=2e-6), visible(best, seed, "a number from 0 to 1"), hint)
 
     inside = round(float(rng.uniform(0.15, 0.45)), 4) + 3.7e-5  # between the points of a fine grid
     server = rng.normal(size=dim)
@@ -137,7 +129,7 @@ def _predict_with_shares(seed: int) -> list[Case]:
         corrected[np.arange(30), answer] = 0.7
         scores = corrected - np.log1p(own) + np.log1p(everyone) + rng.normal(size=[30, 1])
         arguments = (scores, own.astype(np.int64), everyone.astype(np.int64))
-        return Case(name, arguments, equal(answer), _shown(answer, seed, "30 classes"), hint)
+        return Case(name, arguments, equal(answer), visible(answer, seed, "30 classes"), hint)
 
     def skewed(total):
         return np.round(total * rng.permutation(np.geomspace(1, 60, num_classes)) / 60)
@@ -186,7 +178,7 @@ def _choose_epochs(seed: int) -> list[Case]:
             valid[1, np.argmin(valid[0])] -= 2 * num_clients / 64
         expected = (chosen, test[epochs.index(chosen)] / 64)
         arguments = ([int(e) for e in epochs], valid, judged)
-        return Case(name, arguments, near(expected), _shown(expected, seed, "a number of epochs, an accuracy"), hint)
+        return Case(name, arguments, near(expected), visible(expected, seed, "a number of epochs, an accuracy"), hint)
 
     many = 10 if seed == 0 else int(rng.integers(6, 30))
     top = 44 if seed == 0 else int(rng.integers(40, 48))
@@ -239,10 +231,20 @@ def _choose_epochs(seed: int) -> list[Case]:
 EXERCISES = [
     Exercise(id=f"15.{name}", points=points, title=title, cases=cases, wrong_answers=WRONG_ANSWERS[name])
     for name, points, title, cases in [
-        ("fairness_report", 4, "Who gains and who loses", _fairness_report),
-        ("ditto_step", 3, "Ditto's personal step", _ditto_step),
-        ("best_mix", 4, "Between global and local", _best_mix),
+        (
+            "fairness_report",
+            4,
+            "Who gains and who loses",
+            weighted(_fairness_report, {"a round number of clients": 0.5}),
+        ),
+        (
+            "ditto_step",
+            3,
+            "Ditto's personal step",
+            weighted(_ditto_step, {"all alone": 0.5, "at the global model": 0.5}),
+        ),
+        ("best_mix", 4, "Between global and local", weighted(_best_mix, {"two equal models": 0})),
         ("predict_with_shares", 3, "A client's own class shares", _predict_with_shares),
-        ("choose_epochs", 4, "How many epochs, honestly", _choose_epochs),
+        ("choose_epochs", 4, "How many epochs, honestly", weighted(_choose_epochs, {"both agree": 0.5})),
     ]
 ]

@@ -8,7 +8,7 @@ import pkgutil
 import re
 
 from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Exercise
+from fedlearn_edu.course.checks.exercise import Exercise
 from fedlearn_edu.errors import UsageError, nearest_names
 
 _PACKAGE = "fedlearn_edu.course.checks"

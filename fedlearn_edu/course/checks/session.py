@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import types
 from typing import Any
 
 from fedlearn_edu.checks import check_count
@@ -36,7 +38,7 @@ def check(exercise_id: str, function: Any = None, *, seed: int = 0) -> CheckResu
     try:
         check_count("seed", seed, least=0)
         exercise = registry.find_exercise(exercise_id)
-        result = check_function(exercise, function, seed=seed)
+        result = _with_what_to_mend(check_function(exercise, function, seed=seed), function)
     except UsageError as error:
         return CheckResult(describe(exercise_id, limit=60).strip("'"), "", "failed", 0.0, 0, message=str(error))
     except Exception as error:  # a bug in a check must not look like the learner's
@@ -47,6 +49,36 @@ def check(exercise_id: str, function: Any = None, *, seed: int = 0) -> CheckResu
     if seed == 0:
         _LATEST[exercise.id] = result
     return result
+
+
+def _with_what_to_mend(result: CheckResult, function: Any) -> CheckResult:
+    """Says so if a wrong function uses the one of an exercise before it that is wrong, or that is not there."""
+    if result.status != "failed" or not inspect.isfunction(function):
+        return result
+    names = _names_used(function)
+    exercises = registry.lesson_exercises(result.exercise_id.split(".")[0]).values()
+    lines = []
+    for one in exercises:
+        if one.id == result.exercise_id or one.function_name not in names:
+            continue
+        if one.function_name not in function.__globals__:
+            lines.append(f"uses {one.function_name} of exercise {one.id}, which is not there: run its cell first")
+        elif one.id in _LATEST and not _LATEST[one.id].passed:
+            lines.append(f"uses your {one.function_name} ({one.id}), which is not right yet: mend that first")
+    return dataclasses.replace(result, message="; ".join(filter(None, [*lines, result.message])))
+
+
+def _names_used(function: types.FunctionType) -> set[str]:
+    """The names in a function and in those that it calls by name."""
+    names, todo = set(), [function.__code__]
+    while todo:
+        code = todo.pop()
+        todo += [part for part in code.co_consts if isinstance(part, types.CodeType)]
+        for name in set(code.co_names) - names:
+            called = function.__globals__.get(name)
+            todo += [called.__code__] if inspect.isfunction(called) else []
+        names.update(code.co_names)
+    return names
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,9 +31,15 @@ def result_text(result) -> str:
     if result.status == "todo":
         return "\n".join(lines)
     for case in result.cases:
-        lines.append(f"  {_MARKS['passed' if case.passed else 'failed']} {case.name}")
+        lines.append(f"  {_MARKS['passed' if case.passed else 'failed']} {case.name}{_aside(case, result)}")
         lines += [f"      {label:<9} {text}" for label, text in _details(case)]
     return "\n".join(lines)
+
+
+def _aside(case, result) -> str:
+    """Why a right case adds no points, where somebody may count."""
+    trivial = case.passed and not case.weight and not result.passed
+    return " (no points: nearly any function gets this right)" if trivial else ""
 
 
 def _details(case) -> list[tuple[str, str]]:
@@ -64,11 +70,13 @@ def result_html(result) -> str:
     if result.message:
         parts.append(f'<div style="margin-top: 4px">{html.escape(result.message)}</div>')
     if result.status != "todo":
-        parts += [_case_html(case) for case in result.cases]
+        first = next((case for case in result.cases if not case.passed), None)
+        parts += [_case_html(case, _aside(case, result), opened=case is first) for case in result.cases]
     return "".join(parts) + "</div>"
 
 
-def _case_html(case) -> str:
+def _case_html(case, aside: str, *, opened: bool) -> str:
+    """A line for a right case; a wrong one folds, and of several only one should be open: one thing at a time."""
     status = "passed" if case.passed else "failed"
     mark = f'<b style="color: {_COLOURS[status]}; filter: brightness(1.35)">{_MARKS[status]}</b>'
     rows = "".join(
@@ -76,10 +84,13 @@ def _case_html(case) -> str:
         f'<td style="{_CELL}; {_MONO if label in ("input", "got") else ""}">{html.escape(text)}</td></tr>'
         for label, text in _details(case)
     )
-    table = (
-        f'<table style="border-collapse: collapse; margin: 2px 0 4px 18px; border: none">{rows}</table>' if rows else ""
+    name = f'{mark} {html.escape(case.name)}<span style="{_QUIET}">{html.escape(aside)}</span>'
+    if not rows:
+        return f'<div style="margin-top: 5px; padding-left: 1em">{name}</div>'
+    return (
+        f'<details style="margin-top: 5px"{" open" * opened}><summary style="cursor: pointer">{name}</summary>'
+        f'<table style="border-collapse: collapse; margin: 2px 0 4px 18px; border: none">{rows}</table></details>'
     )
-    return f'<div style="margin-top: 5px">{mark} {html.escape(case.name)}{table}</div>'
 
 
 def progress_text(progress) -> str:

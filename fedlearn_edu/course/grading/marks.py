@@ -29,11 +29,13 @@ class Mark:
         exercise_id: Such as "03.weighted_mean".
         title: The exercise's title.
         status: One of `STATUSES`; "ungraded" means that the grader failed, not the student.
-        points: Points earned: the share of hidden cases that are right, times `max_points`.
+        points: Points earned on the hidden cases, see `engine.score`.
         max_points: Points for all cases right.
         message: One line about the whole.
-        cases: For the feedback, one dict per case: name, passed, given, got, problem, hint.
+        cases: For the feedback, one dict per case: name, passed, given, got, problem, hint, weight (marks of an earlier
+            release have none: it was 1).
         override: Why the teacher set these points by hand, or "".
+        earned: How the points came about, such as "2 of 4 cases right: ..."; "" where all or none are.
     """
 
     exercise_id: str
@@ -44,6 +46,7 @@ class Mark:
     message: str = ""
     cases: tuple[dict, ...] = ()
     override: str = ""
+    earned: str = ""
 
 
 def empty_mark(exercise: Exercise, status: str, message: str) -> Mark:
@@ -51,7 +54,15 @@ def empty_mark(exercise: Exercise, status: str, message: str) -> Mark:
     return Mark(exercise.id, exercise.title, status, 0.0, exercise.points, clean(message))
 
 
-def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout: float, memory_gb: float) -> Mark:
+def mark(
+    exercise: Exercise,
+    cases: Sequence[Case],
+    outcome: Outcome,
+    *,
+    timeout: float,
+    memory_gb: float,
+    partial: str = "cases",
+) -> Mark:
     """Compares what came back with what was expected.
 
     What a learner sends may be made to cost the reader its life: it is read, decoded and judged in a limited child, and
@@ -63,6 +74,7 @@ def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout
         outcome: What the process did.
         timeout: Seconds that it had, for the message.
         memory_gb: GiB that it had, for the message.
+        partial: What is earned where not all is right, see `engine.score`.
 
     Raises:
         OSError: The system gives no process for the child.
@@ -82,7 +94,7 @@ def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout
     ]
     for number, fields in parts[1:]:
         results[number] = CaseResult(**fields)
-    total = score(exercise, results)
+    total = score(exercise, results, partial=partial)
     wrong = [result for result in results if not result.passed]
     message = ending if len(answered) < len(cases) else wrong[0].problem if wrong else ""
     if total.status != "failed":
@@ -93,7 +105,8 @@ def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout
     if status not in ("passed", "todo") and notes:
         message = f"{message}; {notes[0]}"
     rows = tuple(_row(result) for result in results)
-    return Mark(exercise.id, exercise.title, status, total.points, exercise.points, clean(message), rows)
+    scored = (status, total.points, exercise.points)
+    return Mark(exercise.id, exercise.title, *scored, clean(message), rows, earned=clean(total.message))
 
 
 def judge_frames(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, send: Callable[[list], None]) -> None:
@@ -182,4 +195,5 @@ def _judged(case: Case, frame: dict) -> tuple[object, CaseResult]:
 
 def _row(result: CaseResult) -> dict:
     fields = ("name", "given", "got", "problem", "hint")
-    return {field: clean(getattr(result, field)) for field in fields} | {"passed": result.passed}
+    texts = {field: clean(getattr(result, field)) for field in fields}
+    return texts | {"passed": result.passed, "weight": result.weight}
