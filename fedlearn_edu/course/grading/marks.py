@@ -19,6 +19,7 @@ _JUDGE_BYTES = 2**30
 STATUSES = (
     "passed", "failed", "todo", "missing", "timeout", "memory", "processes", "crashed", "unreadable", "ungraded",
 )  # fmt: skip
+PARTIAL = ("cases", "half", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Mark:
         message: One line about the whole.
         cases: For the feedback, one dict per case: name, passed, given, got, problem, hint.
         override: Why the teacher set these points by hand, or "".
+        seconds: How long the function ran, 0 if it did not.
+        follows: The exercises, if any, whose functions this one calls and which are not right themselves.
     """
 
     exercise_id: str
@@ -44,6 +47,8 @@ class Mark:
     message: str = ""
     cases: tuple[dict, ...] = ()
     override: str = ""
+    seconds: float = dataclasses.field(default=0.0, compare=False)  # two runs of one answer are equal
+    follows: tuple[str, ...] = ()
 
 
 def empty_mark(exercise: Exercise, status: str, message: str) -> Mark:
@@ -51,7 +56,15 @@ def empty_mark(exercise: Exercise, status: str, message: str) -> Mark:
     return Mark(exercise.id, exercise.title, status, 0.0, exercise.points, clean(message))
 
 
-def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout: float, memory_gb: float) -> Mark:
+def mark(
+    exercise: Exercise,
+    cases: Sequence[Case],
+    outcome: Outcome,
+    *,
+    timeout: float,
+    memory_gb: float,
+    partial: str = "cases",
+) -> Mark:
     """Compares what came back with what was expected.
 
     What a learner sends may be made to cost the reader its life: it is read, decoded and judged in a limited child, and
@@ -63,6 +76,7 @@ def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout
         outcome: What the process did.
         timeout: Seconds that it had, for the message.
         memory_gb: GiB that it had, for the message.
+        partial: One of `PARTIAL`.
 
     Raises:
         OSError: The system gives no process for the child.

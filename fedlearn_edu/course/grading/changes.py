@@ -1,0 +1,158 @@
+"""What a run did to marks that were given before, and whether somebody changed the table of marks by hand."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import itertools
+import pathlib
+import time
+from collections.abc import Mapping
+
+from fedlearn_edu.course.grading.overrides import Overrides, table_rows
+from fedlearn_edu.course.grading.text import clean, neutral
+from fedlearn_edu.errors import UsageError
+
+_HEADER = ["when", "student", "exercise", "points_before", "points_now", "status_before", "status_now"]
+_SHOWN = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A student whose marks are not what they were.
+
+    Attributes:
+        student: Unique name.
+        before: Points of all exercises, None if the student was not there.
+        now: Points now, None if the student is not there any more.
+        exercises: By exercise id, (status, points) before and now, None where there was none.
+    """
+
+    student: str
+    before: float | None
+    now: float | None
+    exercises: Mapping[str, tuple[tuple[str, float] | None, tuple[str, float] | None]]
+
+
+Given = dict[str, dict[str, tuple[str, float]]]  # by student and exercise: status and points
+
+
+def named_as_now(before: Mapping[str, tuple[str, dict]], now: Mapping[str, tuple[str, dict]]) -> Given:
+    """The earlier run's marks under the names that the tables have now: a second Zoë changes what the first is called.
+
+    Args:
+        before: By identity, the name and the marks.
+        now: Likewise.
+    """
+    return {now.get(identity, (student,))[0]: dict(marks) for identity, (student, marks) in before.items()}
+
+
+def find_changes(before: Given, now: Given) -> list[Change]:
+    """Compares two runs; empty if `before` is.
+
+    Args:
+        before: What the last run gave.
+        now: What this run gives.
+    """
+    changes = []
+    for student in [*now, *(student for student in before if student not in now)] if before else []:
+        old, new = before.get(student), now.get(student)
+        moved = {
+            id: ((old or {}).get(id), (new or {}).get(id))
+            for id in [*(new or {}), *(id for id in old or {} if id not in (new or {}))]
+            if (old or {}).get(id) != (new or {}).get(id)
+        }
+        if moved or old is None or new is None:
+            changes.append(Change(student, _total(old), _total(new), moved))
+    return changes
+
+
+def _total(marks: Mapping[str, tuple[str, float]] | None) -> float | None:
+    return None if marks is None else round(sum(points for _, points in marks.values()), 2)
+
+
+def told(changes: list[Change], where: str) -> list[str]:
+    """One line on whose marks moved, one on who is new, one on who is gone; each only if there is somebody."""
+    moved = [
+        f"{one.student} {one.before:g} -> {one.now:g} "
+        f"({len(one.exercises)} exercise{'' if len(one.exercises) == 1 else 's'})"
+        for one in changes
+        if one.before is not None and one.now is not None
+    ]
+    new = [f"{one.student} {one.now:g}" for one in changes if one.before is None]
+    gone = [f"{one.student} {one.before:g}" for one in changes if one.now is None]
+    lines = []
+    for word, found in (("changed", moved), ("new", new), ("not there any more", gone)):
+        if found:
+            more = f"; and {len(found) - _SHOWN} more in {where}" if len(found) > _SHOWN else ""
+            lines.append(f"{word}: {'; '.join(found[:_SHOWN])}{more}")
+    return lines
+
+
+def as_table(changes: list[Change], path: pathlib.Path) -> str:
+    """The file's content with the changes added to those of earlier runs."""
+    stream = io.StringIO(newline="")
+    table = csv.writer(stream)
+    when = time.strftime("%Y-%m-%d %H:%M")
+    for one in changes:
+        for id, (old, new) in one.exercises.items():
+            points = [mark[1] if mark else "" for mark in (old, new)]
+            statuses = [mark[0] if mark else "" for mark in (old, new)]
+            table.writerow([neutral(value) for value in (when, one.student, id, *points, *statuses)])
+    earlier = ""
+    if path.is_file():
+        earlier = path.read_text(encoding="utf-8", errors="replace").removeprefix("\ufeff")
+    if not earlier.startswith(",".join(_HEADER)):
+        earlier = ",".join(_HEADER) + "\r\n"
+    return earlier + stream.getvalue()
+
+
+def refuse_edited(path: pathlib.Path, written: str, overrides: Overrides) -> None:
+    """Refuses to write over a table of marks that somebody has changed; saved anew by a spreadsheet it is as it was.
+
+    Args:
+        path: The table.
+        written: What the last run wrote there, "" if that is not known.
+        overrides: What the teacher has put there already is not asked for again.
+
+    Raises:
+        UsageError: A mark, or anything else in the table, is another one.
+    """
+    if not written or not path.is_file():
+        return
+    old, new = _by_mark(csv.reader(io.StringIO(written, newline=""))), _by_mark(row for _, row in table_rows(path))
+    given = {(str(neutral(student)), id) for student, id in overrides}
+    found = [
+        f"{' '.join(key)}{_difference(old.get(key), new.get(key))}"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key) and key not in given
+    ]
+    if found:
+        more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
+        raise UsageError(
+            f"{path} was changed by hand ({clean(found[0])}{more}); put that into --overrides, or --fresh to lose it"
+        )
+
+
+def _by_mark(rows) -> dict[tuple[str, str], list]:
+    _, *marks = [row for row in rows if any(row)] or [[]]
+    return {tuple(row[:2]): [_value(cell) for cell in row[2:]] for row in marks}
+
+
+def _value(cell: str) -> float | str:
+    """A number as such, however a spreadsheet writes it."""
+    try:
+        return float(cell.replace(",", "."))
+    except ValueError:
+        return " ".join(cell.split())
+
+
+def _difference(old: list | None, new: list | None) -> str:
+    if old is None or new is None:
+        return " is not there any more" if new is None else " is new"
+    for before, after in itertools.zip_longest(old, new, fillvalue=""):
+        if before != after:
+            shown = [f"{value:g}" if isinstance(value, float) else repr(value) for value in (before, after)]
+            return f" {shown[0]} -> {shown[1]}"
+    return ""
