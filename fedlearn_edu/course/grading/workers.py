@@ -92,19 +92,17 @@ def run_tasks(
         follows = any((task.student, name) in slow for name in task.uses)
         return min(batch.timeout, FOLLOWING_SECONDS) if follows else batch.timeout
 
-    def first(index: int, result: Mark, again: bool) -> None:
-        if again:
-            later.append(index)
-            return
+    def final(index: int, result: Mark) -> None:
         if result.status == "timeout":
             slow.add((tasks[index].student, tasks[index].function))
         done(index, result)
 
-    round_ = _Round(batch, tasks, jobs, seconds, first, watcher)
-    round_.run(list(tasks))
+    def first(index: int, result: Mark, again: bool) -> None:
+        later.append(index) if again else final(index, result)
+
+    _Round(batch, tasks, jobs, seconds, first, watcher).run(list(tasks))
     patient = dataclasses.replace(batch, patience=3.0)
-    last = _Round(patient, tasks, 1, seconds, lambda index, result, again: done(index, result), watcher)
-    last.run(sorted(later))
+    _Round(patient, tasks, 1, seconds, lambda index, result, _: final(index, result), watcher).run(sorted(later))
 
 
 @dataclasses.dataclass
