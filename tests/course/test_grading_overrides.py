@@ -93,7 +93,7 @@ def test_all_wrong_lines_are_named_at_once(tmp_path):
 def test_another_table_is_refused(tmp_path, content, message):
     with pytest.raises(UsageError, match=message):
         read(tmp_path, content)
-    with pytest.raises(UsageError, match="nowhere.csv cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"nowhere\.csv cannot be read: No such file"):
         read_overrides(tmp_path / "nowhere.csv", PEOPLE, EXERCISES)
 
 
@@ -114,8 +114,8 @@ def test_the_teachers_marks_stand_above_all_runs(tmp_path):
     row = rows(output)["ben", "90.weighted_mean"]
     assert (row["status"], row["points"], row["set_by_teacher"]) == ("failed", "4.5", "right on paper")
     assert rows(output)["ada", "90.weighted_mean"]["set_by_teacher"] == ""
-    totals = list(csv.reader(open(tmp_path / "out" / "grades_totals.csv", encoding="utf-8-sig")))
-    assert [line[2] for line in totals[1:]] == ["11", "9.5"]
+    totals = (tmp_path / "out" / "grades_totals.csv").read_text().splitlines()
+    assert [line.split(",")[2] for line in totals[1:]] == ["11", "9.5"]
 
     again = grade(folder, resume=True, **options)
     assert again.num_resumed == 6
@@ -130,7 +130,7 @@ def test_the_teachers_marks_stand_above_all_runs(tmp_path):
     assert [(one.student, one.before, one.now) for one in without.changes] == [("ben", 9.5, 5.0)]
 
     own.unlink()
-    with pytest.raises(UsageError, match=r"own.csv cannot be read"):
+    with pytest.raises(UsageError, match=r"own\.csv cannot be read"):
         grade(folder, resume=True, **options)
     record = json.loads((tmp_path / "out" / "grades_report.json").read_text())
     assert record["changes"][0]["exercises"] == {"90.weighted_mean": [["failed", 4.5], ["failed", 0.0]]}

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 
 from fedlearn_edu.course.grading.overrides import Overrides, table_rows
-from fedlearn_edu.course.grading.text import clean, neutral
+from fedlearn_edu.course.grading.text import clean, neutral, whole
 from fedlearn_edu.errors import UsageError
 
 _HEADER = ["when", "student", "exercise", "points_before", "points_now", "status_before", "status_now"]
@@ -97,7 +97,7 @@ def as_table(changes: list[Change], path: pathlib.Path) -> str:
     when = time.strftime("%Y-%m-%d %H:%M")
     for one in changes:
         for id, (old, new) in one.exercises.items():
-            points = [mark[1] if mark else "" for mark in (old, new)]
+            points = [whole(mark[1]) if mark else "" for mark in (old, new)]
             statuses = [mark[0] if mark else "" for mark in (old, new)]
             table.writerow([neutral(value) for value in (when, one.student, id, *points, *statuses)])
     earlier = ""

@@ -103,7 +103,7 @@ def _shape(function: ast.AST, own: set[str]) -> tuple[str, int]:
         part = left.pop()
         if isinstance(part, ast.AST):
             size += 1
-            told.update(f"<{type(part).__name__}".encode())
+            told.update(f"<{'Assign' if _is_annotated(part) else type(part).__name__}".encode())
             left.append(">")
             left += reversed(list(_fields(part)))
         elif isinstance(part, _Named):
@@ -120,8 +120,8 @@ class _Named:
 
 
 def _fields(node: ast.AST) -> Iterator:
-    if isinstance(node, ast.AnnAssign) and node.value is not None:
-        yield from (node.target, node.value)
+    if _is_annotated(node):
+        yield from ("targets1", node.target, "value", node.value)
         return
     for field, value in ast.iter_fields(node):
         if field in _SKIPPED:
@@ -135,6 +135,11 @@ def _fields(node: ast.AST) -> Iterator:
             values = [_Named(name) for name in value]
         yield f"{field}{len(values)}" if isinstance(value, list) else field
         yield from values
+
+
+def _is_annotated(node: ast.AST) -> bool:
+    """Whether it is `x: int = 1`, which does what `x = 1` does."""
+    return isinstance(node, ast.AnnAssign) and node.value is not None
 
 
 def _is_name(node: ast.AST, field: str) -> bool:

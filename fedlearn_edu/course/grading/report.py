@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from fedlearn_edu.course.grading.isolation import LEVELS
 from fedlearn_edu.course.grading.submissions import Submission
-from fedlearn_edu.course.grading.text import neutral
+from fedlearn_edu.course.grading.text import neutral, whole
 
 
 def beside(output: pathlib.Path, ending: str) -> pathlib.Path:
@@ -41,7 +41,7 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
             student,
             mark.exercise_id,
             mark.status,
-            _points(mark.points),
+            whole(mark.points),
             mark.max_points,
             mark.message,
             mark.override,
@@ -56,7 +56,7 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
         (
             s.student,
             s.lms_id,
-            _points(result.total(s.student)),
+            whole(result.total(s.student)),
             result.max_total(s.student),
             sum(mark.status == "passed" for mark in result.marks[s.student]),
             len(result.marks[s.student]),
@@ -72,7 +72,7 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
         (
             f"Participant {s.lms_id}" if s.lms == "moodle" else "",
             s.name,
-            _points(result.total(s.student)),
+            whole(result.total(s.student)),
             result.max_total(s.student),
             _comment(result.marks[s.student]),
         )
@@ -110,11 +110,6 @@ def _csv(header: list[str], rows: Iterable[tuple]) -> str:
     table.writerow(header)
     table.writerows([neutral(value) for value in row] for row in rows)
     return stream.getvalue()
-
-
-def _points(value: float) -> float | int:
-    """Whole points without a decimal point: "2", not "2.0"."""
-    return int(value) if value == int(value) else value
 
 
 def _files(submission: Submission) -> str:
