@@ -152,6 +152,8 @@ def test_stubs_that_nobody_has_written_are_alike_by_nature(tmp_path):
             "def f(x):\n    match x:\n        case [c, *d]: return c",
         ),
         ("def f(x):\n    global t\n    t = x", "def f(y):\n    global u\n    u = y"),
+        ("def f(x, y): return [y for y in x], y", "def f(a, b): return [c for c in a], b"),
+        ("def f(x): return sum(map(lambda x: x, x))", "def f(y): return sum(map(lambda z: z, y))"),
         ("async def f(x): return 1_000", "async def f(y): return 1000"),
     ],
 )
@@ -170,6 +172,7 @@ def test_equal_but_for_names_and_layout(one, other):
         ("def f(x): return [x, [x]]", "def f(x): return [[x], x]"),
         ("def f(x, y=1): return x", "def f(x, y=2): return x"),
         ("def f(*x): return x", "def f(x): return x"),
+        ("def f(x, y): return [y for z in x]", "def f(x, y): return [z for z in x]"),
         ("def f(x): return g(x, a=1)", "def f(x): return g(x, b=1)"),
         ("def f(x): return 'a'", "def f(x): return 'b'"),
         ("def f(x):\n    if x: a()\n    b()", "def f(x):\n    if x:\n        a()\n        b()"),

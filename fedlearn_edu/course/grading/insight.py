@@ -6,6 +6,7 @@ import ast
 import builtins
 import dataclasses
 import hashlib
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -16,6 +17,8 @@ from fedlearn_edu.course.grading.limited import run_limited
 _CPU_SECONDS, _MEMORY_BYTES = 5, 2**30  # for all notebooks of a student
 _MAX_FUNCTIONS, _MAX_NAMES, _MAX_NAME = 100, 300, 64
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_END, _END_OF_SCOPE = ">", object()
 _MATCHED = (ast.MatchAs, ast.MatchStar)
 # Of a node these say nothing of what it does, or are names, which stand elsewhere.
 _SKIPPED = {"annotation", "returns", "type_comment", "kind", "decorator_list", "ctx", "type_params"}
@@ -96,22 +99,33 @@ def _shape(function: ast.AST, own: set[str]) -> tuple[str, int]:
 
     Names that stand for what was imported, attributes and keywords stay: `np.mean` and `np.sum` are two things.
     """
-    numbers: dict[str, str] = {}
-    chosen = own | set(_bound(function, inside=True))
-    told, size, left = hashlib.sha256(), 0, [function]
+    scopes = [dict.fromkeys(own | set(_bound(function, inside=True)), "")]
+    told, size, numbers, left = hashlib.sha256(), 0, itertools.count(), [function]
     while left:
         part = left.pop()
         if isinstance(part, ast.AST):
             size += 1
             told.update(f"<{'Assign' if _is_annotated(part) else type(part).__name__}".encode())
-            left.append(">")
+            left.append(_END)
+            if isinstance(part, _SCOPES):
+                scopes.append(dict.fromkeys(_bound_in_scope(part), ""))
+                left.append(_END_OF_SCOPE)
             left += reversed(list(_fields(part)))
         elif isinstance(part, _Named):
-            text = part.name
-            told.update(b" " + (numbers.setdefault(text, f"#{len(numbers)}") if text in chosen else text).encode())
+            scope = next((scope for scope in reversed(scopes) if part.name in scope), {part.name: part.name})
+            scope[part.name] = scope[part.name] or f"#{next(numbers)}"
+            told.update(f" {scope[part.name]}".encode("utf-8", "replace"))
+        elif part is _END_OF_SCOPE:
+            scopes.pop()
         else:
             told.update(f" {part!r}".encode("utf-8", "replace"))
     return told.hexdigest(), size
+
+
+def _bound_in_scope(node: ast.AST) -> Iterator[str]:
+    """What a lambda or a comprehension calls as it likes, whatever is called so around it."""
+    parts = [node.args] if isinstance(node, ast.Lambda) else [generator.target for generator in node.generators]
+    return itertools.chain.from_iterable(_bound(part, inside=True) for part in parts)
 
 
 @dataclasses.dataclass(frozen=True)
