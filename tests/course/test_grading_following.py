@@ -63,7 +63,7 @@ def test_a_renamed_function_is_named_as_the_one_to_mend(tmp_path):
         "half": ("missing", ()), "both_halves": ("failed", ("90.half",)),
         "one_round": ("failed", ("90.half",)), "alone": ("passed", ()),
     }  # fmt: skip
-    assert marks["one_round"].message.startswith("uses your half (90.half), which is not right yet: mend that first (")
+    assert marks["one_round"].message.startswith("uses your half (90.half), which is missing: mend that first (")
     assert "name 'half' is not defined" in marks["one_round"].message
     lines = [line.split(",") for line in (tmp_path / "g.csv").read_text().splitlines()]
     assert [line[-1] for line in lines] == ["follows_from", "", "90.half", "90.half", ""]
@@ -80,6 +80,20 @@ def test_what_is_right_in_spite_of_it_and_what_is_wrong_by_itself_is_not_blamed_
     }  # fmt: skip
     assert not any(mark.follows for mark in marks.values())
     assert marks["alone"].message == "another number"
+
+
+def test_two_that_are_to_be_mended_are_both_named(tmp_path):
+    both = "def one_round(x):\n    return half(x) + alone(x)"
+    broken = "def alone(x):\n    raise NotImplementedError"
+    folder = write(tmp_path / "in", {"dora.ipynb": book("def half(x):\n    return 0", broken, both)})
+    marks = rows(grade(folder, output=tmp_path / "g.csv", exercises=exercises(), **OPTIONS))
+    assert marks["one_round"].follows == ("90.half", "90.alone")
+    assert "half (90.half) and alone (90.alone), which are not right yet: mend that first" in marks["one_round"].message
+    assert [marks[name].follows for name in ("alone", "both_halves")] == [(), ()]
+    stub = "def one_round(x):\n    parts = half(x) + alone(x)\n    raise NotImplementedError"
+    folder = write(tmp_path / "in", {"dora.ipynb": book("def half(x):\n    return 0", broken, stub)})
+    marks = rows(grade(folder, output=tmp_path / "g.csv", resume=True, exercises=exercises(), **OPTIONS))
+    assert (marks["one_round"].follows, marks["one_round"].status) == ((), "todo"), "it is not written itself"
 
 
 def test_points_of_the_teacher_for_the_first_function_ends_the_blame(tmp_path):
@@ -205,8 +219,11 @@ def test_the_bar_says_whom_it_waits_for_and_does_not_count_loops(monkeypatch):
         now[0] += 2.0
         bar.stopped(n, Mark("12.clip_delta", "", "passed", 1, 1))
         bar._bar.n += 1
-    assert bar.text() == "about 0:07 left; 12.clip_delta of Fatima Al-Sayed: 6 of 30 s"
-    now[0] += 24.0
+    assert bar.text() == "about 0:24 left; 12.clip_delta of Fatima Al-Sayed: 6 of 30 s", "its loop may last that long"
+    now[0] += 20.0
+    assert bar.text() == "about 0:07 left; 12.clip_delta of Fatima Al-Sayed: 26 of 30 s"
+    now[0] += 14.0
+    assert bar.text() == "about 0:07 left; 12.clip_delta of Fatima Al-Sayed: 40 s, 30 s of its own"
     bar.stopped(9, Mark("12.clip_delta", "", "timeout", 0, 1))
     bar._bar.n += 1
     assert bar.text() == "about 0:06 left", "a loop says nothing of the others"

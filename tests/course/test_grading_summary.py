@@ -42,8 +42,8 @@ def test_a_class_at_a_glance():
     )
     assert "4 submissions, 16 exercises: 9 failed, 7 passed\n" in text
     # By hand: totals 15, 11, 8.5 and 0; of 16 points for the round 5 were earned, of 16 for the update 11.
-    assert "Points: mean 8.6, median 9.75 of 15; hardest: 04.fed_avg_round (31%), 12.find_flaw (62%), " in text
-    assert "04.client_update (69%) of the points\n" in text
+    assert "Points: mean 8.6, median 9.75 of 15; share of the points in the hardest: 04.fed_avg_round 31%, " in text
+    assert "12.find_flaw 62%, 04.client_update 69%\n" in text
     assert "No points: nora\n" in text
 
 

@@ -14,6 +14,7 @@ from fedlearn_edu.course.grading.inside.slicing import needed_for
 from fedlearn_edu.course.grading.inside.statements import MAX_CELL, read_statements
 from fedlearn_edu.course.grading.limited import run_limited
 
+STUB = "NotImplementedError"
 _CPU_SECONDS, _MEMORY_BYTES = 5, 2**30  # for all notebooks of a student
 _MAX_FUNCTIONS, _MAX_NAMES, _MAX_NAME = 100, 300, 64
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -29,7 +30,8 @@ class Insight:
     """What is known of a notebook's functions beside their text.
 
     Attributes:
-        uses: By function, the names on which it depends, directly or by way of others.
+        uses: By function, the names on which it depends, directly or by way of others; of Python's own none but
+            `STUB`, where it stands in the function itself.
         shapes: By function, a hash of it without names, comments, docstring and layout, and how many parts it has.
     """
 
@@ -53,7 +55,8 @@ def look_into(notebooks: Sequence[tuple[Sequence[str], Sequence[str]]]) -> list[
 
     found = [Insight() for _ in notebooks]
     try:
-        answers, _ = run_limited(work, cpu_seconds=_CPU_SECONDS, memory_bytes=_MEMORY_BYTES)
+        answers, _ = run_limited(work, cpu_seconds=STUB = "NotImplementedError"
+_CPU_SECONDS, memory_bytes=_MEMORY_BYTES)
     except (OSError, RuntimeError):
         return found
     for number, uses, shapes in answers:
@@ -70,7 +73,8 @@ def _uses(cells: Sequence[str], functions: Sequence[str]) -> dict[str, list[str]
     for name in sorted(functions)[:_MAX_FUNCTIONS]:
         read = {used for statement in needed_for(name, statements) for used in statement.reads} - {name}
         named = sorted(used for used in read if len(used) <= _MAX_NAME and not hasattr(builtins, used))
-        found[name] = named[:_MAX_NAMES]
+        is_stub = any(name in statement.binds and STUB in statement.reads for statement in statements)
+        found[name] = named[:_MAX_NAMES] + [STUB] * is_stub
     return found
 
 

@@ -65,17 +65,20 @@ class Bar:
     def text(self) -> str:
         """What stands behind the bar."""
         num_left = self._bar.total - self._bar.n
+        now = time.monotonic()
+        running = sorted((now - begun, seconds, index) for index, (begun, seconds) in self._running.items())
+        slow = [one for one in reversed(running) if one[0] > _SLOW_SECONDS]
         parts = []
         if self._seconds and num_left:
             left = statistics.fmean(self._seconds[-_LATEST:]) * num_left / self._jobs
-            parts.append(f"about {_clock(left)} left")
-        now = time.monotonic()
-        slow = sorted((begun, index) for index, (begun, _) in self._running.items() if now - begun > _SLOW_SECONDS)
-        for begun, index in slow[:1]:
-            task, seconds = self._tasks[index], self._running[index][1]
-            used = min(now - begun, seconds)
-            parts.append(f"{task.exercise_id} of {task.student}: {used:.0f} of {seconds:g} s")
-            parts[-1] += f" and {len(slow) - 1} more" if len(slow) > 1 else ""
+            # What is slow already will be waited for to the end.
+            parts.append(f"about {_clock(max([left, *(seconds - used for used, seconds, _ in slow)]))} left")
+        for used, seconds, index in slow[:1]:
+            task = self._tasks[index]
+            # It has that time for itself: where others have the processor it takes longer by the clock.
+            spent = f"{used:.0f} of {seconds:g} s" if used <= seconds else f"{used:.0f} s, {seconds:g} s of its own"
+            more = f" and {len(slow) - 1} more" if len(slow) > 1 else ""
+            parts.append(f"{task.exercise_id} of {task.student}: {spent}{more}")
         return "; ".join(parts)
 
 

@@ -69,8 +69,8 @@ def _class(result) -> list[str]:
         for mark in row:
             shares[mark.exercise_id].append(mark.points / mark.max_points)
     means = sorted((statistics.fmean(found), id) for id, found in shares.items())
-    if hardest := [f"{id} ({mean:.0%})" for mean, id in means[:_HARDEST] if mean < 1]:
-        lines[0] += f"; hardest: {', '.join(hardest)} of the points"
+    if hardest := [f"{id} {mean:.0%}" for mean, id in means[:_HARDEST] if mean < 1]:
+        lines[0] += f"; share of the points in the hardest: {', '.join(hardest)}"
     if without := [student for student, total in totals.items() if not total]:
         lines.append(f"No points: {_some(without)}")
     return lines
