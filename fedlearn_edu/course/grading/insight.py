@@ -55,8 +55,7 @@ def look_into(notebooks: Sequence[tuple[Sequence[str], Sequence[str]]]) -> list[
 
     found = [Insight() for _ in notebooks]
     try:
-        answers, _ = run_limited(work, cpu_seconds=STUB = "NotImplementedError"
-_CPU_SECONDS, memory_bytes=_MEMORY_BYTES)
+        answers, _ = run_limited(work, cpu_seconds=_CPU_SECONDS, memory_bytes=_MEMORY_BYTES)
     except (OSError, RuntimeError):
         return found
     for number, uses, shapes in answers:
