@@ -153,7 +153,7 @@ def test_a_mended_check_grades_anew_and_says_whose_mark_moved(tmp_path, folder, 
     run_grading(folder, resume=True, **mended)
     out = capsys.readouterr().out
     assert "changed: ada 3 -> 5 (1 exercise); ben 3 -> 5 (1 exercise)\nnew: nora 0\n" in out
-    table = (tmp_path / "out" / "grades_changes.csv").read_text().splitlines()
+    table = (tmp_path / "out" / "grades_changes.csv").read_text(encoding="utf-8-sig").splitlines()
     assert table[0] == "when,student,exercise,points_before,points_now,status_before,status_now"
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d,ada,90.largest_client,0,2,failed,passed", table[1])
     assert len(table) == 1 + 2 + 2

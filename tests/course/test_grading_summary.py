@@ -80,8 +80,8 @@ def test_who_was_waited_for_and_what_time_would_do():
 
 
 def test_many_changes_are_a_few_words():
-    before = {f"s{number}": {"04.x": ("failed", 1.0)} for number in range(7)}
-    now = {f"s{number}": {"04.x": ("passed", 2.5)} for number in range(7)}
+    before = {f"s{number}": (1.0, {"04.x": ("failed", 1.0)}) for number in range(7)}
+    now = {f"s{number}": (2.5, {"04.x": ("passed", 2.5)}) for number in range(7)}
     [line] = told(find_changes(before, now), "g_changes.csv")
     assert line.startswith("changed: s0 1 -> 2.5 (1 exercise); ")
     assert line.endswith("s4 1 -> 2.5 (1 exercise); and 2 more in g_changes.csv")

@@ -172,21 +172,6 @@ def grade(
     by_student = collections.defaultdict(list)
     for task, mark in zip(tasks, explain_following(tasks, set_by_hand), strict=True):
         by_student[task.student].append(mark)
-    now = {
-        one.identity or one.student: (
-            one.student,
-            {m.exercise_id: (m.status, m.points) for m in by_student[one.student]},
-        )
-        for one in found
-    }
-    moved = changes.find_changes(changes.named_as_now(state.given, now), dict(now.values()))
-    if moved:
-        files["changes"] = report.beside(output, "_changes.csv")
-        remarks += changes.told(moved, files["changes"].name)
-    written = {(task.student, task.exercise_id) for task, m in zip(tasks, marks, strict=True) if m.status != "todo"}
-    similar = find_similar(tasks, written=written)
-    if similar or report.beside(output, "_similar.csv").exists():
-        files["similar"] = report.beside(output, "_similar.csv")
     result = GradingResult(
         tuple(found),
         {student: tuple(row) for student, row in by_student.items()},
@@ -196,10 +181,19 @@ def grade(
         sum(task.cells is not None for task in tasks) - len(fresh_ones),
         round(time.monotonic() - started, 2),
         files,
-        tuple(remarks),
-        tuple(moved),
-        tuple(similar),
     )
+    now = {one.identity or one.student: (one.student, result.total(one.student), _given(result, one)) for one in found}
+    moved = changes.find_changes(
+        changes.named_as_now(state.given, now), {student: (total, marks) for student, total, marks in now.values()}
+    )
+    if moved:
+        files["changes"] = report.beside(output, "_changes.csv")
+        remarks += changes.told(moved, files["changes"].name)
+    written = {(task.student, task.exercise_id) for task, m in zip(tasks, marks, strict=True) if m.status != "todo"}
+    similar = find_similar(tasks, written=written)
+    if similar or report.beside(output, "_similar.csv").exists():
+        files["similar"] = report.beside(output, "_similar.csv")
+    result = dataclasses.replace(result, remarks=tuple(remarks), changes=tuple(moved), similar=tuple(similar))
     texts = report.make_tables(result, timeout=options["timeout"], memory_gb=options["memory_gb"])
     if moved:
         texts[files["changes"]] = changes.as_table(moved, files["changes"])
@@ -208,6 +202,10 @@ def grade(
     state.given, state.written = now, texts[output]
     replace_files(texts | {files["state"]: state.text()})
     return result
+
+
+def _given(result: GradingResult, one: Submission) -> dict[str, tuple[str, float]]:
+    return {mark.exercise_id: (mark.status, mark.points) for mark in result.marks[one.student]}
 
 
 def _run(tasks, exercises, state, options, jobs, isolation, private, progress) -> tuple[list[Mark], list[int], str]:

@@ -24,8 +24,8 @@ class Change:
 
     Attributes:
         student: Unique name.
-        before: Points of all exercises, None if the student was not there.
-        now: Points now, None if the student is not there any more.
+        before: All points, None if the student was not there.
+        now: All points now, None if the student is not there any more.
         exercises: By exercise id, (status, points) before and now, None where there was none.
     """
 
@@ -35,17 +35,18 @@ class Change:
     exercises: Mapping[str, tuple[tuple[str, float] | None, tuple[str, float] | None]]
 
 
-Given = dict[str, dict[str, tuple[str, float]]]  # by student and exercise: status and points
+Marks = Mapping[str, tuple[str, float]]  # status and points by exercise
+Given = dict[str, tuple[float, Marks]]  # by student: all points, and the marks
 
 
-def named_as_now(before: Mapping[str, tuple[str, dict]], now: Mapping[str, tuple[str, dict]]) -> Given:
+def named_as_now(before: Mapping[str, tuple], now: Mapping[str, tuple]) -> Given:
     """The earlier run's marks under the names that the tables have now: a second Zoë changes what the first is called.
 
     Args:
-        before: By identity, the name and the marks.
+        before: By identity, the name, all points and the marks.
         now: Likewise.
     """
-    return {now.get(identity, (student,))[0]: dict(marks) for identity, (student, marks) in before.items()}
+    return {now.get(identity, row)[0]: (row[1], row[2]) for identity, row in before.items()}
 
 
 def find_changes(before: Given, now: Given) -> list[Change]:
@@ -57,19 +58,12 @@ def find_changes(before: Given, now: Given) -> list[Change]:
     """
     changes = []
     for student in [*now, *(student for student in before if student not in now)] if before else []:
-        old, new = before.get(student), now.get(student)
-        moved = {
-            id: ((old or {}).get(id), (new or {}).get(id))
-            for id in [*(new or {}), *(id for id in old or {} if id not in (new or {}))]
-            if (old or {}).get(id) != (new or {}).get(id)
-        }
-        if moved or old is None or new is None:
-            changes.append(Change(student, _total(old), _total(new), moved))
+        old_total, old = before.get(student, (None, {}))
+        new_total, new = now.get(student, (None, {}))
+        moved = {id: (old.get(id), new.get(id)) for id in dict.fromkeys([*new, *old]) if old.get(id) != new.get(id)}
+        if moved or old_total != new_total:
+            changes.append(Change(student, old_total, new_total, moved))
     return changes
-
-
-def _total(marks: Mapping[str, tuple[str, float]] | None) -> float | None:
-    return None if marks is None else round(sum(points for _, points in marks.values()), 2)
 
 
 def told(changes: list[Change], where: str) -> list[str]:
@@ -100,11 +94,9 @@ def as_table(changes: list[Change], path: pathlib.Path) -> str:
             points = [whole(mark[1]) if mark else "" for mark in (old, new)]
             statuses = [mark[0] if mark else "" for mark in (old, new)]
             table.writerow([neutral(value) for value in (when, one.student, id, *points, *statuses)])
-    earlier = ""
-    if path.is_file():
-        earlier = path.read_text(encoding="utf-8", errors="replace").removeprefix("\ufeff")
-    if not earlier.startswith(",".join(_HEADER)):
-        earlier = ",".join(_HEADER) + "\r\n"
+    earlier = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
+    if ",".join(_HEADER) not in earlier[:200]:
+        earlier = f"\ufeff{','.join(_HEADER)}\r\n"  # the mark tells spreadsheets that it is UTF-8
     return earlier + stream.getvalue()
 
 

@@ -61,7 +61,8 @@ class State:
         seed: Of the hidden cases; None if there is none yet.
         settings: Of the last run, as plain data; see `settings.settle`.
         written: The table of marks as the last run wrote it, "" if it came to none.
-        given: By identity of the student: the name in the tables, and (status, points) by exercise, of the last run.
+        given: By identity of the student, of the last run: the name in the tables, all points, and (status, points) by
+            exercise.
 
     Raises:
         RunError: What is there is no state of a batch, cannot be read, or may have been written by somebody else.
@@ -73,7 +74,7 @@ class State:
         self.seed: int | None = None
         self.settings: dict[str, object] = {}
         self.written = ""
-        self.given: dict[str, tuple[str, dict[str, tuple[str, float]]]] = {}
+        self.given: dict[str, tuple[str, float, dict[str, tuple[str, float]]]] = {}
         self._marks: dict[str, Mark] = {}
         self._saved = time.monotonic()
         if not path.exists():
@@ -143,10 +144,10 @@ def _parsed(data: dict) -> tuple[int, dict, str, dict, dict[str, Mark]]:
         if not 0 <= mark.points <= mark.max_points or not 0 <= mark.seconds < math.inf:
             raise ValueError
         marks[key] = mark
-    given = {
-        identity: (_text(student), {_text(id): (_text(status), float(points)) for id, (status, points) in row.items()})
-        for identity, (student, row) in data.get("given", {}).items()
-    }
+    given = {}
+    for identity, (student, total, row) in data.get("given", {}).items():
+        earlier = {_text(id): (_text(status), float(points)) for id, (status, points) in row.items()}
+        given[identity] = (_text(student), float(total), earlier)
     settings = checked_settings(data.get("settings", {}))
     return data["seed"], settings, _text(data.get("written", "")), given, marks
 
