@@ -7,22 +7,39 @@ import sys
 
 import click
 
+_FILE = click.Path(path_type=pathlib.Path)
+
 
 @click.command()
-@click.argument("submissions", type=click.Path(path_type=pathlib.Path))
+@click.argument("submissions", type=_FILE)
 @click.option(
     "--output",
-    type=click.Path(path_type=pathlib.Path),
+    type=_FILE,
     default=pathlib.Path("grades.csv"),
     show_default=True,
     help="One row a student and exercise; totals and an LMS-ready table are written beside it. Yours alone to read.",
 )
-@click.option("--feedback", type=click.Path(path_type=pathlib.Path), metavar="DIR", help="An HTML page per student.")
-@click.option("--timeout", type=float, default=30.0, show_default=True, metavar="S", help="Seconds per exercise.")
-@click.option("--memory", "memory_gb", type=float, default=4.0, show_default=True, metavar="GB", help="Per exercise.")
+@click.option("--feedback", type=_FILE, metavar="DIR", help="An HTML page per student.")
+@click.option(
+    "--resume", is_flag=True, help="Take over marks and settings of the earlier run for all that is the same."
+)
+@click.option("--fresh", is_flag=True, help="Lose the marks of the earlier run.")
+@click.option(
+    "--overrides",
+    type=_FILE,
+    metavar="FILE",
+    help="Your own marks (.csv: student, exercise, points, reason). They stand above all others, in later runs too.",
+)
+@click.option(
+    "--partial",
+    type=click.Choice(["cases", "half", "none"]),
+    help="What a partly right answer is worth: its cases, at most half of the points, nothing.  [default: cases]",
+)
+@click.option("--lesson", "lessons", multiple=True, metavar="NN", help="Grade this lesson; may be repeated.")
+@click.option("--timeout", type=float, metavar="S", help="Seconds per exercise.  [default: 30]")
+@click.option("--memory", "memory_gb", type=float, metavar="GB", help="Per exercise.  [default: 4]")
 @click.option("--jobs", type=int, metavar="N", help="Exercises at a time.  [default: processor cores]")
 @click.option("--seed-file", type=click.Path(), metavar="FILE", help="Keeps the hidden cases' seed; made if missing.")
-@click.option("--lesson", "lessons", multiple=True, metavar="NN", help="Grade this lesson; may be repeated.")
 @click.option(
     "--isolation",
     default="auto",
@@ -30,7 +47,6 @@ import click
     metavar="LEVEL",
     help="Walls around learner code: namespaces, user+landlock, landlock or limits; auto = the strongest here.",
 )
-@click.option("--resume", is_flag=True, help="Take over the marks of an earlier run for all that has not changed.")
 def grade(submissions, lessons, **options):
     """Grade a folder (or LMS zip) of notebooks without trusting a line of them.
 
@@ -39,10 +55,12 @@ def grade(submissions, lessons, **options):
     \b
     Examples:
       fedlearn-edu grade submissions/ --output grades.csv --feedback feedback/
-      fedlearn-edu grade export.zip --timeout 10 --jobs 4
-      fedlearn-edu grade submissions/ --resume
+      fedlearn-edu grade submissions/ --resume       after late work, a mended check, or Ctrl-C
+      fedlearn-edu grade submissions/ --resume --overrides overrides.csv
+      fedlearn-edu grade export.zip --lesson 4 --lesson 12 --partial half
       fedlearn-edu grade submissions/ --isolation limits   (in a virtual machine that you throw away)
     """
     from fedlearn_edu.course.grading import run_grading
 
-    sys.exit(run_grading(submissions, lessons=lessons or None, **options))
+    command = ["fedlearn-edu", *sys.argv[1:]]
+    sys.exit(run_grading(submissions, lessons=lessons or None, command=command, **options))

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from fedlearn_edu.cli import cli
 from fedlearn_edu.course.checks.registry import all_exercises
-from fedlearn_edu.course.grading import GradingResult, batch, grade, run_grading
+from fedlearn_edu.course.grading import GradingResult, grade, run_grading
+from fedlearn_edu.course.grading.hidden import digest, hidden_cases
 from fedlearn_edu.course.grading.marks import STATUSES, empty_mark
 from fedlearn_edu.course.grading.state import State, replace_files
 from fedlearn_edu.course.grading.text import neutral
@@ -42,16 +43,17 @@ def test_tables_pages_and_resuming(tmp_path, folder):
     output, pages = tmp_path / "out" / "grades.csv", tmp_path / "pages"
     first = grade(folder, output=output, feedback=pages, exercises=make_exercises(), seed=5, **OPTIONS)
     table = rows(output)
-    assert table[0] == ["student", "exercise", "status", "points", "max_points", "message"]
+    header = "student exercise status points max_points message set_by_teacher follows_from"
+    assert table[0] == header.split()
     assert table[1:4] == [
-        ["'=cmd|'C calc'!A0", "90.weighted_mean", "failed", "0.0", "6", "not the weighted mean"],
-        ["'=cmd|'C calc'!A0", "90.model_delta", "passed", "3.0", "3", ""],
-        ["'=cmd|'C calc'!A0", "90.largest_client", "passed", "2.0", "2", ""],
+        ["'=cmd|'C calc'!A0", "90.weighted_mean", "failed", "0", "6", "not the weighted mean", "", ""],
+        ["'=cmd|'C calc'!A0", "90.model_delta", "passed", "3", "3", "", "", ""],
+        ["'=cmd|'C calc'!A0", "90.largest_client", "passed", "2", "2", "", "", ""],
     ]
-    assert [row[3] for row in table[4:]] == ["6.0", "3.0", "2.0"]
-    assert rows(first.files["totals"])[2] == ["ada", "78", "11.0", "11", "3", "3", ADA]
+    assert [row[3] for row in table[4:]] == ["6", "3", "2"]
+    assert rows(first.files["totals"])[2] == ["ada", "78", "11", "11", "3", "3", ADA]
     lms = rows(first.files["lms"])
-    assert lms[1][:4] == ["Participant 77", "'=cmd|'C calc'!A0", "5.0", "11"]
+    assert lms[1][:4] == ["Participant 77", "'=cmd|'C calc'!A0", "5", "11"]
     record = json.loads(first.files["report"].read_text())
     assert (record["seed"], record["isolation"]) == (5, first.isolation)
     assert record["statuses"] == {"failed": 1, "passed": 5}
@@ -81,8 +83,8 @@ def test_tables_pages_and_resuming(tmp_path, folder):
 
 def test_hidden_cases_follow_the_seed_and_are_secret_by_default():
     [exercise] = [e for e in make_exercises().values() if e.function_name == "weighted_mean"]
-    visible = batch._digest(exercise.cases(0))
-    one, same, other = (batch._digest(batch._hidden_cases(exercise, seed)) for seed in (1, 1, 2))
+    visible = digest(exercise.cases(0))
+    one, same, other = (digest(hidden_cases(exercise, seed)) for seed in (1, 1, 2))
     assert one == same
     assert len({visible, one, other}) == 3
 
@@ -144,7 +146,7 @@ def test_hidden_seeds_are_too_wide_to_be_searched():
     exercise = make_exercises()["90.weighted_mean"]
     watched = dataclasses.replace(exercise, cases=lambda seed: seeds.append(seed) or exercise.cases(seed))
     for seed in range(1, 101):
-        batch._hidden_cases(watched, seed)
+        hidden_cases(watched, seed)
     assert len(set(seeds)) == 200
     assert sum(seed.bit_length() > 248 for seed in seeds) > 190
     # Every bit is drawn: none is the same in all of 200 seeds.
@@ -153,7 +155,7 @@ def test_hidden_seeds_are_too_wide_to_be_searched():
 
 def test_every_check_of_the_course_takes_seeds_of_full_width():
     for exercise in all_exercises().values():
-        made = [batch._digest(exercise.cases(seed)) for seed in (2**256 - 1, 2**256 - 1, 2**255 + 1)]
+        made = [digest(exercise.cases(seed)) for seed in (2**256 - 1, 2**256 - 1, 2**255 + 1)]
         assert made[0] == made[1] != made[2], exercise.id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from fedlearn_edu.course.grading.batch import GradingResult, grade, run_grading
+from fedlearn_edu.course.grading.batch import GradingResult, grade
+from fedlearn_edu.course.grading.command import run_grading
 
 __all__ = ["GradingResult", "grade", "run_grading"]

@@ -5,33 +5,44 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-import hashlib
 import os
 import pathlib
-import re
 import secrets
-import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from tqdm.auto import tqdm
-
-from fedlearn_edu.course.checks.data import to_data
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.engine import Exercise
+from fedlearn_edu.course.grading import changes, report
 from fedlearn_edu.course.grading import feedback as feedback_pages
-from fedlearn_edu.course.grading import report
-from fedlearn_edu.course.grading.inside import wire
+from fedlearn_edu.course.grading.following import explain_following
+from fedlearn_edu.course.grading.hidden import SEED_BITS, code_digest, digest, hidden_cases
 from fedlearn_edu.course.grading.isolation import LEVELS, prepare
 from fedlearn_edu.course.grading.marks import Mark, empty_mark
+from fedlearn_edu.course.grading.overrides import apply_overrides, read_overrides
 from fedlearn_edu.course.grading.plan import make_plan
+from fedlearn_edu.course.grading.progress import Bar
+from fedlearn_edu.course.grading.settings import kept, settle
+from fedlearn_edu.course.grading.similar import Pair, find_similar
 from fedlearn_edu.course.grading.state import State, key_of, replace_files
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
+from fedlearn_edu.course.grading.summary import told_waiting
 from fedlearn_edu.course.grading.workers import Batch, run_tasks
-from fedlearn_edu.errors import RunError, UsageError, nearest_names
+from fedlearn_edu.errors import UsageError, nearest_names
 
-_SEED_BITS = 256
-_VARIANTS = 2  # hidden variants of each case
-_VERSION = 3  # raise it when the same code would get another mark
+_VERSION = 4  # raise it when the same code would get another mark
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C while exercises ran.
+
+    Attributes:
+        num_kept: Marks that a later run takes over, or makes without running anything.
+        num_tasks: Marks of the whole batch.
+    """
+
+    def __init__(self, num_kept: int, num_tasks: int):
+        super().__init__(num_kept, num_tasks)
+        self.num_kept, self.num_tasks = num_kept, num_tasks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +58,9 @@ class GradingResult:
         num_resumed: Marks taken over from an earlier run.
         seconds: Wall time.
         files: What was written, by purpose.
+        remarks: Lines on the batch as a whole: what was taken over, whose marks moved, who was waited for.
+        changes: Students whose marks are not those of the run before.
+        similar: Pairs whose answers are alike but for names and layout.
     """
 
     submissions: tuple[Submission, ...]
@@ -57,6 +71,9 @@ class GradingResult:
     num_resumed: int
     seconds: float
     files: Mapping[str, pathlib.Path]
+    remarks: tuple[str, ...] = ()
+    changes: tuple[changes.Change, ...] = ()
+    similar: tuple[Pair, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -77,11 +94,14 @@ def grade(
     *,
     output: str | os.PathLike,
     feedback: str | os.PathLike | None = None,
-    timeout: float = 30.0,
-    memory_gb: float = 4.0,
+    timeout: float | None = None,
+    memory_gb: float | None = None,
+    partial: str | None = None,
+    overrides: str | os.PathLike | None = None,
     jobs: int | None = None,
     seed: int | None = None,
     resume: bool = False,
+    fresh: bool = False,
     lessons: Sequence[str] | None = None,
     exercises: Mapping[str, Exercise] | None = None,
     isolation: str = "auto",
@@ -94,17 +114,25 @@ def grade(
     notebook only the statements that the exercise's function depends on are run, so a cell that is broken or never
     ends costs no other exercise.
 
+    What is None is as in the earlier run if `resume` is set; else, or if there was none, as said below.
+
     Args:
         submissions: Folder of notebooks, folder of one folder a student, .zip from an LMS, or one .ipynb.
         output: The table of marks (.csv). Beside it: `_totals.csv`, `_lms.csv`, `_report.json`, `_state.json`. Only
             their owner can read what is written.
-        feedback: Folder for one HTML page per student.
-        timeout: Seconds of wall time per exercise, above 0; loading Python and NumPy does not count.
-        memory_gb: GiB per exercise, at least 1 (TensorFlow needs 2).
+        feedback: Folder for one HTML page per student; None = no pages.
+        timeout: Seconds of wall time per exercise, above 0; None = 30. Loading Python and NumPy does not count.
+        memory_gb: GiB per exercise, at least 1 (TensorFlow needs 2); None = 4.
+        partial: What an answer is worth of which only some cases are right: "cases" = their share of the points,
+            "half" = that, up to half of the points, "none" = nothing; None = "cases".
+        overrides: The teacher's own marks, see `overrides.read_overrides`; they stand above all others. None = those
+            of the earlier run, also if it is not resumed.
         jobs: Exercises at a time; None = processor cores.
         seed: Of the hidden cases, 1 to 2**256 - 1; None = a random one, which the report and the state keep. Who
             knows it, or can guess it, knows the hidden cases: take 128 random bits or more and keep them to yourself.
-        resume: Take over the marks of an earlier run on the same `output` for all that has not changed.
+        resume: Take over the marks of an earlier run on the same `output` for all that has not changed: notebook,
+            check, settings.
+        fresh: Lose the marks of an earlier run on the same `output`.
         lessons: Numbers of the lessons to grade; None = those that at least half of the students handed in.
         exercises: By id; None = all of the course.
         isolation: "auto" = the strongest walls this machine allows; see `isolation.LEVELS`.
@@ -114,147 +142,130 @@ def grade(
         The marks and what was written.
 
     Raises:
-        UsageError: An argument is wrong.
+        UsageError: An argument is wrong; or there are marks of an earlier run, and neither `resume` nor `fresh` is set,
+            or somebody has changed the table of marks.
         RunError: A file cannot be written, or no wall can be built around learner code here.
+        Stopped: Ctrl-C; what was graded by then is kept.
     """
     started = time.monotonic()
-    output = _checked(output, timeout, memory_gb, jobs, seed, isolation)
+    output = _checked_output(output)
+    state = State(report.beside(output, "_state.json"), resume=resume, fresh=fresh)
+    given = {"timeout": timeout, "memory_gb": memory_gb, "partial": partial, "lessons": lessons}
+    options, remarks = settle(given | {"feedback": feedback, "overrides": overrides}, state.settings, output.parent)
+    _check(options, jobs, seed, resume and fresh, isolation)
     if exercises is None:
         from fedlearn_edu.course.checks.registry import all_exercises
 
         exercises = all_exercises()
-    files = report.paths(output, feedback)
-    state = State(files["state"], resume=resume)
+    files = report.paths(output, options["feedback"])
     found, nobodys = read_submissions(submissions, ignore=files.values(), progress=progress)
-    tasks, unusual = make_plan(found, exercises, lessons)
-    seed = seed or state.seed or secrets.randbits(_SEED_BITS) or 1
-    state.seed = seed
-    graded = dict.fromkeys(task.exercise_id for task in tasks)
-    make_cases = {id: functools.partial(_hidden_cases, exercises[id], seed) for id in graded}
-    inputs = {id: _digest(make()) for id, make in make_cases.items()}  # also a first trial of all checks
-    marks: list[Mark | None] = [None] * len(tasks)
-    keys, open_tasks, num_resumed = {}, [], 0
-    for index, task in enumerate(tasks):
-        if task.cells is None:
-            marks[index] = empty_mark(exercises[task.exercise_id], task.status, task.message)
-            continue
-        exercise = exercises[task.exercise_id]
-        content = (task.student, task.cells, exercise.id, exercise.points, inputs[exercise.id])
-        keys[index] = key_of(_VERSION, *content, seed, timeout, memory_gb)
-        marks[index] = state.get(keys[index])
-        num_resumed += marks[index] is not None
-        if marks[index] is None:
-            open_tasks.append(index)
+    tasks, unusual = make_plan(found, exercises, options["lessons"])
+    own = read_overrides(options["overrides"], found, exercises) if options["overrides"] is not None else {}
+    changes.refuse_edited(output, state.written, own)
+    state.seed = seed or state.seed or secrets.randbits(SEED_BITS) or 1
+    state.settings = kept(options, output.parent)
+    private = [submissions, output.parent] + ([options["feedback"]] if options["feedback"] else [])
+    marks, fresh_ones, level = _run(tasks, exercises, state, options, jobs, isolation, private, progress)
+    remarks += told_waiting([(tasks[n].student, marks[n]) for n in fresh_ones], marks, options["timeout"])
 
-    private = [submissions, output.parent] + ([feedback] if feedback else [])
-    with prepare(level=isolation, private=private) as walls:
-        batch = Batch(exercises, make_cases, walls, timeout, memory_gb)
-        with tqdm(total=len(tasks), initial=len(tasks) - len(open_tasks), unit="exercise", disable=not progress) as bar:
-
-            def done(position: int, result: Mark) -> None:
-                index = open_tasks[position]
-                marks[index] = result
-                if result.status != "ungraded":
-                    state.put(keys[index], result)
-                bar.update()
-
-            jobs = min(jobs or len(os.sched_getaffinity(0)), max(len(open_tasks), 1))
-            try:
-                work = [(tasks[index].exercise_id, tasks[index].cells) for index in open_tasks]
-                run_tasks(batch, work, jobs=jobs, done=done)
-            finally:
-                state.save()
+    set_by_hand = apply_overrides([(task.student, mark) for task, mark in zip(tasks, marks, strict=True)], own)
     by_student = collections.defaultdict(list)
-    for task, result in zip(tasks, marks, strict=True):
-        by_student[task.student].append(result)
+    for task, mark in zip(tasks, explain_following(tasks, set_by_hand), strict=True):
+        by_student[task.student].append(mark)
     result = GradingResult(
         tuple(found),
         {student: tuple(row) for student, row in by_student.items()},
-        seed,
-        walls.level,
+        state.seed,
+        level,
         {"": nobodys} | {one.student: [*one.problems, *unusual[one.student]] for one in found},
-        num_resumed,
+        sum(task.cells is not None for task in tasks) - len(fresh_ones),
         round(time.monotonic() - started, 2),
         files,
     )
-    texts = report.make_tables(result, timeout=timeout, memory_gb=memory_gb)
-    if feedback:
-        texts |= feedback_pages.make_pages(result, pathlib.Path(feedback))
-    replace_files(texts)
+    now = {one.identity or one.student: (one.student, result.total(one.student), _given(result, one)) for one in found}
+    moved = changes.find_changes(
+        changes.named_as_now(state.given, now), {student: (total, marks) for student, total, marks in now.values()}
+    )
+    if moved:
+        files["changes"] = report.beside(output, "_changes.csv")
+        remarks += changes.told(moved, files["changes"].name)
+    written = {(task.student, task.exercise_id) for task, m in zip(tasks, marks, strict=True) if m.status != "todo"}
+    similar = find_similar(tasks, written=written)
+    if similar or report.beside(output, "_similar.csv").exists():
+        files["similar"] = report.beside(output, "_similar.csv")
+    result = dataclasses.replace(result, remarks=tuple(remarks), changes=tuple(moved), similar=tuple(similar))
+    texts = report.make_tables(result, timeout=options["timeout"], memory_gb=options["memory_gb"])
+    if moved:
+        texts[files["changes"]] = changes.as_table(moved, files["changes"])
+    if options["feedback"]:
+        texts |= feedback_pages.make_pages(result, pathlib.Path(options["feedback"]))
+    state.given, state.written = now, texts[output]
+    replace_files(texts | {files["state"]: state.text()})
     return result
 
 
-def _checked(output, timeout, memory_gb, jobs, seed, isolation) -> pathlib.Path:
+def _given(result: GradingResult, one: Submission) -> dict[str, tuple[str, float]]:
+    return {mark.exercise_id: (mark.status, mark.points) for mark in result.marks[one.student]}
+
+
+def _run(tasks, exercises, state, options, jobs, isolation, private, progress) -> tuple[list[Mark], list[int], str]:
+    """Marks all tasks: those of the state, and those that are run now, whose numbers come second; third the walls."""
+    ids = dict.fromkeys(task.exercise_id for task in tasks)
+    make_cases = {id: functools.partial(hidden_cases, exercises[id], state.seed) for id in ids}
+    checks = {id: (digest(make()), code_digest(exercises[id])) for id, make in make_cases.items()}  # also a first trial
+    limits = {"timeout": options["timeout"], "memory_gb": options["memory_gb"], "partial": options["partial"]}
+    marks: list[Mark | None] = [None] * len(tasks)
+    keys: dict[int, str] = {}
+    for index, task in enumerate(tasks):
+        exercise = exercises[task.exercise_id]
+        if task.cells is None:
+            marks[index] = empty_mark(exercise, task.status, task.message)
+            continue
+        content = (task.student, task.cells, exercise.id, exercise.points, checks[exercise.id])
+        keys[index] = key_of(_VERSION, *content, state.seed, limits)
+        marks[index] = state.get(keys[index])
+    open_tasks = {index: task for index, task in enumerate(tasks) if marks[index] is None}
+    endless = {(t.student, t.function) for t, m in zip(tasks, marks, strict=True) if m and m.status == "timeout"}
+    jobs = min(jobs or len(os.sched_getaffinity(0)), max(len(open_tasks), 1))
+    with prepare(level=isolation, private=private) as walls:
+        batch = Batch(exercises, make_cases, walls, **limits)
+        with Bar(tasks, num_done=len(tasks) - len(open_tasks), jobs=jobs, shown=progress) as bar:
+
+            def done(index: int, mark: Mark) -> None:
+                marks[index] = mark
+                if mark.status != "ungraded":
+                    state.put(keys[index], mark)
+                bar.done()
+
+            try:
+                run_tasks(batch, open_tasks, jobs=jobs, done=done, watcher=bar, endless=endless)
+            except KeyboardInterrupt:
+                raise Stopped(sum(mark is not None for mark in marks), len(tasks)) from None
+            finally:
+                state.save()
+    return marks, list(open_tasks), walls.level
+
+
+def _checked_output(output: str | os.PathLike) -> pathlib.Path:
     output = pathlib.Path(output)
     if output.suffix.lower() != ".csv" or output.is_dir():
         raise UsageError(f"output: expected a file that ends in .csv, got {output}")
+    return output
+
+
+def _check(options: Mapping, jobs: int | None, seed: int | None, both: bool, isolation: str) -> None:
+    timeout, memory_gb, partial = options["timeout"], options["memory_gb"], options["partial"]
+    if both:
+        raise UsageError("resume: not together with fresh: one takes the earlier marks over, the other one loses them")
     if not 0 < timeout <= 86_400:
         raise UsageError(f"timeout: expected seconds above 0 and up to 86400, got {timeout}")
     if not 1 <= memory_gb <= 1024:
         raise UsageError(f"memory_gb: expected 1 to 1024 GiB, got {memory_gb}")
+    if partial not in PARTIAL:
+        raise UsageError(f"partial: {nearest_names(partial, PARTIAL)}")
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs: expected at least 1, got {jobs}")
-    if seed is not None and not 1 <= seed < 2**_SEED_BITS:
-        raise UsageError(f"seed: expected 1 to 2**{_SEED_BITS} - 1 (0 is what learners see)")
+    if seed is not None and not 1 <= seed < 2**SEED_BITS:
+        raise UsageError(f"seed: expected 1 to 2**{SEED_BITS} - 1 (0 is what learners see)")
     if isolation != "auto" and isolation not in LEVELS:
         raise UsageError(f"isolation: {nearest_names(isolation, ['auto', *LEVELS])}")
-    return output
-
-
-def _hidden_cases(exercise: Exercise, seed: int) -> list[Case]:
-    """The cases under seeds that follow from the batch's seed but do not tell it; never the visible seed 0."""
-    cases = []
-    for variant in range(_VARIANTS):
-        # All 256 bits: a learner's code that searches the seeds for the arguments it was given never ends.
-        hidden = int.from_bytes(hashlib.sha256(f"{seed}/{exercise.id}/{variant}".encode()).digest(), "big") or 1
-        try:
-            found = [dataclasses.replace(c, arguments=tuple(map(to_data, c.arguments))) for c in exercise.cases(hidden)]
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise RunError(f"the checks of {exercise.id} fail for one of the hidden seeds: {reason}") from error
-        cases += found
-    return cases
-
-
-def _digest(cases: Sequence[Case]) -> str:
-    return key_of([[wire.encode(argument) for argument in case.arguments] for case in cases])
-
-
-def run_grading(submissions: str | os.PathLike, *, seed_file: str | os.PathLike | None = None, **options) -> int:
-    """What `fedlearn-edu grade` runs: `grade` with the same arguments, a summary on standard output, an exit code.
-
-    Args:
-        submissions: See `grade`.
-        seed_file: Holds the seed, so that it stands on no command line; made with a random one if missing.
-        **options: Of `grade`.
-
-    Returns:
-        0, or 1 if something could not be graded for a reason that is not the students'.
-    """
-    if seed_file is not None:
-        options["seed"] = _seed_of(pathlib.Path(seed_file))
-    result = grade(submissions, **options)
-    print(report.summary(result))
-    ungraded = sum(mark.status == "ungraded" for marks in result.marks.values() for mark in marks)
-    if ungraded:
-        print(f"{ungraded} exercises could not be graded; run the same command with --resume", file=sys.stderr)
-    return 1 if ungraded else 0
-
-
-def _seed_of(path: pathlib.Path) -> int:
-    """Reads the seed, or makes the file; it is its owner's alone."""
-    if not path.exists():
-        replace_files({path: f"{secrets.randbits(_SEED_BITS) or 1}\n"})
-    try:
-        with open(path, encoding="ascii") as stream:
-            status = os.fstat(stream.fileno())
-            text = stream.read(1000).strip()
-    except OSError as error:
-        raise UsageError(f"seed_file: {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        text = ""
-    if status.st_mode & 0o077 or status.st_uid not in (0, os.geteuid()):
-        raise UsageError(f"seed_file: others can read or write {path}; make it yours alone: chmod 600")
-    if not re.fullmatch(r"[0-9]{1,80}", text):
-        raise UsageError(f"seed_file: expected one whole number in {path} and nothing else")
-    return int(text)

@@ -36,6 +36,8 @@ class Mark:
             release have none: it was 1).
         override: Why the teacher set these points by hand, or "".
         earned: How the points came about, such as "2 of 4 cases right: ..."; "" where all or none are.
+        seconds: How long the function ran, 0 if it did not.
+        follows: The exercises, if any, whose functions this one calls and which are not right themselves.
     """
 
     exercise_id: str
@@ -47,6 +49,8 @@ class Mark:
     cases: tuple[dict, ...] = ()
     override: str = ""
     earned: str = ""
+    seconds: float = dataclasses.field(default=0.0, compare=False)  # two runs of one answer are equal
+    follows: tuple[str, ...] = ()
 
 
 def empty_mark(exercise: Exercise, status: str, message: str) -> Mark:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 
+from fedlearn_edu.course.grading.insight import Insight
 from fedlearn_edu.course.grading.ipython_cells import plain_python
 
 MAX_BYTES = 200 * 2**20  # outputs included, which are dropped
@@ -30,12 +31,14 @@ class Notebook:
         exercise_ids: Exercises that its cells name, in metadata or text ("03.weighted_mean").
         functions: Names of the functions that it defines at top level.
         notes: What was unusual about the file.
+        insight: What is known of its functions.
     """
 
     cells: tuple[str, ...]
     exercise_ids: frozenset[str]
     functions: frozenset[str]
     notes: tuple[str, ...] = ()
+    insight: Insight = dataclasses.field(default_factory=Insight, compare=False)
 
 
 def read_notebook(content: bytes) -> Notebook:

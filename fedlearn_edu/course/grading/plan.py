@@ -18,13 +18,30 @@ _UNKNOWN = ""  # the lesson of a notebook that nothing tells of
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One exercise of one student; `cells` is None if there is nothing to run, and `status` and `message` say why."""
+    """One exercise of one student.
+
+    Attributes:
+        student: Unique name.
+        exercise_id: Such as "03.weighted_mean".
+        cells: The notebook's code; None if there is nothing to run, and `status` and `message` say why.
+        status: Key of `marks.STATUSES`, or "".
+        message: One line, or "".
+        uses: Names on which the student's function depends.
+        shape: The function without names and layout as a hash, and its size; None if that is not known.
+    """
 
     student: str
     exercise_id: str
     cells: tuple[str, ...] | None
     status: str = ""
     message: str = ""
+    uses: frozenset[str] = frozenset()
+    shape: tuple[str, int] | None = None
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+        return self.exercise_id.partition(".")[2]
 
 
 def make_plan(
@@ -39,7 +56,7 @@ def make_plan(
     Args:
         submissions: From `read_submissions`.
         exercises: By id, in the order of the report.
-        lessons: Numbers of lessons ("03").
+        lessons: Numbers of lessons ("03" or "3").
 
     Returns:
         The tasks, student by student, and by student one line on everything unusual.
@@ -52,6 +69,7 @@ def make_plan(
     if lessons is None:
         assigned = _assigned([answers[s.student] for s in submissions if s.files], known)
     else:
+        lessons = [lesson.zfill(2) if lesson.isdecimal() else lesson for lesson in lessons]
         for lesson in lessons:
             if lesson not in known:
                 raise UsageError(f"lessons: {lesson!r} has no exercises; {nearest_names(lesson, known)}")
@@ -63,12 +81,23 @@ def make_plan(
         for lesson in sorted(set(found) - set(assigned) - {_UNKNOWN}):
             unusual.append(f"{submission.student}: lesson {lesson} is not graded in this batch")
         for lesson in assigned:
-            cells, status, message = _chosen(
+            notebook, status, message = _chosen(
                 submission, found.get(lesson, []), found.get(_UNKNOWN, []), assigned, unusual, lesson
             )
-            ids = [id for id, exercise in exercises.items() if exercise.lesson == lesson]
-            tasks += [Task(submission.student, id, cells, status, message) for id in ids]
+            tasks += [
+                _task(submission.student, exercise, notebook, status, message)
+                for exercise in exercises.values()
+                if exercise.lesson == lesson
+            ]
     return tasks, problems
+
+
+def _task(student: str, exercise: Exercise, notebook: Notebook | None, status: str, message: str) -> Task:
+    if notebook is None:
+        return Task(student, exercise.id, None, status, message)
+    name, insight = exercise.function_name, notebook.insight
+    uses = insight.uses.get(name, frozenset())
+    return Task(student, exercise.id, notebook.cells, status, message, uses, insight.shapes.get(name))
 
 
 def _by_lesson(submission: Submission, exercises: Mapping[str, Exercise]) -> dict[str, list[Handed]]:
@@ -126,4 +155,4 @@ def _chosen(submission, candidates, unknown, assigned, problems, lesson):
         problems.append(
             f"{submission.student}: several notebooks for lesson {lesson}; graded {candidates[-1].path}, not {ignored}"
         )
-    return candidates[-1].notebook.cells, "", ""
+    return candidates[-1].notebook, "", ""

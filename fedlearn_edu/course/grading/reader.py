@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from fedlearn_edu.course.grading.files import Archive, Path, TooLarge, Tree, walk
+from fedlearn_edu.course.grading.insight import Insight, look_into
 from fedlearn_edu.course.grading.limited import OverLimit, call_limited
 from fedlearn_edu.course.grading.notebooks import MAX_BYTES, MAX_SOURCE, Notebook, UnreadableNotebook, read_notebook
 from fedlearn_edu.course.grading.text import clean, natural
@@ -64,13 +65,18 @@ def read_student(tree: Tree, names: Sequence[tuple[Path, str]], *, hidden: int =
         path = clean("/".join(names[0][0][hidden:]))
         reason = clean(error)
         return HandedIn((Handed(path, None, reason),), "", (f"{path}: cannot be read: {reason}",))
+    insights = iter(look_into([(file["cells"], file["functions"]) for file in answer["files"] if not file["problem"]]))
     files = [
         Handed(file["path"], None, file["problem"])
         if file["problem"]
-        else Handed(file["path"], Notebook(tuple(file["cells"]), frozenset(file["ids"]), frozenset(file["functions"])))
+        else Handed(file["path"], _notebook(file, next(insights)))
         for file in answer["files"]
     ]
     return HandedIn(tuple(files), answer["instead"], tuple(answer["problems"]))
+
+
+def _notebook(file: dict, insight: Insight) -> Notebook:
+    return Notebook(tuple(file["cells"]), frozenset(file["ids"]), frozenset(file["functions"]), insight=insight)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -11,9 +12,8 @@ import pathlib
 from collections.abc import Iterable
 
 from fedlearn_edu.course.grading.isolation import LEVELS
-from fedlearn_edu.course.grading.text import neutral
-
-_SHOWN_PROBLEMS = 10
+from fedlearn_edu.course.grading.submissions import Submission
+from fedlearn_edu.course.grading.text import neutral, whole
 
 
 def beside(output: pathlib.Path, ending: str) -> pathlib.Path:
@@ -37,21 +37,30 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
         Content by path.
     """
     marks = [
-        (student, mark.exercise_id, mark.status, mark.points, mark.max_points, mark.message)
+        (
+            student,
+            mark.exercise_id,
+            mark.status,
+            whole(mark.points),
+            mark.max_points,
+            mark.message,
+            mark.override,
+            " ".join(mark.follows),
+        )
         for student, row in result.marks.items()
         for mark in row
     ]
-    header = ["student", "exercise", "status", "points", "max_points", "message"]
+    header = ["student", "exercise", "status", "points", "max_points", "message", "set_by_teacher", "follows_from"]
     tables = {result.files["grades"]: _csv(header, marks)}
     totals = [
         (
             s.student,
             s.lms_id,
-            result.total(s.student),
+            whole(result.total(s.student)),
             result.max_total(s.student),
             sum(mark.status == "passed" for mark in result.marks[s.student]),
             len(result.marks[s.student]),
-            " | ".join(file.path for file in s.files),
+            _files(s),
         )
         for s in result.submissions
     ]
@@ -63,7 +72,7 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
         (
             f"Participant {s.lms_id}" if s.lms == "moodle" else "",
             s.name,
-            result.total(s.student),
+            whole(result.total(s.student)),
             result.max_total(s.student),
             _comment(result.marks[s.student]),
         )
@@ -81,7 +90,17 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
         "resumed": result.num_resumed,
         "statuses": dict(sorted(_statuses(result).items())),
         "problems": list(result.problems),
+        "remarks": list(result.remarks),
+        "changes": [dataclasses.asdict(change) for change in result.changes],
+        "similar": [dataclasses.asdict(pair) for pair in result.similar],
     }
+    if "similar" in result.files:
+        header = ["lesson", "student", "other", "exercises", "num_exercises", "students_with_the_same"]
+        pairs = [
+            (pair.lesson, pair.student, pair.other, " ".join(pair.exercise_ids), len(pair.exercise_ids), pair.num_same)
+            for pair in result.similar
+        ]
+        tables[result.files["similar"]] = _csv(header, pairs)
     return tables | {result.files["report"]: json.dumps(record, indent=2)}
 
 
@@ -93,32 +112,14 @@ def _csv(header: list[str], rows: Iterable[tuple]) -> str:
     return stream.getvalue()
 
 
+def _files(submission: Submission) -> str:
+    paths = [file.path for file in submission.files]
+    return f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else "".join(paths)
+
+
 def _comment(marks) -> str:
     return "; ".join(f"{mark.exercise_id}: {mark.points:g}/{mark.max_points} {mark.status}" for mark in marks)
 
 
 def _statuses(result) -> collections.Counter:
     return collections.Counter(mark.status for row in result.marks.values() for mark in row)
-
-
-def summary(result) -> str:
-    """A few lines for the terminal.
-
-    Args:
-        result: A `GradingResult`.
-    """
-    statuses = ", ".join(f"{count} {status}" for status, count in _statuses(result).most_common())
-    lines = [
-        f"{len(result.submissions)} submissions, {sum(map(len, result.marks.values()))} exercises: {statuses}",
-        f"Walls around learner code: {result.isolation}: {LEVELS[result.isolation]}",
-        f"Hidden cases: their seed is in {result.files['state'].name}. "
-        f"{result.seconds:.0f} s, {result.num_resumed} marks from an earlier run.",
-    ]
-    # One line a student at most: nobody's ten thousand files push the others off the screen.
-    noted = [notes for notes in result.notes.values() if notes]
-    for first, *more in noted[:_SHOWN_PROBLEMS]:
-        lines.append(f"  {first}" + (f" ({len(more)} more lines in the report)" if more else ""))
-    if len(noted) > _SHOWN_PROBLEMS:
-        lines.append(f"  ... and {len(noted) - _SHOWN_PROBLEMS} more students, in {result.files['report']}")
-    written = [str(path) for purpose, path in result.files.items() if purpose != "state"]
-    return "\n".join([*lines, "Written, readable by you alone: " + ", ".join(written)])

@@ -38,6 +38,7 @@ class Outcome:
         exit_code: Of the learner's process; 128 + n if signal n ended it.
         starved: It ran out of time while others had the processor; asleep does not count.
         detail: What went wrong before the start.
+        seconds: How long the learner's code ran.
     """
 
     started: bool
@@ -46,6 +47,7 @@ class Outcome:
     exit_code: int
     starved: bool = False
     detail: str = ""
+    seconds: float = 0.0
 
     @property
     def frames(self) -> list[dict]:
@@ -116,11 +118,12 @@ class _Watch:
         self._guard, self._reader, self._usage = guard, reader, usage
         self._timeout, self._memory, self._patience = timeout, memory, patience
         self._received = bytearray()
-        self._started = False
+        self._started, self._began = False, time.monotonic()
         self._cpu_before = self._waited_before = 0.0
 
     def run(self) -> Outcome:
         ending = self._watch()
+        seconds = time.monotonic() - self._began if self._started else 0.0
         starved, started = ending == "timeout" and self._starved(), self._started
         _stop(self._guard)
         while ending != "output" and self._read(0.0):  # what was on its way; the writers are gone
@@ -132,7 +135,7 @@ class _Watch:
             os.set_blocking(self._guard.stderr.fileno(), False)
             text = (self._guard.stderr.read(4000) or b"").decode("utf-8", "replace").strip()
             detail = text.splitlines()[-1] if text else f"it ended with code {self._guard.returncode}"
-        return Outcome(started, received, ending, self._guard.returncode, starved, detail)
+        return Outcome(started, received, ending, self._guard.returncode, starved, detail, seconds)
 
     def _watch(self) -> str:
         last = deadline = time.monotonic() + _START_SECONDS
@@ -157,7 +160,8 @@ class _Watch:
                 self._usage.look()
                 self._started = True
                 self._cpu_before, self._waited_before = self._usage.cpu_seconds, self._usage.waited_seconds
-                deadline = time.monotonic() + self._timeout
+                self._began = time.monotonic()
+                deadline = self._began + self._timeout
                 last = deadline + (self._patience - 1) * self._timeout
             if len(self._received) > MAX_ANSWER:
                 return "output"

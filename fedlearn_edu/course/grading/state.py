@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import pathlib
 import tempfile
@@ -12,9 +13,10 @@ import time
 from collections.abc import Mapping
 
 from fedlearn_edu.course.grading.marks import STATUSES, Mark
-from fedlearn_edu.errors import RunError
+from fedlearn_edu.course.grading.settings import checked_settings
+from fedlearn_edu.errors import RunError, UsageError
 
-_FORMAT = 1
+_FORMAT = 2  # 1 had no settings, no table and no last marks
 _SAVE_SECONDS = 2.0
 
 
@@ -48,34 +50,59 @@ def replace_files(texts: Mapping[pathlib.Path, str]) -> None:
 
 
 class State:
-    """Marks by the hash of all that they depend on, and the seed of the hidden cases.
+    """Marks by the hash of all that they depend on, the seed of the hidden cases, and how the last run ended.
 
     Args:
         path: The file.
         resume: Whether to go on from what is there.
+        fresh: Whether to lose it.
+
+    Attributes:
+        seed: Of the hidden cases; None if there is none yet.
+        settings: Of the last run, as plain data; see `settings.settle`.
+        written: The table of marks as the last run wrote it, "" if it came to none.
+        given: By identity of the student, of the last run: the name in the tables, all points, and (status, points) by
+            exercise.
 
     Raises:
         RunError: What is there is no state of a batch, cannot be read, or may have been written by somebody else.
+        UsageError: It holds marks, and neither `resume` nor `fresh` is set.
     """
 
-    def __init__(self, path: pathlib.Path, *, resume: bool):
+    def __init__(self, path: pathlib.Path, *, resume: bool, fresh: bool = False):
         self._path = path
         self.seed: int | None = None
+        self.settings: dict[str, object] = {}
+        self.written = ""
+        self.given: dict[str, tuple[str, float, dict[str, tuple[str, float]]]] = {}
         self._marks: dict[str, Mark] = {}
         self._saved = time.monotonic()
-        if not resume or not path.exists():
+        if not path.exists():
             return
         try:
             with open(path, encoding="utf-8") as stream:
                 status = os.fstat(stream.fileno())
                 # Marks are taken over from it, so nobody else may have had a hand in it.
-                if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
-                    raise RunError(f"{path} may have been written by others: delete it or grade without resume")
-                self.seed, self._marks = _parsed(json.load(stream))
+                if resume and (status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022):
+                    raise RunError(f"{path} may have been written by others: delete it or grade with --fresh")
+                found = _parsed(json.load(stream))
         except OSError as error:
             raise RunError(f"{path} cannot be read: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise RunError(f"{path} holds no state of a batch: delete it or grade without resume") from None
+            if not resume:
+                return
+            raise RunError(f"{path} holds no state of a batch: delete it or grade with --fresh") from None
+        if resume:
+            self.seed, self.settings, self.written, self.given, self._marks = found
+        elif fresh:
+            # The teacher's own marks are no marks of an earlier run: they stay hers.
+            self.settings = {name: value for name, value in found[1].items() if name == "overrides"}
+        elif found[-1]:
+            day = time.localtime(status.st_mtime)
+            raise UsageError(
+                f"output: {path} holds {len(found[-1])} marks of {day.tm_mday} {time.strftime('%b', day)}; "
+                f"--resume takes over what has not changed, --fresh gives all marks anew"
+            )
 
     def __len__(self) -> int:
         return len(self._marks)
@@ -92,27 +119,43 @@ class State:
 
     def save(self) -> None:
         """Writes the file."""
-        marks = {key: dataclasses.asdict(mark) for key, mark in self._marks.items()}
-        replace_files({self._path: json.dumps({"format": _FORMAT, "seed": self.seed, "marks": marks})})
+        replace_files({self._path: self.text()})
         self._saved = time.monotonic()
 
+    def text(self) -> str:
+        """The file's content."""
+        data = {"format": _FORMAT, "seed": self.seed, "settings": self.settings, "written": self.written}
+        marks = {key: dataclasses.asdict(mark) for key, mark in self._marks.items()}
+        return json.dumps(data | {"given": self.given, "marks": marks})
 
-def _parsed(data: dict) -> tuple[int, dict[str, Mark]]:
-    """Raises one of the errors of a wrong type or value if anything is not as `save` left it."""
-    if data["format"] != _FORMAT or type(data["seed"]) is not int or data["seed"] < 1:
+
+def _parsed(data: dict) -> tuple[int, dict, str, dict, dict[str, Mark]]:
+    """Raises one of the errors of a wrong type or value if anything is not as `State.text` made it."""
+    if data["format"] not in (1, _FORMAT) or type(data["seed"]) is not int or data["seed"] < 1:
         raise ValueError
     marks = {}
     for key, fields in data["marks"].items():
-        mark = Mark(**fields | {"cases": tuple(fields["cases"])})
-        texts = [mark.exercise_id, mark.title, mark.message]
+        mark = Mark(**fields | {"cases": tuple(fields["cases"]), "follows": tuple(fields.get("follows", ()))})
+        texts = [mark.exercise_id, mark.title, mark.message, mark.override, *mark.follows]
         for case in mark.cases:
             texts += [case[field] for field in ("name", "given", "got", "problem", "hint")]
         if not all(isinstance(text, str) for text in texts) or mark.status not in STATUSES:
             raise ValueError
-        if not 0 <= mark.points <= mark.max_points:
+        if not 0 <= mark.points <= mark.max_points or not 0 <= mark.seconds < math.inf:
             raise ValueError
         marks[key] = mark
-    return data["seed"], marks
+    given = {}
+    for identity, (student, total, row) in data.get("given", {}).items():
+        earlier = {_text(id): (_text(status), float(points)) for id, (status, points) in row.items()}
+        given[identity] = (_text(student), float(total), earlier)
+    settings = checked_settings(data.get("settings", {}))
+    return data["seed"], settings, _text(data.get("written", "")), given, marks
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def key_of(*parts: object) -> str:

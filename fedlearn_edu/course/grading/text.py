@@ -35,6 +35,16 @@ def neutral(value: object) -> object:
     return "'" + text if text.startswith(_FORMULA) or value[:1] in ("\t", "\r", "\n") else text
 
 
+def whole(value: float) -> float | int:
+    """Returns points as people write them.
+
+    Example:
+        >>> whole(2.0), whole(2.5)
+        (2, 2.5)
+    """
+    return int(value) if value == int(value) else value
+
+
 def natural(text: str) -> list:
     """Sort key by which 2 comes before 10.
 

@@ -1,0 +1,84 @@
+"""The settings of a batch that a later run takes over, and what is said where they differ."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+
+_DEFAULTS = {
+    "timeout": 30.0,
+    "memory_gb": 4.0,
+    "partial": "cases",
+    "lessons": None,
+    "feedback": None,
+    "overrides": None,
+}
+_PATHS = ("feedback", "overrides")
+# These change marks, so all of them are given anew.
+_MARKING = ("timeout", "memory_gb", "partial")
+_FLAGS = {"memory_gb": "--memory", "lessons": "--lesson"}
+
+
+def settle(given: Mapping[str, object], earlier: Mapping[str, object], folder: pathlib.Path) -> tuple[dict, list[str]]:
+    """Takes what was not given from the earlier run, else by default.
+
+    Args:
+        given: By name; None stands for what was not given.
+        earlier: What `kept` made of those of the earlier run; empty if there is none.
+        folder: Of the table of marks: paths of the earlier run begin there.
+
+    Returns:
+        The settings, and one line on all that was taken over or is another one now.
+    """
+    settled, taken, changed = {}, [], []
+    for name, default in _DEFAULTS.items():
+        before = earlier.get(name, default)
+        if name in _PATHS and before is not None:
+            before = os.path.normpath(folder / before)
+        value = given.get(name)
+        settled[name] = before if value is None else value
+        if value is None and before != default:
+            taken.append(f"{_flag(name)} {_shown(before)}")
+        if name in _MARKING and name in earlier and settled[name] != before:
+            changed.append(f"{_flag(name)} is {_shown(value)}, it was {_shown(before)}")
+    lines = [f"as in the earlier run: {', '.join(taken)}"] if taken else []
+    return settled, lines + ([f"{'; '.join(changed)}: all is graded anew"] if changed else [])
+
+
+def kept(settled: Mapping[str, object], folder: pathlib.Path) -> dict[str, object]:
+    """What the state keeps of settings: plain data, paths as seen from the table of marks."""
+    paths = {name: os.path.relpath(settled[name], folder) for name in _PATHS if settled[name] is not None}
+    lessons = None if settled["lessons"] is None else list(settled["lessons"])
+    return dict(settled) | paths | {"lessons": lessons}
+
+
+def checked_settings(found: object) -> dict[str, object]:
+    """What `kept` made, read from a file.
+
+    Raises:
+        ValueError: It made something else.
+    """
+    if not isinstance(found, dict):
+        raise ValueError("no settings")
+    for name, value in found.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        right = {
+            "timeout": is_number,
+            "memory_gb": is_number,
+            "partial": isinstance(value, str),
+            "lessons": value is None or (isinstance(value, list) and all(isinstance(one, str) for one in value)),
+        }.get(name, value is None or (isinstance(value, str) and "\0" not in value))
+        if not right or name not in _DEFAULTS:
+            raise ValueError(f"no such setting: {name}")
+    return found
+
+
+def _flag(name: str) -> str:
+    return _FLAGS.get(name, f"--{name}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

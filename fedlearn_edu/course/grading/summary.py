@@ -1,0 +1,123 @@
+"""What the terminal says of a graded batch: how the class did, what moved, and what to look at."""
+
+from __future__ import annotations
+
+import collections
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+from fedlearn_edu.course.grading.isolation import LEVELS
+from fedlearn_edu.course.grading.marks import Mark
+
+_SHOWN_PROBLEMS = 10
+_SHOWN_NAMES = 5
+_SHOWN_PAIRS = 3
+_HARDEST = 3
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun.
+
+    Example:
+        >>> count(1, "exercise"), count(2, "exercise")
+        ('1 exercise', '2 exercises')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def summary(result) -> str:
+    """A few lines for the terminal.
+
+    Args:
+        result: A `GradingResult`.
+    """
+    statuses = collections.Counter(mark.status for row in result.marks.values() for mark in row)
+    counted = ", ".join(f"{number} {status}" for status, number in statuses.most_common())
+    lines = [
+        f"{count(len(result.submissions), 'submission')}, {count(statuses.total(), 'exercise')}: {counted}",
+        *_class(result),
+        *result.remarks,
+        *_similar(result),
+        f"Walls around learner code: {result.isolation}: {LEVELS[result.isolation]}",
+        f"Hidden cases: their seed is in {result.files['state'].name}. "
+        f"{result.seconds:.0f} s, {count(result.num_resumed, 'mark')} from an earlier run.",
+    ]
+    # One line a student at most: nobody's ten thousand files push the others off the screen.
+    noted = [notes for notes in result.notes.values() if notes]
+    for first, *more in noted[:_SHOWN_PROBLEMS]:
+        lines.append(f"  {first}" + (f" ({count(len(more), 'more line')} in the report)" if more else ""))
+    if len(noted) > _SHOWN_PROBLEMS:
+        left = count(len(noted) - _SHOWN_PROBLEMS, "more student")
+        lines.append(f"  ... and {left}, in {result.files['report']}")
+    written = [str(path) for purpose, path in result.files.items() if purpose != "state"]
+    return "\n".join([*lines, "Written, readable by you alone: " + ", ".join(written)])
+
+
+def _class(result) -> list[str]:
+    """The class as a whole; nothing for one student."""
+    if len(result.submissions) < 2:
+        return []
+    totals = {student: result.total(student) for student in result.marks}
+    highest = max(map(result.max_total, result.marks), default=0)
+    lines = [
+        f"Points: mean {statistics.fmean(totals.values()):.1f}, median {statistics.median(totals.values()):g} "
+        f"of {highest}"
+    ]
+    shares = collections.defaultdict(list)
+    for row in result.marks.values():
+        for mark in row:
+            shares[mark.exercise_id].append(mark.points / mark.max_points)
+    means = sorted((statistics.fmean(found), id) for id, found in shares.items())
+    if hardest := [f"{id} {mean:.0%}" for mean, id in means[:_HARDEST] if mean < 1]:
+        lines[0] += f"; share of the points in the hardest: {', '.join(hardest)}"
+    if without := [student for student, total in totals.items() if not total]:
+        lines.append(f"No points: {_some(without)}")
+    return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(names[:_SHOWN_NAMES]) + more
+
+
+def _similar(result) -> list[str]:
+    pairs = [
+        f"{pair.student} and {pair.other} (lesson {pair.lesson}: {count(len(pair.exercise_ids), 'function')})"
+        for pair in result.similar[:_SHOWN_PAIRS]
+    ]
+    if not pairs:
+        return []
+    more = f", and {len(result.similar) - _SHOWN_PAIRS} more" if len(result.similar) > _SHOWN_PAIRS else ""
+    return [
+        f"Alike but for names and layout, which is a reason to look and no verdict: {'; '.join(pairs)}{more}; "
+        f"all in {result.files['similar'].name}"
+    ]
+
+
+def told_waiting(fresh: Iterable[tuple[str, Mark]], marks: Iterable[Mark], timeout: float) -> list[str]:
+    """One line on functions that did not end in time, and on how much time is enough.
+
+    Args:
+        fresh: (student, mark) of what this run has graded.
+        marks: All of the batch.
+        timeout: Seconds per exercise.
+    """
+    waited = collections.defaultdict(list)
+    for student, mark in fresh:
+        if mark.status == "timeout":
+            waited[student].append(mark.seconds)
+    if not waited:
+        return []
+    order = sorted(waited, key=lambda student: -sum(waited[student]))
+    named = [f"{student} ({count(len(waited[student]), 'timeout')})" for student in order]
+    line = f"waited {sum(map(sum, waited.values())):.0f} s for {_some(named)}"
+    slowest = max((mark for mark in marks if mark.status == "passed"), key=lambda mark: mark.seconds, default=None)
+    if slowest is not None:
+        enough = max(5, 5 * math.ceil(3 * slowest.seconds / 5))
+        if enough < timeout:
+            line += (
+                f"; --timeout {enough} is enough for all who passed "
+                f"(slowest: {slowest.seconds:.1f} s, {slowest.exercise_id})"
+            )
+    return [line]
