@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import sys
 
 import click
+
+_FILE = click.Path(path_type=pathlib.Path)
 
 
 @click.command()
@@ -15,7 +18,7 @@ import click
     type=click.Path(path_type=pathlib.Path),
     default=pathlib.Path("grades.csv"),
     show_default=True,
-    help="One row a student and exercise; totals and an LMS-ready table are written beside it. Yours alone to read.",
+    help="One row a student and exercise; totals and what an LMS takes are written beside it. Yours alone to read.",
 )
 @click.option("--feedback", type=click.Path(path_type=pathlib.Path), metavar="DIR", help="An HTML page per student.")
 @click.option("--timeout", type=float, default=30.0, show_default=True, metavar="S", help="Seconds per exercise.")
@@ -31,6 +34,15 @@ import click
     help="Walls around learner code: namespaces, user+landlock, landlock or limits; auto = the strongest here.",
 )
 @click.option("--resume", is_flag=True, help="Take over the marks of an earlier run for all that has not changed.")
+@click.option("--roster", type=_FILE, metavar="CSV", help="Who takes part: columns name, number, email. A row for all.")
+@click.option("--moodle-worksheet", type=_FILE, metavar="CSV", help="Moodle's grading worksheet, to be filled in.")
+@click.option("--moodle-feedback-zip", is_flag=True, help="Pack the feedback as Moodle takes it for all at once.")
+@click.option("--canvas-gradebook", type=_FILE, metavar="CSV", help="Canvas's exported gradebook, to be filled in.")
+@click.option("--canvas-column", metavar="NAME", help='Which column of it: "FL exercises (1234)".')
+@click.option("--out-of", type=float, metavar="N", help="Points in the LMS.  [default: what its table allows]")
+@click.option("--deadline", metavar="TIME", help='"2026-11-30 23:59 Europe/Berlin"; who is later is marked late.')
+@click.option("--handed-in", type=_FILE, metavar="CSV", help="Columns student and time, where no LMS tells the times.")
+@click.option("--late-penalty", metavar="N%[/day]", help="Share of all points taken off, once or per day begun.")
 def grade(submissions, lessons, **options):
     """Grade a folder (or LMS zip) of notebooks without trusting a line of them.
 
@@ -42,7 +54,10 @@ def grade(submissions, lessons, **options):
       fedlearn-edu grade export.zip --timeout 10 --jobs 4
       fedlearn-edu grade submissions/ --resume
       fedlearn-edu grade submissions/ --isolation limits   (in a virtual machine that you throw away)
+      fedlearn-edu grade export.zip --moodle-worksheet Grades-FL101.csv --moodle-feedback-zip
+      fedlearn-edu grade export.zip --canvas-gradebook Grades.csv --canvas-column "FL exercises (1234)"
     """
-    from fedlearn_edu.course.grading import run_grading
+    from fedlearn_edu.course.grading import Term, run_grading
 
-    sys.exit(run_grading(submissions, lessons=lessons or None, **options))
+    term = Term(**{field.name: options.pop(field.name) for field in dataclasses.fields(Term)})
+    sys.exit(run_grading(submissions, lessons=lessons or None, term=term, **options))

@@ -26,6 +26,7 @@ from fedlearn_edu.course.grading.marks import Mark, empty_mark
 from fedlearn_edu.course.grading.plan import make_plan
 from fedlearn_edu.course.grading.state import State, key_of, replace_files
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
+from fedlearn_edu.course.grading.term import OpenTerm, Term
 from fedlearn_edu.course.grading.workers import Batch, run_tasks
 from fedlearn_edu.errors import RunError, UsageError, nearest_names
 
@@ -47,6 +48,7 @@ class GradingResult:
         num_resumed: Marks taken over from an earlier run.
         seconds: Wall time.
         files: What was written, by purpose.
+        said: One line on everything about the roster, late work and the LMS's tables.
     """
 
     submissions: tuple[Submission, ...]
@@ -57,6 +59,7 @@ class GradingResult:
     num_resumed: int
     seconds: float
     files: Mapping[str, pathlib.Path]
+    said: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -64,8 +67,13 @@ class GradingResult:
         return tuple(line for lines in self.notes.values() for line in lines)
 
     def total(self, student: str) -> float:
-        """Points of one student."""
-        return round(sum(mark.points for mark in self.marks[student]), 2)
+        """Points of one student, after what is taken off for being late."""
+        return round(sum(mark.points for mark in self.marks[student]) - self.taken_off(student), 2)
+
+    def taken_off(self, student: str) -> float:
+        """Points taken off for being late, at most those there are."""
+        share = next((one.late_share for one in self.submissions if one.student == student), 0.0)
+        return round(min(share * self.max_total(student), sum(mark.points for mark in self.marks[student])), 2)
 
     def max_total(self, student: str) -> int:
         """Points that the student could have had."""
@@ -86,6 +94,7 @@ def grade(
     exercises: Mapping[str, Exercise] | None = None,
     isolation: str = "auto",
     progress: bool = True,
+    term: Term | None = None,
 ) -> GradingResult:
     """Grades a folder or zip of notebooks without trusting a line of them.
 
@@ -96,8 +105,8 @@ def grade(
 
     Args:
         submissions: Folder of notebooks, folder of one folder a student, .zip from an LMS, or one .ipynb.
-        output: The table of marks (.csv). Beside it: `_totals.csv`, `_lms.csv`, `_report.json`, `_state.json`. Only
-            their owner can read what is written.
+        output: The table of marks (.csv). Beside it: `_totals.csv`, `_report.json`, `_state.json`, and what `term`
+            asks for. Only their owner can read what is written.
         feedback: Folder for one HTML page per student.
         timeout: Seconds of wall time per exercise, above 0; loading Python and NumPy does not count.
         memory_gb: GiB per exercise, at least 1 (TensorFlow needs 2).
@@ -109,6 +118,7 @@ def grade(
         exercises: By id; None = all of the course.
         isolation: "auto" = the strongest walls this machine allows; see `isolation.LEVELS`.
         progress: Whether to show a progress bar.
+        term: Roster, deadline and the tables of an LMS.
 
     Returns:
         The marks and what was written.
@@ -123,9 +133,11 @@ def grade(
         from fedlearn_edu.course.checks.registry import all_exercises
 
         exercises = all_exercises()
-    files = report.paths(output, feedback)
+    course = OpenTerm(term or Term(), output)
+    files = report.paths(output, feedback) | course.files
     state = State(files["state"], resume=resume)
-    found, nobodys = read_submissions(submissions, ignore=files.values(), progress=progress)
+    found, nobodys = read_submissions(submissions, ignore=[*files.values(), course.zip_path], progress=progress)
+    found = course.enrol(found)
     tasks, unusual = make_plan(found, exercises, lessons)
     seed = seed or state.seed or secrets.randbits(_SEED_BITS) or 1
     state.seed = seed
@@ -177,7 +189,9 @@ def grade(
         round(time.monotonic() - started, 2),
         files,
     )
-    texts = report.make_tables(result, timeout=timeout, memory_gb=memory_gb)
+    exports = course.exports(result)
+    result = dataclasses.replace(result, said=tuple(course.said))
+    texts = report.make_tables(result, timeout=timeout, memory_gb=memory_gb) | exports
     if feedback:
         texts |= feedback_pages.make_pages(result, pathlib.Path(feedback))
     replace_files(texts)

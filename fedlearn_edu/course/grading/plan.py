@@ -62,6 +62,8 @@ def make_plan(
         unusual = problems[submission.student] = []
         for lesson in sorted(set(found) - set(assigned) - {_UNKNOWN}):
             unusual.append(f"{submission.student}: lesson {lesson} is not graded in this batch")
+        if unusual and not set(found) & {*assigned, _UNKNOWN}:
+            unusual[:] = [f"{submission.student}: 0 points, since nothing but {_lessons(set(found))} was handed in"]
         for lesson in assigned:
             cells, status, message = _chosen(
                 submission, found.get(lesson, []), found.get(_UNKNOWN, []), assigned, unusual, lesson
@@ -69,6 +71,11 @@ def make_plan(
             ids = [id for id, exercise in exercises.items() if exercise.lesson == lesson]
             tasks += [Task(submission.student, id, cells, status, message) for id in ids]
     return tasks, problems
+
+
+def _lessons(found: set[str]) -> str:
+    """Lessons in words."""
+    return f"lesson{'s' if len(found) > 1 else ''} {', '.join(sorted(found))}, not graded in this batch,"
 
 
 def _by_lesson(submission: Submission, exercises: Mapping[str, Exercise]) -> dict[str, list[Handed]]:

@@ -1,4 +1,4 @@
-"""The tables of a graded batch: marks, totals, a table for the LMS, and a record of how it was graded."""
+"""The tables of a graded batch: marks, totals, and a record of how it was graded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterable
 
 from fedlearn_edu.course.grading.isolation import LEVELS
-from fedlearn_edu.course.grading.text import neutral
+from fedlearn_edu.course.grading.text import clean, neutral
 
 _SHOWN_PROBLEMS = 10
 
@@ -25,7 +25,7 @@ def paths(output: pathlib.Path, feedback: str | os.PathLike | None) -> dict[str,
     """What a batch writes, by purpose."""
     files = {"grades": output} | {
         purpose: beside(output, f"_{purpose}{suffix}")
-        for purpose, suffix in (("totals", ".csv"), ("lms", ".csv"), ("report", ".json"), ("state", ".json"))
+        for purpose, suffix in (("totals", ".csv"), ("report", ".json"), ("state", ".json"))
     }
     return files | ({"feedback": pathlib.Path(feedback)} if feedback else {})
 
@@ -51,26 +51,14 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
             result.max_total(s.student),
             sum(mark.status == "passed" for mark in result.marks[s.student]),
             len(result.marks[s.student]),
+            s.late,
+            result.taken_off(s.student),
             " | ".join(file.path for file in s.files),
         )
         for s in result.submissions
     ]
-    header = ["student", "lms_id", "points", "max_points", "passed", "exercises", "files"]
+    header = ["student", "lms_id", "points", "max_points", "passed", "exercises", "late", "taken_off", "files"]
     tables[result.files["totals"]] = _csv(header, totals)
-    # The columns of Moodle's offline grading worksheet; Canvas and others let one map columns. Moodle drops the first
-    # twelve characters of an identifier and takes the rest for a number: only one that Moodle gave may stand there.
-    lms = [
-        (
-            f"Participant {s.lms_id}" if s.lms == "moodle" else "",
-            s.name,
-            result.total(s.student),
-            result.max_total(s.student),
-            _comment(result.marks[s.student]),
-        )
-        for s in result.submissions
-    ]
-    header = ["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"]
-    tables[result.files["lms"]] = _csv(header, lms)
     record = {
         "seed": result.seed,
         "isolation": result.isolation,
@@ -81,20 +69,18 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
         "resumed": result.num_resumed,
         "statuses": dict(sorted(_statuses(result).items())),
         "problems": list(result.problems),
+        "term": list(result.said),
     }
     return tables | {result.files["report"]: json.dumps(record, indent=2)}
 
 
 def _csv(header: list[str], rows: Iterable[tuple]) -> str:
     stream = io.StringIO(newline="")
+    stream.write("\ufeff")  # without it, Excel takes UTF-8 for something else
     table = csv.writer(stream)
     table.writerow(header)
     table.writerows([neutral(value) for value in row] for row in rows)
     return stream.getvalue()
-
-
-def _comment(marks) -> str:
-    return "; ".join(f"{mark.exercise_id}: {mark.points:g}/{mark.max_points} {mark.status}" for mark in marks)
 
 
 def _statuses(result) -> collections.Counter:
@@ -121,4 +107,5 @@ def summary(result) -> str:
     if len(noted) > _SHOWN_PROBLEMS:
         lines.append(f"  ... and {len(noted) - _SHOWN_PROBLEMS} more students, in {result.files['report']}")
     written = [str(path) for purpose, path in result.files.items() if purpose != "state"]
+    lines += [f"  {clean(line)}" for line in result.said]
     return "\n".join([*lines, "Written, readable by you alone: " + ", ".join(written)])
