@@ -44,29 +44,30 @@ class Worksheet:
     def __init__(self, path: str | os.PathLike):
         self._sheet = sheet = Sheet(path, "moodle_worksheet")
         width = len(sheet.rows[0])
-        self._identifier = next((index for index in range(width) if self._numbers(index)), None)
-        if self._identifier is None:
-            raise sheet.error('expected Moodle\'s grading worksheet, with a column such as "Participant 4018"')
-        numbers = self._numbers(self._identifier)
-        self._grade, self.maximum = self._find_grade(range(self._identifier + 1, width))
+        numbers = self._numbers()
+        if not numbers:
+            raise sheet.error(
+                'expected Moodle\'s grading worksheet, with "Participant 4018" or such in its first column'
+            )
+        self._grade, self.maximum = self._find_grade(range(1, width))
         dates = [index for index in range(self._grade + 2, width) if self._is_dates(index)]
         if not dates:
             raise sheet.error("no column of dates after the grades; Moodle takes back no worksheet without")
         self._submitted = dates[0] if len(dates) > 1 else None
         # The importer ignores what it has no name for, so a column of outcomes in this place would do no harm.
         self._comments = dates[-1] + 1 if dates[-1] + 1 < width else None
-        names = sheet.column(1) if self._identifier == 0 and self._grade > 2 else []
+        names = sheet.column(1) if self._grade > 2 else []
         if 2 * len(set(names)) <= len(names):
             names = []  # marked blind: no names, and the status in their place
-        shown = {row: clean(names[row - 1] if names else sheet.cell(row, self._identifier)) for row in numbers}
+        shown = {row: clean(names[row - 1] if names else sheet.cell(row, 0)) for row in numbers}
         self.people = [Person(shown[row], number, "", "moodle", row) for row, number in numbers.items()]
         check_people(sheet, self.people)
 
-    def _numbers(self, column: int) -> dict[int, str]:
-        """By row; empty if this is not the column of identifiers: one word with a number behind it in all rows."""
-        cells = {row: self._sheet.cell(row, column) for row in range(1, len(self._sheet.rows))}
-        matches = {row: _IDENTIFIER.fullmatch(cell) for row, cell in cells.items() if any(self._sheet.rows[row])}
-        if not matches or not all(matches.values()) or len({match["word"] for match in matches.values()}) > 1:
+    def _numbers(self) -> dict[int, str]:
+        """By row; empty if the first column holds anything but one word with a number behind it."""
+        cells = {row: self._sheet.cell(row, 0) for row in range(1, len(self._sheet.rows)) if any(self._sheet.rows[row])}
+        matches = {row: _IDENTIFIER.fullmatch(cell) for row, cell in cells.items()}
+        if not all(matches.values()) or len({match["word"] for match in matches.values()}) != 1:
             return {}
         return {row: match["number"] for row, match in matches.items()}
 
