@@ -5,6 +5,7 @@ import datetime
 import io
 import re
 import stat
+import time
 import zipfile
 
 import pytest
@@ -108,11 +109,11 @@ def test_moodles_worksheet_comes_back_filled_in(tmp_path):
     )
     assert text == MOODLE.replace(
         '"Submitted for grading -  - ",,', '"Submitted for grading -  - ",20,'
-    ).replace('and went",-,\r\n', 'and went",-,"Points: 8 of 8; 2 of 2 exercises all right"\r\n').replace(
+    ).replace('and went",-,\r\n', 'and went",-,"fedlearn-edu: 8 of 8; 2 of 2 exercises all right"\r\n').replace(
         "7.50,20.00", "7.5,20.00"
     ).replace(
         '"Well begun."',
-        '"Well begun. Points: 3 of 8; 90.a 1.5/4 (a &amp; &lt;b&gt; is wrong); 1 of 2 exercises all right"',
+        '"Well begun. fedlearn-edu: 3 of 8; 90.a 1.5/4 (a &amp; &lt;b&gt; is wrong); 1 of 2 exercises all right"',
     )  # fmt: skip
     assert "g_moodle.csv: 2 grades out of 20, rounded to two decimals; who handed in nothing gets none" in said
     assert "another grade" not in said, "7.5 is the grade that was there"
@@ -128,11 +129,34 @@ def test_a_worksheet_in_german_keeps_its_commas(tmp_path):
     ada, other = text.splitlines()[1:]
     assert ',"3,75","24,00",Ja,' in ada
     assert ',10,"24,00",Ja,' in other
-    assert ada.endswith(',"Mittwoch, 2. Dezember 2026, 19:59","Points: 3 of 8; 90.a 1.5/4 (a &amp; &lt;b&gt; is wrong); '
-                        '1 of 2 exercises all right"')  # fmt: skip
+    assert '19:59","fedlearn-edu: 3 of 8; 90.a 1.5/4 (a &amp; &lt;b&gt; is wrong); 1 of 2 exercises all right"' in ada
     assert text.splitlines()[0] == GERMAN.splitlines()[0]
     assert "2 grades out of 10" in said
     assert "another grade was there: 1 (Ada Lovelace)" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "identifier", "word", "grade", "modified", "sign"),
+    [
+        (MOODLE, "Identifier", "Participant ", "Grade", "Last modified (grade)", "."),
+        (GERMAN, "ID", "Teilnehmer/in", "Bewertung", "Zuletzt geändert (Bewertung)", ","),
+    ],
+)
+def test_moodles_importer_would_take_all_of_it(tmp_path, text, identifier, word, grade, modified, sign):
+    """What `feedback/offline` does: three columns by exact name, the number after the word, silence above the maximum."""
+    maximum = 20 if sign == "." else 24
+    students = [moodle(f"s{number}", number) for number in (4018, 4019)]
+    found, _, _ = filled(tmp_path, students, {"s4018": 8.0, "s4019": 2.7}, moodle_worksheet=put(tmp_path, text))
+    header, *rows = list(csv.reader(io.StringIO(found.removeprefix("\ufeff"), newline="")))
+    assert {identifier, grade, modified} <= set(header)
+    taken = {}
+    for row in rows:
+        assert len(row) == len(header), "csvweirdcolumns"
+        number = row[header.index(identifier)][len(word) :]
+        if value := row[header.index(grade)].replace(" ", "").replace(sign, "."):
+            assert 0 <= float(value) <= maximum
+            taken[int(number)] = float(value)
+    assert taken == {4018: maximum, 4019: pytest.approx(2.7 / 8 * maximum, abs=0.005)}
 
 
 def test_our_words_are_replaced_and_the_teachers_stay(tmp_path):
@@ -141,8 +165,8 @@ def test_our_words_are_replaced_and_the_teachers_stay(tmp_path):
     for points in (3.0, 8.0, 8.0):
         text, _, _ = filled(tmp_path, students, {"Zo\u00eb M\u00fcller": points}, moodle_worksheet=path)
         path = put(tmp_path, text)
-    assert '"Well begun. Points: 8 of 8; 2 of 2 exercises all right"\r\n' in text
-    assert text.count("Points: ") == 1
+    assert '"Well begun. fedlearn-edu: 8 of 8; 2 of 2 exercises all right"\r\n' in text
+    assert text.count("fedlearn-edu: ") == 1
 
 
 def test_a_blind_worksheet_has_no_names_and_no_place_for_comments(tmp_path):
@@ -168,7 +192,9 @@ def test_columns_are_found_by_what_stands_in_them(tmp_path, extra):
     before = f"A,B,C,{extra},D,E,F,G,H,I\n" + "".join(lines)
     worksheet = Worksheet(put(tmp_path, before))
     worksheet.fill(2, "33.3", "x")
-    assert worksheet.text() == before.replace(lines[1], lines[1].replace(",100.00", "33.3,100.00")[:-1] + "Points: x\n")
+    assert worksheet.text() == before.replace(
+        lines[1], lines[1].replace(",100.00", "33.3,100.00")[:-1] + "fedlearn-edu: x\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,7 +245,9 @@ def test_times_of_submission_come_from_the_worksheet(tmp_path):
         "Zo\u00eb M\u00fcller": "2 days 1 h; 30 % of the points that could be had are taken off",
     }
     assert ",14,20.00" in text
-    assert "Points: 5.6 of 8; handed in late: 2 days 1 h; 30 % of the points that could be had are taken off" in text
+    assert (
+        "fedlearn-edu: 5.6 of 8; handed in late: 2 days 1 h; 30 % of the points that could be had are taken off" in text
+    )
     assert "times in the worksheet were read as those of Europe/Berlin, like the deadline" in said
     assert "late: 1 (Zo\u00eb M\u00fcller)" in said
     german = {"moodle_worksheet": put(tmp_path, GERMAN), "deadline": "2026-12-01T00:00Z"}
@@ -259,6 +287,21 @@ def test_feedback_files_are_packed_as_moodle_splits_names():
         assert not set(name) & set("./\\")
     assert next(iter(found)) == "Lovelace Ada_4018_assignfeedback_file_/feedback.html"
     assert packed == feedback_zip([(moodle(name, number), f"<p>{number}") for number, name in names.items()])
+
+
+def test_what_students_typed_in_costs_no_time_and_moves_no_column(tmp_path):
+    words = '"He said ""=1+1"",\r\nand went"'
+    assert words in MOODLE
+    for typed in ("1" * 120_000, '"Monday, 30 November 2026, 9:14 PM"', "20.00", "Participant 4019"):
+        text = MOODLE.replace(words, typed)
+        started = time.process_time()
+        found, _, _ = filled(
+            tmp_path, [moodle("Lovelace, Ada", 4018)], {"Lovelace, Ada": 8.0}, moodle_worksheet=put(tmp_path, text)
+        )
+        assert time.process_time() - started < 2
+        row = next(csv.DictReader(io.StringIO(found.removeprefix("\ufeff"), newline="")))
+        assert (row["Grade"], row["Maximum Grade"]) == ("20", "20.00")
+        assert row["Feedback comments"].startswith("fedlearn-edu: 8 of 8")
 
 
 # --- Canvas ---

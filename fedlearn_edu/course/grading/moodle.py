@@ -27,7 +27,8 @@ from fedlearn_edu.errors import UsageError
 # "Participant 4018", "Teilnehmer/in4018": the importer drops as many characters as the word has in its language.
 _IDENTIFIER = re.compile(r"(?P<word>[^0-9]*[^\W\d_][^0-9]*)(?P<number>[1-9][0-9]{0,17})")
 _DATE = re.compile(r".*\d{4}.*\d{1,2}[:.h]\d{2}.*|.*\d{1,2}[:.h]\d{2}.*\d{4}.*")
-_MARK = "Points: "  # our comments begin so, and are replaced when a worksheet comes back
+_MAX_DATE = 80  # characters; what students typed in stands in these tables as well, and is searched for no date
+_MARK = "fedlearn-edu: "  # our comments begin so, and are replaced when a worksheet comes back
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -89,7 +90,7 @@ class Worksheet:
 
     def _is_dates(self, column: int) -> bool:
         cells = self._sheet.column(column)
-        return any(cells) and all(cell in ("", "-") or _DATE.fullmatch(cell) for cell in cells)
+        return any(cells) and all(map(_is_date, cells))
 
     def submitted(self, zone: datetime.tzinfo) -> tuple[dict[int, datetime.datetime | None], bool]:
         """When work was last changed by its student.
@@ -142,6 +143,10 @@ class Worksheet:
     def text(self) -> str:
         """The whole worksheet."""
         return self._sheet.text()
+
+
+def _is_date(cell: str) -> bool:
+    return cell in ("", "-") or (len(cell) <= _MAX_DATE and bool(_DATE.fullmatch(cell)))
 
 
 def feedback_zip(pages: Iterable[tuple[Submission, str]]) -> bytes:
