@@ -3,6 +3,7 @@
 import csv
 import os
 import string
+import time
 import unicodedata
 import zipfile
 
@@ -237,6 +238,9 @@ def test_a_lessons_name_is_no_students():
         for name in ("00_Welcome.ipynb", "00_welcome (1).ipynb", "01_federate_a_pretrained_model-2.ipynb")
     ]
     assert [owner.name for owner, *_ in owners_of([("00_welcome.ipynb", "file")], [])] == ["00_welcome"]
+    started = time.process_time()
+    owners_of([(f"{'-1' * 30_000}{n}x.ipynb", "file") for n in range(3)], [])
+    assert time.process_time() - started < 5
 
 
 def test_nothing_but_lessons_side_by_side_is_refused(tmp_path):

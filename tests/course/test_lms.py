@@ -132,7 +132,7 @@ def test_a_worksheet_in_german_keeps_its_commas(tmp_path):
     assert '19:59","fedlearn-edu: 3 of 8; 90.a 1.5/4 (a &amp; &lt;b&gt; is wrong); 1 of 2 exercises all right"' in ada
     assert text.splitlines()[0] == GERMAN.splitlines()[0]
     assert "2 grades out of 10" in said
-    assert "another grade was there: 1 (Ada Lovelace)" in said
+    assert 'more recently in Moodle than in the spreadsheet": 1 (Ada Lovelace)' in said
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_worksheet_in_german_keeps_its_commas(tmp_path):
     ],
 )
 def test_moodles_importer_would_take_all_of_it(tmp_path, text, identifier, word, grade, modified, sign):
-    """What `feedback/offline` does: three columns by exact name, the number after the word, silence above the maximum."""
+    # What `feedback/offline` does: three columns by exact name, the number after the word, silence above the maximum.
     maximum = 20 if sign == "." else 24
     students = [moodle(f"s{number}", number) for number in (4018, 4019)]
     found, _, _ = filled(tmp_path, students, {"s4018": 8.0, "s4019": 2.7}, moodle_worksheet=put(tmp_path, text))
@@ -224,6 +224,8 @@ def test_what_is_no_worksheet_is_refused_in_one_line(tmp_path, change, message):
 
 def test_another_courses_worksheet_is_refused_and_one_that_fits_in_part_is_said(tmp_path):
     path = put(tmp_path, MOODLE)
+    with pytest.raises(UsageError, match="nobody who handed in is in it"):
+        filled(tmp_path, [canvas("lovelaceada", 4018)], {}, moodle_worksheet=path)
     strangers = [moodle("Lovelace, Ada", 77), moodle("Zo\u00eb M\u00fcller", 78)]
     with pytest.raises(UsageError, match="nobody who handed in is in it; export that of this course and assignment"):
         filled(tmp_path, strangers, {}, moodle_worksheet=path)

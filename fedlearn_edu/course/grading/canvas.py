@@ -31,6 +31,8 @@ class Gradebook:
         UsageError: It is no gradebook, or has no such column that can be filled in.
     """
 
+    replacing = "another grade was there"
+
     def __init__(self, path: str | os.PathLike, column: str):
         self._sheet = sheet = Sheet(path, "canvas_gradebook")
         header = sheet.header

@@ -19,6 +19,7 @@ class Table(Protocol):
 
     people: Sequence[Person]
     maximum: float | None  # points that it allows, if it says so
+    replacing: str  # what is to be said of grades that replace others
 
     def kept(self, row: int) -> str:
         """What stands in a row that no grade may replace, or ""."""
@@ -62,9 +63,12 @@ def fill(table: Table, rows: Mapping[str, int], result, *, out_of: float | None,
                 replaced.append(one.student)
             filled += 1
     scale = f"out of {out_of:g}" if out_of else "not scaled, since the table names no maximum (out_of does)"
-    said = [f"{name}: {filled} grades {scale}, rounded to two decimals; who handed in nothing gets none"]
+    said = [
+        f"{name}: {filled} grade{'' if filled == 1 else 's'} {scale}, rounded to two decimals; "
+        f"who handed in nothing gets none"
+    ]
     cases = {
-        "another grade was there": replaced,
+        table.replacing: replaced,
         "left as it was": kept,
         "no grade, since the grader could not grade all": left,
     }

@@ -42,6 +42,12 @@ class Worksheet:
         UsageError: It is no worksheet of an assignment that is marked with points.
     """
 
+    # Dates in other languages than English are older than anything to the importer, which then skips such a row.
+    replacing = (
+        'another grade was there, so tick in the upload "Allow updating records that have been modified more recently '
+        'in Moodle than in the spreadsheet"'
+    )
+
     def __init__(self, path: str | os.PathLike):
         self._sheet = sheet = Sheet(path, "moodle_worksheet")
         width = len(sheet.rows[0])

@@ -26,6 +26,7 @@ _CANVAS_TWICE = re.compile(
 )
 # What browsers and systems put behind the name of a second copy.
 _COPY = re.compile(r"( ?\([0-9]+\)|[-_ ][0-9]+| ?-? ?copy|\.ipynb)+$", re.IGNORECASE)
+_MAX_LESSON_NAME = 120
 _NOTEBOOK_OR_ZIP = re.compile(r"(\.(ipynb|zip))+$", re.IGNORECASE)
 _OTHER_SUFFIX = re.compile(r"(\.ipynb)?\.[A-Za-z0-9]{1,8}$", re.IGNORECASE)
 # What lies beside submissions and is nobody's.
@@ -87,6 +88,8 @@ def _lesson_names() -> frozenset[str]:
 
 
 def _is_lesson(name: str) -> bool:
+    if len(name) > _MAX_LESSON_NAME:
+        return False
     return _COPY.sub("", _NOTEBOOK_OR_ZIP.sub("", name)).casefold() in _lesson_names()
 
 

@@ -15,6 +15,7 @@ from fedlearn_edu.course.grading.submissions import Submission
 from fedlearn_edu.course.grading.text import clean, natural
 
 NOTHING = "nothing was handed in"
+_MAX_WORDS = 12  # of a name that may stand in another order
 _COLUMNS = {
     "name": ("name", "full name", "fullname", "student", "student name", "vollständiger name"),
     "first": ("first name", "firstname", "given name", "vorname"),
@@ -51,7 +52,7 @@ class Person:
     def keys(self) -> frozenset[str]:
         """What a file of this person may be called: the name in any order an LMS has, the number, the address."""
         words = _words(self.name)
-        turned = {"".join(words[first:] + words[:first]) for first in range(len(words))}
+        turned = {"".join(words[first:] + words[:first]) for first in range(min(len(words), _MAX_WORDS))}
         # The number of an LMS is not the student's to know or to write; its own names of files tell it.
         others = (self.email,) if self.lms else (self.email, self.number)
         return frozenset(turned | {"".join(_words(one)) for one in others}) - {""}
@@ -141,8 +142,8 @@ def match(
         if numbered and numbered.lms == submission.lms:
             found[submission.student] = numbered
             continue
-        if submission.lms and any(one.lms == submission.lms for one in people):
-            continue  # the LMS's own numbers say that it is nobody of these
+        if submission.lms and any(one.lms for one in people):
+            continue  # an LMS's own numbers say that it is nobody of these
         named = set(by_key["".join(_words(submission.name))])
         candidates = named | ({numbered} - {None})
         if len(candidates) == 1:
