@@ -177,10 +177,10 @@ def test_a_blind_worksheet_has_no_names_and_no_place_for_comments(tmp_path):
     assert worksheet.maximum == 100
     assert worksheet.submitted(datetime.UTC) == ({}, False)
     text, _, enrolled = filled(
-        tmp_path, [moodle("Participant", 4018)], {"Participant": 5.0}, moodle_worksheet=put(tmp_path, BLIND)
+        tmp_path, [moodle("Participant", 4018)], {"Participant 4018": 5.0}, moodle_worksheet=put(tmp_path, BLIND)
     )
     assert text == BLIND.replace("grading,,,100.00", "grading,,62.5,100.00", 1)
-    assert [one.student for one in enrolled] == ["Participant", "Participant 4019", "Participant 4020"]
+    assert [one.student for one in enrolled] == ["Participant 4018", "Participant 4019", "Participant 4020"]
 
 
 @pytest.mark.parametrize("extra", ["Group,Marker", "Allow submissions from,Due date,Cut-off date"])
@@ -206,8 +206,9 @@ def test_columns_are_found_by_what_stands_in_them(tmp_path, extra):
         (lambda t: t.replace("4019", "4018"), "the number 4018 is there twice; leave each person in once"),
         (lambda t: t.replace("20.00", "A B C"), "an assignment marked with a scale has none"),
         (lambda t: t.replace("20.00,Yes", "20.00,20.00"), "several columns could be it"),
-        (lambda t: re.sub('"Last modified.*', '"x"\r\n"Participant 1",A,,,,,20.00,Yes,,\r\n', t, flags=re.DOTALL),
+        (lambda t: re.sub('"Last modified.*', '"x"\r\n"Participant 1",A,,,,,20.00,Yes,\r\n', t, flags=re.DOTALL),
          "no column of dates after the grades"),
+        (lambda t: t.replace("7.50,20.00", "7.50"), "row 3 has 11 cells, its header 12"),
         (lambda t: "name,points\nAda,3\n", '"Participant 4018" or such in its first column'),
     ],
 )  # fmt: skip
@@ -359,6 +360,8 @@ def test_columns_that_canvas_would_not_take_are_refused_in_one_line(tmp_path, co
     with pytest.raises(UsageError, match=f"^canvas_column: {message}|^canvas_column: .*{message}") as caught:
         Gradebook(put(tmp_path, CANVAS), column)
     assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="row 4 has 9 cells, its header 10"):
+        Gradebook(put(tmp_path, CANVAS.replace("88.00,88.00", "88.00")), COLUMN)
     with pytest.raises(UsageError, match="expected a gradebook of Canvas"):
         Gradebook(put(tmp_path, MOODLE), column)
 

@@ -95,11 +95,21 @@ def test_two_of_one_name_are_told_apart_by_number_or_not_at_all():
     assert {student: one.number for student, one in persons.items()} == {
         "Wei Li [4001]": "4001", "Wei Li [4002]": "4002"
     }  # fmt: skip
-    assert "handed in nothing: 1 (Wei Li)" in notes
+    assert "handed in nothing: 1 (Wei Li [4001])" in notes
     enrolled, persons, notes = enrol([plain("Wei Li")], people)
     assert names(enrolled) == ["Wei Li"], "neither is said to have handed in nothing, since one of them has"
     assert persons == {}
     assert "Wei Li: could be Wei Li [4001], Wei Li [4002] of the roster; taken for none of them" in notes
+
+
+def test_moodles_names_stay_but_for_groups_and_blind_marking():
+    called = {"Group A-Ada Lovelace": "Ada Lovelace", "Participant": "Participant 4002", "OBrien": "O'Brien"}
+    people = [Person(name, f"400{number}", lms="moodle") for number, name in enumerate(called.values(), 1)]
+    people.append(Person("Submitted for grading", "4004", lms="moodle"))
+    given = [numbered("moodle", name, f"400{number}") for number, name in enumerate([*called, "Zoe"], 1)]
+    enrolled, _, notes = enrol(given, people)
+    assert names(enrolled) == ["Ada Lovelace", "OBrien", "Participant 4002", "Zoe"]
+    assert notes == []
 
 
 def test_a_number_and_a_name_that_contradict_each_other_are_nobodys():

@@ -51,6 +51,7 @@ class Gradebook:
             name = sheet.cell(row, 0) if self._id == 1 else f"{sheet.cell(row, 1)} {sheet.cell(row, 0)}".strip()
             if re.fullmatch(r"[0-9]{1,18}", number) and name not in _TEST_STUDENTS:
                 self.people.append(Person(clean(given_name_first(name)), number, "", "canvas", row))
+        sheet.check_widths(one.row for one in self.people)
         check_people(sheet, self.people)
 
     def _points_cell(self, column: int) -> str:

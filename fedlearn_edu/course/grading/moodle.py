@@ -56,6 +56,7 @@ class Worksheet:
             raise sheet.error(
                 'expected Moodle\'s grading worksheet, with "Participant 4018" or such in its first column'
             )
+        sheet.check_widths(numbers)
         self._grade, self.maximum = self._find_grade(range(1, width))
         dates = [index for index in range(self._grade + 2, width) if self._is_dates(index)]
         if not dates:
@@ -83,7 +84,7 @@ class Worksheet:
         found = []
         for column in columns[:-1]:
             maxima = {number_of(cell) for cell in self._sheet.column(column + 1)}
-            grades = [number_of(cell) if cell else 0.0 for cell in self._sheet.column(column)]
+            grades = [0.0 if cell in ("", "-") else number_of(cell) for cell in self._sheet.column(column)]
             if len(maxima) != 1 or None in maxima or None in grades:
                 continue
             [maximum] = maxima
@@ -144,7 +145,7 @@ class Worksheet:
             theirs = sheet.cell(row, self._comments).partition(_MARK)[0].rstrip()
             ours = html.escape(_MARK + comment, quote=False)  # Moodle takes it for HTML
             sheet.set(row, self._comments, f"{theirs} {ours}" if theirs else ours)
-        return bool(before) and number_of(before) != float(grade)
+        return before not in ("", "-") and number_of(before) != float(grade)
 
     def text(self) -> str:
         """The whole worksheet."""

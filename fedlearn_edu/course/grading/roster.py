@@ -180,8 +180,7 @@ def enrol(
     owners: dict[Owner, tuple[Submission, Person | None]] = {}
     for one in submissions:
         person = found.get(one.student)
-        # What Moodle calls somebody already is the name; the name of a row that is nobody's stays as well.
-        name = person.name if person and person.name and one.lms != "moodle" else ""
+        name = person.name if person and _is_better(person.name, one) else ""
         owner = Owner(name or one.student, one.lms, one.lms_id, entry=one.student)
         owners[owner] = (dataclasses.replace(one, name=name or one.name), person)
     for person in absent:
@@ -201,8 +200,17 @@ def enrol(
     if strangers:
         notes.append(f"not on the roster, graded all the same: {listed(strangers)}")
     if absent:
-        notes.append(f"handed in nothing: {listed([clean(one.shown) for one in absent])}")
+        notes.append(f"handed in nothing: {listed([one.student for one in enrolled if one.instead == NOTHING])}")
     return enrolled, persons, notes
+
+
+def _is_better(name: str, submission: Submission) -> bool:
+    """Whether a roster's name shall take the place of what a submission is called."""
+    if submission.lms != "moodle":
+        return bool(name)
+    # Moodle's folders have the name already, but for "Group A-Ada Lovelace", and "Participant" where it marks blind.
+    new, old = "".join(_words(name)), "".join(_words(submission.name))
+    return bool(new and old) and new != old and (old.endswith(new) or new.startswith(old))
 
 
 def listed(names: Sequence[str], *, limit: int = 10) -> str:

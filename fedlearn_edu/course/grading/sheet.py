@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+from collections.abc import Iterable
 
 from fedlearn_edu.course.grading.text import clean
 from fedlearn_edu.errors import UsageError
@@ -46,6 +47,16 @@ class Sheet:
     def header(self) -> list[str]:
         """The first row, without spaces around the names."""
         return [cell.strip() for cell in self.rows[0]]
+
+    def check_widths(self, rows: Iterable[int]) -> None:
+        """Refuses a table if one of these rows has not as many cells as the header.
+
+        Raises:
+            UsageError: One has more or less.
+        """
+        for row in rows:
+            if len(self.rows[row]) != len(self.rows[0]):
+                raise self.error(f"row {row + 1} has {len(self.rows[row])} cells, its header {len(self.rows[0])}")
 
     def column(self, index: int) -> list[str]:
         """A column's cells below the header; "" where a row is shorter."""
