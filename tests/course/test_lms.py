@@ -78,12 +78,23 @@ def test_only_the_cell_that_is_set_changes(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "header"),
+    [("a,b;c\n1,2", ["a", "b;c"]), ('"x; y; z",b\n1,2', ["x; y; z", "b"]), ("a\tb\n1\t2", ["a", "b"]),
+     ("a;b,c;d\n1;2;3", ["a", "b,c", "d"]), (" a \n1", ["a"])],
+)  # fmt: skip
+def test_what_stands_between_cells(tmp_path, text, header):
+    sheet = Sheet(put(tmp_path, text), "table")
+    assert sheet.header == header
+    assert sheet.text() == text
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"a,b\n", "expected a row of headers and rows below it"),
         (b"", "expected a row of headers and rows below it"),
-        ("a,b\nZo\u00eb,1\n".encode("latin-1"), "expected UTF-8; export it again"),
-        ("a,b\n1,2\n".encode("utf-16"), "expected UTF-8; export it again"),
+        ("a,b\nZo\u00eb,1\n".encode("latin-1"), 'expected UTF-8; export it again, or save it as "CSV UTF-8"'),
+        ("a,b\n1,2\n".encode("utf-16"), 'expected UTF-8; export it again, or save it as "CSV UTF-8"'),
         (b'a,b\n1,"2\n3,4\n', 'line 2: a quotation mark that is never closed, or not doubled: "2 3,4'),
         (b'a,b\n1,"2"x"\n', "line 2: a quotation mark"),
         (b"PK\x03\x04\0\0", "expected a table"),
@@ -433,6 +444,32 @@ def test_options_that_lack_another_are_refused_before_anything_is_graded(tmp_pat
         grade(folder, output=tmp_path / "g.csv", exercises=make_exercises(), term=Term(**options | files), **OPTIONS)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "g.csv").exists()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_damage_to_a_table_is_one_line_or_none(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("damage")
+    text = data.draw(st.sampled_from([MOODLE, GERMAN, BLIND, CANVAS]))
+    damaged = bytearray(text.encode("utf-8"))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[at : at + data.draw(st.integers(0, 20))] = data.draw(
+            st.sampled_from([b"", b",", b'"', b"\n", b"\r", b"7", b"-", b"(", b"\xff", b"0,0", b"Participant 9"])
+        )
+        damaged = damaged or bytearray(b"x")
+    path = folder / "t.csv"
+    path.write_bytes(damaged)
+    students = [moodle("Ada Lovelace", 4018), canvas("lovelaceada", 1001)]
+    options = {"canvas_gradebook": path, "canvas_column": "1234"} if text == CANVAS else {"moodle_worksheet": path}
+    options |= {"deadline": "2026-11-30T23:59Z"} if text in (MOODLE, GERMAN) else {}
+    for others in ({}, {"roster": path}):
+        try:
+            found, _, _ = filled(folder, students, {"Ada Lovelace": 8.0}, **(options | others))
+        except UsageError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+        else:
+            assert found.encode("utf-8") != damaged, "a grade was filled in"
 
 
 # --- From the folder to the LMS ---

@@ -32,7 +32,7 @@ class Sheet:
         text = self._read()
         self._mark = "\ufeff" if text.startswith("\ufeff") else ""
         text = text.removeprefix("\ufeff")
-        first = text.split("\n", 1)[0]
+        first = re.sub('"[^"]*"', "", text.split("\n", 1)[0])
         self._delimiter = max(_DELIMITERS, key=lambda one: (first.count(one), -_DELIMITERS.index(one)))
         self._raw = self._split(text)
         self.rows = [[_plain(raw) for raw, _ in row] for row in self._raw]
@@ -91,7 +91,7 @@ class Sheet:
         try:
             text = content.decode("utf-8")
         except UnicodeDecodeError:
-            raise self.error("expected UTF-8; export it again and do not open it in a spreadsheet first") from None
+            raise self.error('expected UTF-8; export it again, or save it as "CSV UTF-8"') from None
         if "\0" in text:
             raise self.error("expected a table (.csv), got something else; export it as CSV")
         return text
