@@ -1,6 +1,7 @@
 """Moodle's worksheet and Canvas's gradebook come back filled in and otherwise byte for byte as they were."""
 
 import csv
+import dataclasses
 import datetime
 import io
 import re
@@ -9,6 +10,7 @@ import time
 import zipfile
 
 import pytest
+from click.testing import CliRunner
 from grading_problems import make_exercises, notebook, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -523,6 +525,23 @@ def test_points_taken_off_are_never_more_than_there_are(tmp_path):
     students = [moodle("a", 1, late_share=0.5), moodle("b", 2, late_share=0.5), moodle("c", 3)]
     result = graded(students, {"a": 3.0, "b": 8.0, "c": 8.0})
     assert [(result.total(one), result.taken_off(one)) for one in "abc"] == [(0.0, 3.0), (4.0, 4.0), (8.0, 0.0)]
+
+
+def test_the_command_passes_every_option_on(tmp_path, monkeypatch):
+    given = {
+        "roster": tmp_path / "r.csv", "moodle_worksheet": tmp_path / "w.csv", "moodle_feedback_zip": True,
+        "canvas_gradebook": tmp_path / "c.csv", "canvas_column": "FL (7)", "out_of": 12.5, "deadline": "2026-11-30T10:00Z",
+        "handed_in": tmp_path / "t.csv", "late_penalty": "10%/day",
+    }  # fmt: skip
+    assert set(given) == {field.name for field in dataclasses.fields(Term)}
+    terms = []
+    monkeypatch.setattr("fedlearn_edu.course.grading.run_grading", lambda *_, term, **__: terms.append(term) or 0)
+    options = [f"--{name.replace('_', '-')}" for name in given]
+    words = [word for option, value in zip(options, given.values(), strict=True)
+             for word in ([option] if value is True else [option, str(value)])]  # fmt: skip
+    for line, expected in ((words, Term(**given)), ([], Term())):
+        assert CliRunner().invoke(cli.cli, ["grade", str(tmp_path), *line]).exit_code == 0
+        assert terms.pop() == expected
 
 
 def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys):
