@@ -253,7 +253,7 @@ def test_canvas_says_who_is_late_and_nobody_else_can(tmp_path):
     names = ["lovelaceada_LATE_1001_5001_00_a.ipynb", "hopper_1002_5002_LATE_1_2.ipynb", "bo_LATE_1003_link.html"]
     found, _ = found_in(write(tmp_path / "a", dict.fromkeys(names, BOOK)))
     assert {s.name: s.late for s in found.values()} == {
-        "lovelaceada": "late, says Canvas", "hopper": "", "bo": "late, says Canvas"
+        "lovelaceada": "as Canvas says", "hopper": "", "bo": "as Canvas says"
     }  # fmt: skip
     found, _ = found_in(write(tmp_path / "b", dict.fromkeys([names[0], "anna.ipynb"], BOOK)))
     assert {s.late for s in found.values()} == {""}

@@ -157,7 +157,7 @@ def test_what_is_said_of_a_late_submission():
     marked = somebody("ada", late=LATE_IN_CANVAS)
     flat = judge(marked, None, None, parse_penalty("20%"))
     assert (flat.late, flat.late_share) == (
-        "late, says Canvas; 20 % of the points that could be had are taken off", 0.2
+        "as Canvas says; 20 % of the points that could be had are taken off", 0.2
     )  # fmt: skip
     with pytest.raises(UsageError, match="late_penalty: Canvas says that ada is late, not how late"):
         judge(marked, None, None, penalty)

@@ -410,11 +410,11 @@ def test_columns_that_canvas_would_not_take_are_refused_in_one_line(tmp_path, co
 
 
 def test_canvas_late_marks_and_penalties(tmp_path):
-    students = [canvas("lovelaceada", 1001, late="late, says Canvas"), canvas("hoppergrace", 1003)]
+    students = [canvas("lovelaceada", 1001, late="as Canvas says"), canvas("hoppergrace", 1003)]
     options = {"canvas_gradebook": put(tmp_path, CANVAS), "canvas_column": COLUMN}
     text, _, enrolled = filled(tmp_path, students, {"Ada Lovelace": 8.0}, late_penalty="25%", **options)
     assert text == CANVAS.replace("5.00,,88.00", "5.00,7.5,88.00")
-    assert enrolled[0].late == "late, says Canvas; 25 % of the points that could be had are taken off"
+    assert enrolled[0].late == "as Canvas says; 25 % of the points that could be had are taken off"
     with pytest.raises(UsageError, match="late_penalty: Canvas says that Ada Lovelace is late, not how late"):
         filled(tmp_path, students, {}, late_penalty="10%/day", **options)
     with pytest.raises(UsageError, match="deadline: Canvas's names tell who was late, not when"):
@@ -549,6 +549,14 @@ def test_a_moodle_course_from_its_zip_to_its_worksheet(tmp_path, capsys):
     # What was written into the folder is nobody's submission, whatever is asked for next time.
     again = grade(folder, output=output, exercises=make_exercises(), resume=True, **OPTIONS)
     assert set(again.marks) == {"Lovelace, Ada", "Zo\u00eb M\u00fcller"}
+
+
+def test_the_teachers_own_file_is_never_replaced(tmp_path):
+    (tmp_path / "x").mkdir()
+    path = put(tmp_path, MOODLE, "g_moodle.csv")
+    with pytest.raises(UsageError, match=r"^output: .*g_moodle\.csv would replace your own file; give another name"):
+        OpenTerm(Term(moodle_worksheet=tmp_path / "x" / ".." / "g_moodle.csv"), tmp_path / "g.csv")
+    assert OpenTerm(Term(moodle_worksheet=path), tmp_path / "h.csv").files
 
 
 def test_points_taken_off_are_never_more_than_there_are(tmp_path):

@@ -31,7 +31,7 @@ from fedlearn_edu.errors import UsageError
 
 _NUMBERED = re.compile(r"([0-9]{2})[_\- .]")
 _MAX_NAMES = 100_000
-LATE_IN_CANVAS = "late, says Canvas"
+LATE_IN_CANVAS = "as Canvas says"
 
 
 @dataclasses.dataclass(frozen=True)
