@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import sys
 
@@ -17,7 +18,7 @@ _FILE = click.Path(path_type=pathlib.Path)
     type=_FILE,
     default=pathlib.Path("grades.csv"),
     show_default=True,
-    help="One row a student and exercise; totals and an LMS-ready table are written beside it. Yours alone to read.",
+    help="One row a student and exercise; totals and what an LMS takes are written beside it. Yours alone to read.",
 )
 @click.option("--feedback", type=_FILE, metavar="DIR", help="An HTML page per student.")
 @click.option(
@@ -33,7 +34,8 @@ _FILE = click.Path(path_type=pathlib.Path)
 @click.option(
     "--partial",
     type=click.Choice(["cases", "half", "none"]),
-    help="What a partly right answer is worth: its cases, at most half of the points, nothing.  [default: cases]",
+    help="What an answer earns that is not all right: up to a quarter for its cases, half for half, or nothing.  "
+    "[default: cases]",
 )
 @click.option("--lesson", "lessons", multiple=True, metavar="NN", help="Grade this lesson; may be repeated.")
 @click.option("--timeout", type=float, metavar="S", help="Seconds per exercise.  [default: 30]")
@@ -47,6 +49,15 @@ _FILE = click.Path(path_type=pathlib.Path)
     metavar="LEVEL",
     help="Walls around learner code: namespaces, user+landlock, landlock or limits; auto = the strongest here.",
 )
+@click.option("--roster", type=_FILE, metavar="CSV", help="Who takes part: columns name, number, email. A row for all.")
+@click.option("--moodle-worksheet", type=_FILE, metavar="CSV", help="Moodle's grading worksheet, to be filled in.")
+@click.option("--moodle-feedback-zip", is_flag=True, help="Pack the feedback as Moodle takes it for all at once.")
+@click.option("--canvas-gradebook", type=_FILE, metavar="CSV", help="Canvas's exported gradebook, to be filled in.")
+@click.option("--canvas-column", metavar="NAME", help='Which column of it: "FL exercises (1234)".')
+@click.option("--out-of", type=float, metavar="N", help="Points in the LMS.  [default: what its table allows]")
+@click.option("--deadline", metavar="TIME", help='"2026-11-30 23:59 Europe/Berlin"; who is later is marked late.')
+@click.option("--handed-in", type=_FILE, metavar="CSV", help="Columns student and time, where no LMS tells the times.")
+@click.option("--late-penalty", metavar="N%[/day]", help="Share of all points taken off, once or per day begun.")
 def grade(submissions, lessons, **options):
     """Grade a folder (or LMS zip) of notebooks without trusting a line of them.
 
@@ -59,8 +70,11 @@ def grade(submissions, lessons, **options):
       fedlearn-edu grade submissions/ --resume --overrides overrides.csv
       fedlearn-edu grade export.zip --lesson 4 --lesson 12 --partial half
       fedlearn-edu grade submissions/ --isolation limits   (in a virtual machine that you throw away)
+      fedlearn-edu grade export.zip --moodle-worksheet Grades-FL101.csv --moodle-feedback-zip
+      fedlearn-edu grade export.zip --canvas-gradebook Grades.csv --canvas-column "FL exercises (1234)"
     """
-    from fedlearn_edu.course.grading import run_grading
+    from fedlearn_edu.course.grading import Term, run_grading
 
     command = ["fedlearn-edu", *sys.argv[1:]]
-    sys.exit(run_grading(submissions, lessons=lessons or None, command=command, **options))
+    term = Term(**{field.name: options.pop(field.name) for field in dataclasses.fields(Term)})
+    sys.exit(run_grading(submissions, lessons=lessons or None, command=command, term=term, **options))

@@ -146,8 +146,8 @@ def test_poison_is_harmless_on_paper(graded):
     page = page.read_text(encoding="utf-8")
     assert "<script>" not in page
     assert "default-src 'none'" in page
-    for purpose in ("grades", "totals", "lms"):
-        with open(result.files[purpose], newline="", encoding="utf-8") as stream:
+    for purpose in ("grades", "totals"):
+        with open(result.files[purpose], newline="", encoding="utf-8-sig") as stream:
             for row in csv.reader(stream):
                 assert not any(value.startswith(("=", "+", "@", "\t", "\r")) for value in row), row
                 assert not any("\x1b" in value or "\u202e" in value for value in row)

@@ -3,6 +3,7 @@
 import csv
 import os
 import string
+import time
 import unicodedata
 import zipfile
 
@@ -11,11 +12,12 @@ from grading_problems import make_exercises, notebook, write, zipped
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fedlearn_edu.course.grading import grade
+from fedlearn_edu.course.grading import Term, grade
 from fedlearn_edu.course.grading.feedback import file_name
 from fedlearn_edu.course.grading.owners import labels_of, owners_of
 from fedlearn_edu.course.grading.plan import make_plan
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
+from fedlearn_edu.errors import UsageError
 
 BOOK = notebook()
 OPTIONS = {"timeout": 20.0, "memory_gb": 1.0, "jobs": 2, "progress": False}
@@ -131,13 +133,21 @@ def test_no_name_is_taken_for_a_number_of_the_lms(tmp_path):
         "mallory_the_1001.ipynb",
         "\uff30articipant 1001.ipynb",
         "participant\u00a01001.pdf",
+        "1001.ipynb",
+        "Ada Lovelace_1001_assignsubmission_file_.ipynb",
+        "Ben Bo.ipynb",
     ]
     folder = write(tmp_path / "in", dict.fromkeys(names, b""))
-    result = grade(folder, output=tmp_path / "g.csv", exercises=make_exercises(), **OPTIONS)
+    worksheet = tmp_path / "w.csv"
+    worksheet.write_text(
+        "Identifier,Full name,Status,Grade,Maximum Grade,Grade can be changed,Last modified (grade)\n"
+        "Participant 1001,Ada Lovelace,,,10.00,Yes,-\nParticipant 1002,Ben Bo,,,10.00,Yes,-\n"
+    )
+    term = Term(moodle_worksheet=worksheet)
+    result = grade(folder, output=tmp_path / "g.csv", exercises=make_exercises(), term=term, **OPTIONS)
     with open(result.files["lms"], newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["Identifier"] for row in rows] == [""] * 4
-    assert len({row["Full name"] for row in rows}) >= 3
+        rows = {row["Full name"]: row["Grade"] for row in csv.DictReader(stream)}
+    assert rows == {"Ada Lovelace": "", "Ben Bo": "0"}
 
 
 @pytest.mark.parametrize(
@@ -217,6 +227,46 @@ def test_what_the_grader_wrote_is_nobodys_submission(tmp_path):
         result = grade(folder, output=folder / output, feedback=pages, exercises=exercises, resume=True, **OPTIONS)
         assert set(result.marks) - {"pages"} == {"anna", "bert"}
         assert ("pages" in result.marks) == (output != "grades.csv"), "another run's pages may be anybody's folder"
+
+
+def test_a_lessons_name_is_no_students():
+    names = ["00_welcome (1).ipynb", "01_federate_a_pretrained_model-2.ipynb", "01_anna.ipynb", "00_Welcome.ipynb"]
+    owned = owners_of([(name, "file") for name in [*names, "Ada Lovelace.ipynb"]], problems := [])
+    assert [owner.name for owner, *_ in owned] == ["01_anna", "Ada Lovelace"]
+    assert sorted(problems) == [
+        f"{name}: a lesson's name, no student's; put it into a folder per student"
+        for name in ("00_Welcome.ipynb", "00_welcome (1).ipynb", "01_federate_a_pretrained_model-2.ipynb")
+    ]
+    assert [owner.name for owner, *_ in owners_of([("00_welcome.ipynb", "file")], [])] == ["00_welcome"]
+    started = time.process_time()
+    owners_of([(f"{'-1' * 30_000}{n}x.ipynb", "file") for n in range(3)], [])
+    assert time.process_time() - started < 5
+
+
+def test_nothing_but_lessons_side_by_side_is_refused(tmp_path):
+    folder = write(tmp_path, dict.fromkeys(["00_welcome (1).ipynb", "00_welcome.ipynb", "x/readme.txt"], BOOK))
+    with pytest.raises(UsageError, match=r"found none; 00_welcome\.ipynb: a lesson's name, no student's; put it into"):
+        read_submissions(folder, ignore=[folder / "x"])
+
+
+def test_canvas_says_who_is_late_and_nobody_else_can(tmp_path):
+    names = ["lovelaceada_LATE_1001_5001_00_a.ipynb", "hopper_1002_5002_LATE_1_2.ipynb", "bo_LATE_1003_link.html"]
+    found, _ = found_in(write(tmp_path / "a", dict.fromkeys(names, BOOK)))
+    assert {s.name: s.late for s in found.values()} == {
+        "lovelaceada": "as Canvas says", "hopper": "", "bo": "as Canvas says"
+    }  # fmt: skip
+    found, _ = found_in(write(tmp_path / "b", dict.fromkeys([names[0], "anna.ipynb"], BOOK)))
+    assert {s.late for s in found.values()} == {""}
+
+
+def test_who_handed_in_nothing_that_is_graded_is_told_so(tmp_path):
+    books = {f"{name}/90.ipynb": BOOK for name in ("ann", "ben", "cat")} | {"nora/91.ipynb": notebook(lesson="91")}
+    submissions, _ = read_submissions(write(tmp_path, books))
+    _, notes = make_plan(submissions, make_exercises() | make_exercises("91"))
+    assert notes == {
+        "ann": [], "ben": [], "cat": [],
+        "nora": ["nora: 0 points, since nothing but lesson 91, not graded in this batch, was handed in"],
+    }  # fmt: skip
 
 
 def test_what_canvas_students_type_in_takes_no_number_from_the_others():

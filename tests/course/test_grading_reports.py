@@ -29,7 +29,7 @@ OPTIONS = {"timeout": 20.0, "memory_gb": 1.0, "jobs": 2, "progress": False}
 
 
 def rows(path):
-    with open(path, newline="", encoding="utf-8") as stream:
+    with open(path, newline="", encoding="utf-8-sig") as stream:
         return list(csv.reader(stream))
 
 
@@ -51,15 +51,14 @@ def test_tables_pages_and_resuming(tmp_path, folder):
         ["'=cmd|'C calc'!A0", "90.largest_client", "passed", "2", "2", "", "", ""],
     ]
     assert [row[3] for row in table[4:]] == ["6", "3", "2"]
-    assert rows(first.files["totals"])[2] == ["ada", "78", "11", "11", "3", "3", ADA]
-    lms = rows(first.files["lms"])
-    assert lms[1][:4] == ["Participant 77", "'=cmd|'C calc'!A0", "5", "11"]
+    assert rows(first.files["totals"])[2] == ["ada", "78", "11", "11", "3", "3", "", "0", ADA]
+    assert output.read_bytes().startswith(b"\xef\xbb\xbf"), "Excel takes it for something else without"
     record = json.loads(first.files["report"].read_text())
     assert (record["seed"], record["isolation"]) == (5, first.isolation)
     assert record["statuses"] == {"failed": 1, "passed": 5}
     written = [path for purpose, path in first.files.items() if purpose != "feedback"] + list(pages.iterdir())
     assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
-    assert len(written) == 5 + 2
+    assert len(written) == 4 + 2
     assert stat.S_IMODE(pages.stat().st_mode) == 0o700
     [page] = pages.glob("ada-*.html")
     assert "11 of 11 points" in page.read_text()
@@ -227,7 +226,7 @@ def test_the_umask_does_not_open_what_is_written(tmp_path, folder):
         os.umask(before)
     for path in [*(tmp_path / "o").iterdir(), *(tmp_path / "f").iterdir(), *(tmp_path / "f").parent.glob("[of]")]:
         assert not path.stat().st_mode & 0o077, path
-    assert set(result.files) == {"grades", "totals", "lms", "report", "state", "feedback"}
+    assert set(result.files) == {"grades", "totals", "report", "state", "feedback"}
 
 
 def test_a_full_disk_leaves_every_old_file_as_it_was(tmp_path):
@@ -247,11 +246,11 @@ def test_a_full_disk_leaves_every_old_file_as_it_was(tmp_path):
 
 
 def test_a_batch_that_could_not_be_written_goes_on(tmp_path, folder):
-    (tmp_path / "g_lms.csv").mkdir()  # in the way of a table
+    (tmp_path / "g_totals.csv").mkdir()  # in the way of a table
     options = {"output": tmp_path / "g.csv", "exercises": make_exercises(), **OPTIONS}
-    with pytest.raises(RunError, match=r"g_lms\.csv cannot be written"):
+    with pytest.raises(RunError, match=r"g_totals\.csv cannot be written"):
         grade(folder, **options)
-    (tmp_path / "g_lms.csv").rmdir()
+    (tmp_path / "g_totals.csv").rmdir()
     assert grade(folder, resume=True, **options).num_resumed == 6
 
 

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from fedlearn_edu.course.grading.batch import GradingResult, grade
 from fedlearn_edu.course.grading.command import run_grading
+from fedlearn_edu.course.grading.term import Term
 
-__all__ = ["GradingResult", "grade", "run_grading"]
+__all__ = ["GradingResult", "Term", "grade", "run_grading"]

@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 
-from fedlearn_edu.course.checks.engine import Exercise
+from fedlearn_edu.course.checks.engine import PARTIAL, Exercise
 from fedlearn_edu.course.grading import changes, report
 from fedlearn_edu.course.grading import feedback as feedback_pages
 from fedlearn_edu.course.grading.following import explain_following
@@ -26,6 +26,8 @@ from fedlearn_edu.course.grading.similar import Pair, find_similar
 from fedlearn_edu.course.grading.state import State, key_of, replace_files
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
 from fedlearn_edu.course.grading.summary import told_waiting
+from fedlearn_edu.course.grading.term import OpenTerm, Term
+from fedlearn_edu.course.grading.text import clean
 from fedlearn_edu.course.grading.workers import Batch, run_tasks
 from fedlearn_edu.errors import UsageError, nearest_names
 
@@ -81,8 +83,13 @@ class GradingResult:
         return tuple(line for lines in self.notes.values() for line in lines)
 
     def total(self, student: str) -> float:
-        """Points of one student."""
-        return round(sum(mark.points for mark in self.marks[student]), 2)
+        """Points of one student, after what is taken off for being late."""
+        return round(sum(mark.points for mark in self.marks[student]) - self.taken_off(student), 2)
+
+    def taken_off(self, student: str) -> float:
+        """Points taken off for being late, at most those there are."""
+        share = next((one.late_share for one in self.submissions if one.student == student), 0.0)
+        return round(min(share * self.max_total(student), sum(mark.points for mark in self.marks[student])), 2)
 
     def max_total(self, student: str) -> int:
         """Points that the student could have had."""
@@ -106,6 +113,7 @@ def grade(
     exercises: Mapping[str, Exercise] | None = None,
     isolation: str = "auto",
     progress: bool = True,
+    term: Term | None = None,
 ) -> GradingResult:
     """Grades a folder or zip of notebooks without trusting a line of them.
 
@@ -118,13 +126,12 @@ def grade(
 
     Args:
         submissions: Folder of notebooks, folder of one folder a student, .zip from an LMS, or one .ipynb.
-        output: The table of marks (.csv). Beside it: `_totals.csv`, `_lms.csv`, `_report.json`, `_state.json`. Only
-            their owner can read what is written.
+        output: The table of marks (.csv). Beside it: `_totals.csv`, `_report.json`, `_state.json`, and what `term`
+            asks for. Only their owner can read what is written.
         feedback: Folder for one HTML page per student; None = no pages.
         timeout: Seconds of wall time per exercise, above 0; None = 30. Loading Python and NumPy does not count.
         memory_gb: GiB per exercise, at least 1 (TensorFlow needs 2); None = 4.
-        partial: What an answer is worth of which only some cases are right: "cases" = their share of the points,
-            "half" = that, up to half of the points, "none" = nothing; None = "cases".
+        partial: What an answer is worth of which only some cases are right, see `engine.score`; None = "cases".
         overrides: The teacher's own marks, see `overrides.read_overrides`; they stand above all others. None = those
             of the earlier run, also if it is not resumed.
         jobs: Exercises at a time; None = processor cores.
@@ -137,6 +144,7 @@ def grade(
         exercises: By id; None = all of the course.
         isolation: "auto" = the strongest walls this machine allows; see `isolation.LEVELS`.
         progress: Whether to show a progress bar.
+        term: Roster, deadline and the tables of an LMS.
 
     Returns:
         The marks and what was written.
@@ -157,8 +165,10 @@ def grade(
         from fedlearn_edu.course.checks.registry import all_exercises
 
         exercises = all_exercises()
-    files = report.paths(output, options["feedback"])
-    found, nobodys = read_submissions(submissions, ignore=files.values(), progress=progress)
+    course = OpenTerm(term or Term(), output)
+    files = report.paths(output, options["feedback"]) | course.files
+    found, nobodys = read_submissions(submissions, ignore=[*files.values(), course.zip_path], progress=progress)
+    found = course.enrol(found)
     tasks, unusual = make_plan(found, exercises, options["lessons"])
     own = read_overrides(options["overrides"], found, exercises) if options["overrides"] is not None else {}
     changes.refuse_edited(output, state.written, own)
@@ -193,8 +203,10 @@ def grade(
     similar = find_similar(tasks, written=written)
     if similar or report.beside(output, "_similar.csv").exists():
         files["similar"] = report.beside(output, "_similar.csv")
+    exports = course.exports(result)
+    remarks += [clean(line) for line in course.said]
     result = dataclasses.replace(result, remarks=tuple(remarks), changes=tuple(moved), similar=tuple(similar))
-    texts = report.make_tables(result, timeout=options["timeout"], memory_gb=options["memory_gb"])
+    texts = report.make_tables(result, timeout=options["timeout"], memory_gb=options["memory_gb"]) | exports
     if moved:
         texts[files["changes"]] = changes.as_table(moved, files["changes"])
     if options["feedback"]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
+import pathlib
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
@@ -16,12 +18,15 @@ _MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>[1-9][0-9]{0,17})_assignsubmission_(
 # Canvas: "lovelaceada_LATE_12345_678901_03_clients-1.ipynb", or "lovelaceada_12345_text.html" for what was typed in.
 # Its ids are long; "anna_1_03_x.ipynb" is somebody's name.
 _CANVAS = re.compile(
-    r"(?P<name>[^_]+)_(?:LATE_)?(?P<id>[1-9][0-9]{3,17})_(?:[1-9][0-9]{3,17}_.+|(?:text|link)\.html)", re.DOTALL
+    r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>[1-9][0-9]{3,17})_(?:[1-9][0-9]{3,17}_.+|(?:text|link)\.html)", re.DOTALL
 )
 # "lovelaceada_1001_5555_6666_x.ipynb": a file called "6666_x", or somebody who calls himself "lovelaceada_1001".
 _CANVAS_TWICE = re.compile(
     r"[^_]+_(?:LATE_)?[0-9]+_(?:LATE_)?[0-9]{4,18}_(?:[0-9]{4,18}_.+|(?:text|link)\.html)", re.DOTALL
 )
+# What browsers and systems put behind the name of a second copy.
+_COPY = re.compile(r"( ?\([0-9]+\)|[-_ ][0-9]+| ?-? ?copy|\.ipynb)+$", re.IGNORECASE)
+_MAX_LESSON_NAME = 120
 _NOTEBOOK_OR_ZIP = re.compile(r"(\.(ipynb|zip))+$", re.IGNORECASE)
 _OTHER_SUFFIX = re.compile(r"(\.ipynb)?\.[A-Za-z0-9]{1,8}$", re.IGNORECASE)
 # What lies beside submissions and is nobody's.
@@ -68,11 +73,32 @@ def lms_of(name: str) -> tuple[str, re.Match] | None:
     return None
 
 
+def is_late(name: str) -> bool:
+    """Whether this is the name of a file that Canvas marked as late."""
+    found = lms_of(name)
+    return found is not None and found[0] == "canvas" and bool(found[1]["late"])
+
+
+@functools.cache
+def _lesson_names() -> frozenset[str]:
+    """The course's own notebooks, as they are handed out: "00_welcome" and so on."""
+    package = pathlib.Path(__file__).parents[2]
+    folders = [place / name for place in (package, package.parent) for name in ("exercises", "notebooks")]
+    return frozenset(path.stem.casefold() for folder in folders for path in folder.glob("[0-9][0-9]_*.ipynb"))
+
+
+def _is_lesson(name: str) -> bool:
+    if len(name) > _MAX_LESSON_NAME:
+        return False
+    return _COPY.sub("", _NOTEBOOK_OR_ZIP.sub("", name)).casefold() in _lesson_names()
+
+
 def owners_of(names: Sequence[tuple[str, str]], problems: list[str]) -> list[tuple[Owner, str, str]]:
     """Finds the owner of each file and folder.
 
     The names of an LMS count only if all names are of one LMS: one that no LMS made may have been chosen by a student
-    to look like another's. Otherwise each file and each folder is a student of its own.
+    to look like another's. Otherwise each file and each folder is a student of its own; one that is called like a
+    lesson of the course is nobody's.
 
     Args:
         names: (name, kind) of what lies side by side; kinds as in `files.Tree`.
@@ -89,7 +115,11 @@ def owners_of(names: Sequence[tuple[str, str]], problems: list[str]) -> list[tup
                 f"{len(matches)} of {len(somebodys)} names look like an LMS's; since not all are of one LMS, each file "
                 f"or folder counts as a student of its own"
             )
-        return [(_by_entry(name, kind), name, kind) for name, kind in somebodys]
+        # One notebook alone is somebody's, whatever it is called.
+        lessons = {name for name, _ in somebodys if _is_lesson(name)} if len(somebodys) > 1 else set()
+        for name in sorted(lessons, key=natural):
+            problems.append(f"{clean(name)}: a lesson's name, no student's; put it into a folder per student")
+        return [(_by_entry(name, kind), name, kind) for name, kind in somebodys if name not in lessons]
     owners = []
     for name, kind in somebodys:
         lms, match = matches[name]

@@ -80,6 +80,8 @@ def make_plan(
         unusual = problems[submission.student] = []
         for lesson in sorted(set(found) - set(assigned) - {_UNKNOWN}):
             unusual.append(f"{submission.student}: lesson {lesson} is not graded in this batch")
+        if unusual and not set(found) & {*assigned, _UNKNOWN}:
+            unusual[:] = [f"{submission.student}: 0 points, since nothing but {_lessons(set(found))} was handed in"]
         for lesson in assigned:
             notebook, status, message = _chosen(
                 submission, found.get(lesson, []), found.get(_UNKNOWN, []), assigned, unusual, lesson
@@ -98,6 +100,11 @@ def _task(student: str, exercise: Exercise, notebook: Notebook | None, status: s
     name, insight = exercise.function_name, notebook.insight
     uses = insight.uses.get(name, frozenset())
     return Task(student, exercise.id, notebook.cells, status, message, uses, insight.shapes.get(name))
+
+
+def _lessons(found: set[str]) -> str:
+    """Lessons in words."""
+    return f"lesson{'s' if len(found) > 1 else ''} {', '.join(sorted(found))}, not graded in this batch,"
 
 
 def _by_lesson(submission: Submission, exercises: Mapping[str, Exercise]) -> dict[str, list[Handed]]:

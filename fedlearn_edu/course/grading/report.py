@@ -1,4 +1,4 @@
-"""The tables of a graded batch: marks, totals, a table for the LMS, and a record of how it was graded."""
+"""The tables of a graded batch: marks, totals, and a record of how it was graded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def paths(output: pathlib.Path, feedback: str | os.PathLike | None) -> dict[str,
     """What a batch writes, by purpose."""
     files = {"grades": output} | {
         purpose: beside(output, f"_{purpose}{suffix}")
-        for purpose, suffix in (("totals", ".csv"), ("lms", ".csv"), ("report", ".json"), ("state", ".json"))
+        for purpose, suffix in (("totals", ".csv"), ("report", ".json"), ("state", ".json"))
     }
     return files | ({"feedback": pathlib.Path(feedback)} if feedback else {})
 
@@ -60,26 +60,14 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
             result.max_total(s.student),
             sum(mark.status == "passed" for mark in result.marks[s.student]),
             len(result.marks[s.student]),
+            s.late,
+            whole(result.taken_off(s.student)),
             _files(s),
         )
         for s in result.submissions
     ]
-    header = ["student", "lms_id", "points", "max_points", "passed", "exercises", "files"]
+    header = ["student", "lms_id", "points", "max_points", "passed", "exercises", "late", "taken_off", "files"]
     tables[result.files["totals"]] = _csv(header, totals)
-    # The columns of Moodle's offline grading worksheet; Canvas and others let one map columns. Moodle drops the first
-    # twelve characters of an identifier and takes the rest for a number: only one that Moodle gave may stand there.
-    lms = [
-        (
-            f"Participant {s.lms_id}" if s.lms == "moodle" else "",
-            s.name,
-            whole(result.total(s.student)),
-            result.max_total(s.student),
-            _comment(result.marks[s.student]),
-        )
-        for s in result.submissions
-    ]
-    header = ["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"]
-    tables[result.files["lms"]] = _csv(header, lms)
     record = {
         "seed": result.seed,
         "isolation": result.isolation,
@@ -106,6 +94,7 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
 
 def _csv(header: list[str], rows: Iterable[tuple]) -> str:
     stream = io.StringIO(newline="")
+    stream.write("\ufeff")  # without it, Excel takes UTF-8 for something else
     table = csv.writer(stream)
     table.writerow(header)
     table.writerows([neutral(value) for value in row] for row in rows)
@@ -115,10 +104,6 @@ def _csv(header: list[str], rows: Iterable[tuple]) -> str:
 def _files(submission: Submission) -> str:
     paths = [file.path for file in submission.files]
     return f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else "".join(paths)
-
-
-def _comment(marks) -> str:
-    return "; ".join(f"{mark.exercise_id}: {mark.points:g}/{mark.max_points} {mark.status}" for mark in marks)
 
 
 def _statuses(result) -> collections.Counter:

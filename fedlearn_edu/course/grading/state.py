@@ -20,8 +20,8 @@ _FORMAT = 2  # 1 had no settings, no table and no last marks
 _SAVE_SECONDS = 2.0
 
 
-def replace_files(texts: Mapping[pathlib.Path, str]) -> None:
-    """Writes text files for their owner's eyes alone, all of them or none.
+def replace_files(texts: Mapping[pathlib.Path, str | bytes]) -> None:
+    """Writes files for their owner's eyes alone, all of them or none.
 
     Each is written beside its place; only when all are there they are renamed. A disk that fills up leaves every file
     as it was.
@@ -37,8 +37,8 @@ def replace_files(texts: Mapping[pathlib.Path, str]) -> None:
         for path, text in texts.items():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor, scratch[path] = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")  # its mode is 0600
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
-                stream.write(text)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
         for path in texts:
             os.replace(scratch[path], path)
             del scratch[path]

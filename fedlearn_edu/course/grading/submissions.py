@@ -16,13 +16,22 @@ from tqdm.auto import tqdm
 
 from fedlearn_edu.course.grading.files import Archive, BadArchive, Folder, Path, Tree, walk
 from fedlearn_edu.course.grading.limited import OverLimit, call_limited
-from fedlearn_edu.course.grading.owners import Owner, is_nobodys, is_notebook_or_zip, labels_of, lms_of, owners_of
+from fedlearn_edu.course.grading.owners import (
+    Owner,
+    is_late,
+    is_nobodys,
+    is_notebook_or_zip,
+    labels_of,
+    lms_of,
+    owners_of,
+)
 from fedlearn_edu.course.grading.reader import Handed, HandedIn, read_student
 from fedlearn_edu.course.grading.text import clean, natural
 from fedlearn_edu.errors import UsageError
 
 _NUMBERED = re.compile(r"([0-9]{2})[_\- .]")
 _MAX_NAMES = 100_000
+LATE_IN_CANVAS = "as Canvas says"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +49,7 @@ class Submission:
             the name of the file or folder.
         problems: One line on everything left out or unusual.
         late: How late it was handed in, in words such as "2 days 3 h", or "".
+        late_share: Share of the points that could be had, 0 to 1, that is taken off for being late.
     """
 
     student: str
@@ -51,6 +61,7 @@ class Submission:
     identity: str = ""
     problems: tuple[str, ...] = ()
     late: str = ""
+    late_share: float = 0.0
 
 
 def read_submissions(
@@ -85,18 +96,21 @@ def read_submissions(
         for owner, name, kind in owners_of(names, problems):
             owners[owner].append(((*base, name), kind))
         if not owners:
-            raise UsageError(f"submissions: expected notebooks (.ipynb) in {path}, found none")
+            hint = f"; {problems[-1]}" if problems and "a lesson's name" in problems[-1] else ""
+            raise UsageError(f"submissions: expected notebooks (.ipynb) in {path}, found none{hint}")
         labels = labels_of(owners, problems)
         bar = tqdm(owners.items(), desc="reading", unit="student", delay=0.2, disable=not progress)
         submissions = [
-            _submission(labels[owner], owner, read_student(tree, found, hidden=len(base))) for owner, found in bar
+            _submission(labels[owner], owner, read_student(tree, found, hidden=len(base)), found)
+            for owner, found in bar
         ]
     return sorted(submissions, key=lambda one: (natural(one.student), one.student)), problems
 
 
-def _submission(label: str, owner: Owner, read: HandedIn) -> Submission:
+def _submission(label: str, owner: Owner, read: HandedIn, names: list[tuple[Path, str]]) -> Submission:
+    late = LATE_IN_CANVAS if owner.lms == "canvas" and any(is_late(path[-1]) for path, _ in names) else ""
     return Submission(
-        label, owner.name, owner.lms, owner.lms_id, read.files, read.instead, owner.identity, read.problems
+        label, owner.name, owner.lms, owner.lms_id, read.files, read.instead, owner.identity, read.problems, late
     )
 
 

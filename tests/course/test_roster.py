@@ -1,0 +1,155 @@
+"""A roster gives everyone a row and a name, and refuses in one line what could be two people."""
+
+import pytest
+from lms_tables import CANVAS, put
+
+from fedlearn_edu.course.grading.canvas import Gradebook
+from fedlearn_edu.course.grading.roster import Person, enrol, listed, match, read_roster
+from fedlearn_edu.course.grading.submissions import Submission
+from fedlearn_edu.errors import UsageError
+
+
+def plain(name, **fields):
+    return Submission(name, name, "", "", (), "x", ascii(name), **fields)
+
+
+def numbered(lms, name, number):
+    return Submission(name, name, lms, number, (), "x", ascii((lms, number)))
+
+
+def names(enrolled):
+    return [one.student for one in enrolled]
+
+
+@pytest.mark.parametrize(
+    ("text", "people"),
+    [
+        ("name\nAda Lovelace\n\nBen Bo\n", [("Ada Lovelace", "", ""), ("Ben Bo", "", "")]),
+        ('\ufeffNumber;"Full Name";E-Mail\n7;"Lovelace, Ada";a@b.c\n', [("Ada Lovelace", "7", "a@b.c")]),
+        ("Vorname\tNachname\tMatrikelnummer\nZo\u00eb\tM\u00fcller\t12\n", [("Zo\u00eb M\u00fcller", "12", "")]),
+        ("Student,ID,Section\n    Points Possible,,\n\"Hopper, Grace\",3,x\n", [("Grace Hopper", "3", "")]),
+    ],
+)  # fmt: skip
+def test_rosters_of_many_kinds(tmp_path, text, people):
+    assert [(one.name, one.number, one.email) for one in read_roster(put(tmp_path, text))] == people
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,number\nAda,7\nBen,7\n", "the number 7 is there twice; leave each person in once"),
+        ("name,email\nAda,a@b.c\nBen,A@B.C\n", "the email a@b.c is there twice"),
+        ("name\nAda Lovelace\nADA  lovelace\n", "Ada Lovelace is there twice; give both a number, or leave one out"),
+        ("name,number\nWei Li,1\nWei Li,\n", "Wei Li is there twice; give both a number"),
+        (
+            "points,first name\n3,Ada\n",
+            'expected a column "name", or "first name" and "last name"; found points, first',
+        ),
+        ("name,number\n,\n", "nobody is in it"),
+    ],
+)
+def test_rosters_that_are_refused_in_one_line(tmp_path, text, message):
+    with pytest.raises(UsageError, match=r"^roster: ") as caught:
+        read_roster(put(tmp_path, text))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_everyone_has_a_row_and_a_name(tmp_path):
+    roster = read_roster(
+        put(tmp_path, "name,number,email\nAda Lovelace,1001,\nJos\u00e9 Garc\u00eda,1002,\nGrace Hopper,1003,\n")
+    )
+    given = [numbered("canvas", "garc\u00edajos\u00e9", "1002"), numbered("canvas", "lovelaceada", "9")]
+    enrolled, persons, notes = enrol([*given, numbered("canvas", "eve", "66")], roster)
+    assert names(enrolled) == ["Ada Lovelace", "eve", "Grace Hopper", "Jos\u00e9 Garc\u00eda"]
+    assert {student: person.number for student, person in persons.items()} == {
+        "Ada Lovelace": "1001", "Jos\u00e9 Garc\u00eda": "1002", "Grace Hopper": "1003"
+    }  # fmt: skip
+    assert notes == ["not on the roster, graded all the same: 1 (eve)", "handed in nothing: 1 (Grace Hopper)"]
+    by_name = {one.student: one for one in enrolled}
+    assert by_name["Grace Hopper"].instead == "nothing was handed in"
+    # A page keeps its own name, whoever is on the roster.
+    assert {one.identity for one in given} <= {one.identity for one in enrolled}
+    assert len({one.identity for one in enrolled}) == 4
+
+
+@pytest.mark.parametrize(
+    "called", ["Ada Lovelace", "lovelace_ada", "LOVELACE, Ada", "ada-lovelace", "K12345", "ada@uni.example"]
+)
+def test_what_a_file_may_be_called(called):
+    person = Person("Ada Lovelace", "k12345", "ada@uni.example")
+    found, doubtful, notes = match([plain(called)], [person, Person("Ben Bo")])
+    assert (found, doubtful, notes) == ({called: person}, set(), [])
+
+
+@pytest.mark.parametrize("called", ["Ada", "Lovelace", "Ada Lovelaces", "Participant 4018", "", "\u0410da Lovelace"])
+def test_nobody_is_taken_for_another(called):
+    people = [Person("Ada Lovelace", "4018"), Person("Ben Bo", "")]
+    assert match([plain(called)], people) == ({}, set(), [])
+
+
+def test_two_of_one_name_are_told_apart_by_number_or_not_at_all():
+    people = [Person("Wei Li", "4001", lms="moodle"), Person("Wei Li", "4002", lms="moodle")]
+    enrolled, persons, notes = enrol([numbered("moodle", "Wei Li", "4002")], people)
+    assert names(enrolled) == ["Wei Li", "Wei Li [4001]"] or names(enrolled) == ["Wei Li [4001]", "Wei Li [4002]"]
+    assert {student: one.number for student, one in persons.items()} == {
+        "Wei Li [4001]": "4001", "Wei Li [4002]": "4002"
+    }  # fmt: skip
+    assert "handed in nothing: 1 (Wei Li [4001])" in notes
+    enrolled, persons, notes = enrol([plain("Wei Li")], people)
+    assert names(enrolled) == ["Wei Li"], "neither is said to have handed in nothing, since one of them has"
+    assert persons == {}
+    assert "Wei Li: could be Wei Li [4001], Wei Li [4002] of the roster; taken for none of them" in notes
+
+
+def test_moodles_names_stay_but_for_groups_and_blind_marking():
+    called = {"Group A-Ada Lovelace": "Ada Lovelace", "Participant": "Participant 4002", "OBrien": "O'Brien"}
+    people = [Person(name, f"400{number}", lms="moodle") for number, name in enumerate(called.values(), 1)]
+    people.append(Person("Submitted for grading", "4004", lms="moodle"))
+    given = [numbered("moodle", name, f"400{number}") for number, name in enumerate([*called, "Zoe"], 1)]
+    enrolled, _, notes = enrol(given, people)
+    assert names(enrolled) == ["Ada Lovelace", "OBrien", "Participant 4002", "Zoe"]
+    assert notes == []
+
+
+def test_a_number_and_a_name_that_contradict_each_other_are_nobodys():
+    people = [Person("Ada Lovelace", "7"), Person("Ben Bo", "8")]
+    found, doubtful, notes = match([numbered("moodle", "Ada Lovelace", "8")], people)
+    assert found == {}
+    assert doubtful == set(people)
+    assert notes == ["Ada Lovelace: could be Ada Lovelace [7], Ben Bo [8] of the roster; taken for none of them"]
+
+
+def test_two_files_that_could_be_one_persons_are_named():
+    person = Person("Ada Lovelace", "7")
+    enrolled, persons, notes = enrol([plain("Ada Lovelace"), plain("lovelace ada")], [person, Person("Ben Bo")])
+    assert names(enrolled) == ["Ada Lovelace", "Ben Bo", "lovelace ada"]
+    assert list(persons) == ["Ben Bo"]
+    assert "lovelace ada: 2 submissions could be Ada Lovelace's; none is taken for it" in notes
+
+
+def test_the_lms_numbers_of_a_table_decide_alone():
+    people = [Person("Ada Lovelace", "4018", lms="moodle"), Person("Eve", "4019", lms="moodle")]
+    found, _, _ = match([numbered("moodle", "Ada Lovelace", "4019"), numbered("moodle", "Eve", "5")], people)
+    assert found == {"Ada Lovelace": people[1]}
+    found, _, _ = match([numbered("canvas", "eve", "4018")], people)
+    assert found == {}, "a number of Canvas's is none of Moodle's, and contradicts the name"
+
+
+def test_a_stranger_who_is_called_like_an_absent_one_keeps_a_row_of_its_own():
+    people = [Person("Ada Lovelace", "4018", lms="moodle"), Person("Bo", "4019", lms="moodle")]
+    enrolled, persons, _ = enrol([numbered("moodle", "Ada Lovelace", "99"), numbered("moodle", "Bo", "4019")], people)
+    assert sorted(names(enrolled)) == ["Ada Lovelace [4018]", "Ada Lovelace [99]", "Bo"]
+    assert persons["Ada Lovelace [4018]"] is people[0]
+
+
+def test_the_gradebook_is_a_roster_without_its_test_student(tmp_path):
+    people = Gradebook(put(tmp_path, CANVAS), "1234").people
+    assert [(one.name, one.number) for one in people] == [
+        ("Ada Lovelace", "1001"), ("Jos\u00e9 Garc\u00eda M\u00e1rquez", "1002"), ("Grace Hopper", "1003"),
+        ("Zo\u00eb M\u00fcller", "1004"),
+    ]  # fmt: skip
+
+
+def test_long_lists_are_cut():
+    assert listed([str(n) for n in range(12)]) == "12 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)"
