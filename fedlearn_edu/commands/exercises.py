@@ -84,7 +84,7 @@ def check(source, target):
 @click.option(
     "--source",
     type=_FOLDER,
-    help="Folder with notebooks/, exercises/ and pyproject.toml.  [default: this checkout, or what is installed]",
+    help="Folder with notebooks/ and exercises/.  [default: this checkout, or what is installed]",
 )
 @click.option("--force", is_flag=True, help="Replace an existing zip.")
 def handout(lessons, output, source, force):

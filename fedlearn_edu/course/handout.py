@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import tomllib
 from collections.abc import Sequence
 
 import nbformat
@@ -28,7 +29,7 @@ def make_handout(
     """Writes a zip with lessons, exercises, `START_HERE.md`, this package as a wheel, and the versions that it needs.
 
     Args:
-      course: The folder with `notebooks/`, `exercises/` and `pyproject.toml`.
+      course: The folder with `notebooks/` and `exercises/`.
       output: The zip. The same input gives the same bytes.
       lessons: Such as "04"; none = all.
       force: Replace an existing `output`.
@@ -52,10 +53,10 @@ def make_handout(
         everything = {f"{part}/{path.name}": _fresh(course / part / path.name) for path in known for part in PARTS}
         files = {f"{part}/{name}": everything[f"{part}/{name}"] for name in chosen for part in PARTS}
         files = {name: _with_living_links(name, content, files) for name, content in files.items()}
-        wheel, content = make_wheel(course, everything)
+        wheel, content = make_wheel(everything)
         files |= {
             wheel: content,
-            "pyproject.toml": _pyproject(read_pyproject(course), wheel).encode(),
+            "pyproject.toml": _pyproject(tomllib.loads(read_pyproject().decode()), wheel).encode(),
             "START_HERE.md": _START_HERE.read_text().replace("{lessons}", _listed(chosen)).encode(),
             MARK: b"What your teacher handed out; `fedlearn-edu lab` in this folder opens it.\n",
         }
@@ -71,6 +72,7 @@ def run_handout(course: pathlib.Path, output: pathlib.Path, **options) -> int:
     Returns:
       Exit code 0.
     """
+    print(f"packing lessons, exercises and this package into {output} ...", flush=True)
     names = make_handout(course, output, **options)
     size = output.stat().st_size / 1e6
     for name in names:

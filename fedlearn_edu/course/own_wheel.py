@@ -20,36 +20,35 @@ _PACKAGE = pathlib.Path(__file__).parent.parent
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def read_pyproject(course: pathlib.Path) -> dict:
-    """Returns the package's `pyproject.toml`, from the folder that holds its lessons.
+def read_pyproject() -> bytes:
+    """Returns this package's `pyproject.toml`: a wheel carries it inside, a checkout beside the package.
 
     Raises:
       RunError: It is not there.
     """
-    try:
-        return tomllib.loads((course / "pyproject.toml").read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"hand-out: cannot read {course / 'pyproject.toml'} ({error.strerror})") from None
+    for folder in (_PACKAGE, _PACKAGE.parent):
+        if (folder / "pyproject.toml").is_file():
+            return (folder / "pyproject.toml").read_bytes()
+    raise RunError(f"hand-out: expected pyproject.toml in {_PACKAGE}, found none; install the package anew")
 
 
-def make_wheel(course: pathlib.Path, notebooks: Mapping[str, bytes]) -> tuple[str, bytes]:
+def make_wheel(notebooks: Mapping[str, bytes]) -> tuple[str, bytes]:
     """Returns the wheel's file name and content.
 
     Args:
-      course: The folder that holds the package's lessons: a checkout, or the package.
       notebooks: The lessons and exercises that it carries: `notebooks/00_welcome.ipynb` -> content.
     """
-    pyproject = read_pyproject(course)
+    pyproject = read_pyproject()
     files = {
         f"{_PACKAGE.name}/{path.relative_to(_PACKAGE).as_posix()}": path.read_bytes()
         for path in sorted(_PACKAGE.rglob("*"))
         if path.is_file() and _belongs(path.relative_to(_PACKAGE))
     }
     files |= {f"{_PACKAGE.name}/{name}": content for name, content in notebooks.items()}
-    files[f"{_PACKAGE.name}/pyproject.toml"] = (course / "pyproject.toml").read_bytes()
+    files[f"{_PACKAGE.name}/pyproject.toml"] = pyproject
     # Another content is another version: an installer that has seen the one before notices.
     content = hashlib.sha256(repr([(name, hashlib.sha256(files[name]).hexdigest()) for name in sorted(files)]).encode())
-    project = pyproject["project"]
+    project = tomllib.loads(pyproject.decode())["project"]
     stem = f"{project['name'].replace('-', '_')}-{project['version']}+handout.{content.hexdigest()[:8]}"
     info = f"{stem}.dist-info"
     files[f"{info}/METADATA"] = _metadata(project, stem.partition("-")[2])

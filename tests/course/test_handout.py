@@ -54,7 +54,6 @@ def small_course(tmp_path):
         (tmp_path / "course" / part).mkdir(parents=True)
         for path in sorted((REPOSITORY / part).glob("0[0-2]_*.ipynb")):
             shutil.copy(path, tmp_path / "course" / part)
-    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path / "course")
     return tmp_path / "course"
 
 
