@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import functools
 import signal
 from collections.abc import Callable, Sequence
 
+from fedlearn_edu.course.checks.data import describe
 from fedlearn_edu.course.checks.engine import Case, CaseResult, Exercise, fail, judge, score, tell_apart
 from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.limited import run_limited
@@ -32,7 +34,8 @@ class Mark:
         points: Points earned: the share of hidden cases that are right, times `max_points`.
         max_points: Points for all cases right.
         message: One line about the whole.
-        cases: For the feedback, one dict per case: name, passed, given, got, problem, hint.
+        cases: For the feedback, one dict per case: name, passed, given, got, problem, hint; "arguments" is what was
+            given as [name, text] pairs, and "answered" is False where nothing came back.
         override: Why the teacher set these points by hand, or "".
     """
 
@@ -71,10 +74,12 @@ def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout
         return empty_mark(exercise, "ungraded", f"the grader could not start: {outcome.detail}")
     work = functools.partial(judge_frames, exercise, cases, outcome)
     parts, _ = run_limited(work, cpu_seconds=_JUDGE_SECONDS, memory_bytes=_JUDGE_BYTES)
-    answered, notes, missing = parts[0] if parts else (list(range(len(cases))), [], "")
+    answered, notes, missing, where = parts[0] if parts else (list(range(len(cases))), [], "", "")
     if missing:
         return empty_mark(exercise, "missing", "; ".join([missing, *notes[:1]]))
     status, ending = _ending(outcome, timeout, memory_gb)
+    if status == "timeout" and where:
+        ending = f"{ending} (it was in {where})"
     too_much = "the result is too large to be compared"
     results = [
         fail(case, got="too much", problem=too_much) if n in answered else fail(case, got="nothing", problem=ending)
@@ -92,7 +97,10 @@ def mark(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, *, timeout
         status = "memory" if any("MemoryError" in result.problem for result in wrong) else "failed"
     if status not in ("passed", "todo") and notes:
         message = f"{message}; {notes[0]}"
-    rows = tuple(_row(result) for result in results)
+    rows = tuple(
+        _row(result) | {"answered": n in answered, "arguments": _arguments(exercise, cases[n])}
+        for n, result in enumerate(results)
+    )
     return Mark(exercise.id, exercise.title, status, total.points, exercise.points, clean(message), rows)
 
 
@@ -103,8 +111,9 @@ def judge_frames(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, se
         exercise: The exercise.
         cases: Its cases.
         outcome: What came back.
-        send: Gets at first [numbers of the answered cases, notes, what is missing or ""], then
-            [number, fields of its `CaseResult`] for each of them; what comes later for a number counts.
+        send: Gets at first [numbers of the answered cases, notes, what is missing or "", where the code was when its
+            time ran out or ""], then [number, fields of its `CaseResult`] for each of them; what comes later for a
+            number counts.
     """
     frames = outcome.frames
     answers = {}
@@ -116,9 +125,10 @@ def judge_frames(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, se
     missing = next((frame for frame in frames if "missing" in frame), None)
     if missing is not None and not answers:
         notes += [clean(text) for text in _texts(frames[0].get("started"))[:1]]
-        send([[], notes[:1], _missing_message(exercise, missing)])
+        send([[], notes[:1], _missing_message(exercise, missing), ""])
         return
-    send([sorted(answers), notes[:1], ""])
+    where = [frame["where"] for frame in frames if isinstance(frame.get("where"), str)]
+    send([sorted(answers), notes[:1], "", clean(where[-1], limit=120) if where else ""])
     values, results = [None] * len(cases), [fail(case, got="nothing", problem="no answer") for case in cases]
     for number in sorted(answers):
         values[number], results[number] = _judged(cases[number], answers[number])
@@ -142,7 +152,7 @@ def _missing_message(exercise: Exercise, frame: dict) -> str:
 def _ending(outcome: Outcome, timeout: float, memory_gb: float) -> tuple[str, str]:
     match outcome.ending:
         case "timeout":
-            return "timeout", f"no answer within {timeout:g} s"
+            return "timeout", _timeout(timeout)
         case "memory":
             return "memory", f"used more than {memory_gb:g} GiB of memory"
         case "processes":
@@ -152,12 +162,16 @@ def _ending(outcome: Outcome, timeout: float, memory_gb: float) -> tuple[str, st
         case "output":
             return "failed", "the answers are too large"
     if outcome.exit_code == 128 + signal.SIGXCPU:
-        return "timeout", f"no answer within {timeout:g} s"
+        return "timeout", _timeout(timeout)
     reason = f"exit code {outcome.exit_code}"
     if outcome.exit_code > 128:
         with contextlib.suppress(ValueError):
             reason = signal.Signals(outcome.exit_code - 128).name
     return "crashed", f"the process ended before it answered ({reason})"
+
+
+def _timeout(seconds: float) -> str:
+    return f"no answer within {seconds:g} s: is there a loop that never ends?"
 
 
 def _judged(case: Case, frame: dict) -> tuple[object, CaseResult]:
@@ -183,3 +197,20 @@ def _judged(case: Case, frame: dict) -> tuple[object, CaseResult]:
 def _row(result: CaseResult) -> dict:
     fields = ("name", "given", "got", "problem", "hint")
     return {field: clean(getattr(result, field)) for field in fields} | {"passed": result.passed}
+
+
+def _arguments(exercise: Exercise, case: Case) -> list[list[str]]:
+    """What a case gives to the function, by the names of its parameters."""
+    names = _parameters(exercise)
+    return [
+        [names[n] if n < len(names) else f"argument {n + 1}", clean(describe(value, limit=200))]
+        for n, value in enumerate(case.arguments)
+    ]
+
+
+def _parameters(exercise: Exercise) -> tuple[str, ...]:
+    """Names of the function's parameters: those of a stored wrong answer, as the learner's own are not known here."""
+    for node in (node for text in exercise.wrong_answers.values() for node in ast.parse(text).body):
+        if isinstance(node, ast.FunctionDef) and node.name == exercise.function_name:
+            return tuple(argument.arg for argument in node.args.args)
+    return ()

@@ -65,12 +65,15 @@ def read_student(tree: Tree, names: Sequence[tuple[Path, str]], *, hidden: int =
         reason = clean(error)
         return HandedIn((Handed(path, None, reason),), "", (f"{path}: cannot be read: {reason}",))
     files = [
-        Handed(file["path"], None, file["problem"])
-        if file["problem"]
-        else Handed(file["path"], Notebook(tuple(file["cells"]), frozenset(file["ids"]), frozenset(file["functions"])))
+        Handed(file["path"], None, file["problem"]) if file["problem"] else Handed(file["path"], _notebook(file))
         for file in answer["files"]
     ]
     return HandedIn(tuple(files), answer["instead"], tuple(answer["problems"]))
+
+
+def _notebook(file: dict) -> Notebook:
+    answers = tuple(tuple(one) for one in file["answers"])
+    return Notebook(tuple(file["cells"]), frozenset(file["ids"]), frozenset(file["functions"]), answers=answers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +226,7 @@ class _Reader:
                     "cells": notebook.cells,
                     "ids": sorted(notebook.exercise_ids),
                     "functions": sorted(notebook.functions),
+                    "answers": notebook.answers,
                 }
             )
             return size
