@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime
 import functools
 import hashlib
 import os
@@ -18,11 +19,13 @@ from tqdm.auto import tqdm
 
 from fedlearn_edu.course.checks.data import to_data
 from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.grading import answers, overview, report
 from fedlearn_edu.course.grading import feedback as feedback_pages
-from fedlearn_edu.course.grading import report
+from fedlearn_edu.course.grading.frames import Tables
 from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.isolation import LEVELS, prepare
 from fedlearn_edu.course.grading.marks import Mark, empty_mark
+from fedlearn_edu.course.grading.mistakes import name_mistakes
 from fedlearn_edu.course.grading.plan import make_plan
 from fedlearn_edu.course.grading.state import State, key_of, replace_files
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
@@ -34,8 +37,12 @@ _VARIANTS = 2  # hidden variants of each case
 _VERSION = 4  # raise it when the same code would get another mark
 
 
+def _now() -> str:
+    return datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+
+
 @dataclasses.dataclass(frozen=True)
-class GradingResult:
+class GradingResult(Tables):
     """A graded batch.
 
     Attributes:
@@ -47,6 +54,9 @@ class GradingResult:
         num_resumed: Marks taken over from an earlier run.
         seconds: Wall time.
         files: What was written, by purpose.
+        sources: The notebook that was graded, by student and lesson.
+        mistakes: By student and exercise id, the name of the stored wrong answer that goes wrong alike.
+        graded_at: Date and time, with the time zone.
     """
 
     submissions: tuple[Submission, ...]
@@ -57,6 +67,9 @@ class GradingResult:
     num_resumed: int
     seconds: float
     files: Mapping[str, pathlib.Path]
+    sources: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    mistakes: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    graded_at: str = dataclasses.field(default_factory=_now)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -96,8 +109,9 @@ def grade(
 
     Args:
         submissions: Folder of notebooks, folder of one folder a student, .zip from an LMS, or one .ipynb.
-        output: The table of marks (.csv). Beside it: `_totals.csv`, `_lms.csv`, `_report.json`, `_state.json`. Only
-            their owner can read what is written.
+        output: The table of marks (.csv). Beside it: `_totals.csv`, `_lms.csv`, `_overview.html`, `_report.json`,
+            `_state.json` and, if there are answers in words, `_answers.html` and `_answers.csv`. Only their owner can
+            read what is written.
         feedback: Folder for one HTML page per student.
         timeout: Seconds of wall time per exercise, above 0; loading Python and NumPy does not count.
         memory_gb: GiB per exercise, at least 1 (TensorFlow needs 2).
@@ -167,6 +181,10 @@ def grade(
     by_student = collections.defaultdict(list)
     for task, result in zip(tasks, marks, strict=True):
         by_student[task.student].append(result)
+    sources = answers.sources_of(found, tasks)
+    lessons = dict.fromkeys(id.split(".")[0] for id in graded)
+    texts = answers.make_files(found, lessons, sources, files)
+    files = {purpose: path for purpose, path in files.items() if path in texts or not purpose.startswith("answers")}
     result = GradingResult(
         tuple(found),
         {student: tuple(row) for student, row in by_student.items()},
@@ -176,8 +194,11 @@ def grade(
         num_resumed,
         round(time.monotonic() - started, 2),
         files,
+        sources,
+        name_mistakes(exercises, make_cases, by_student, progress=progress),
     )
-    texts = report.make_tables(result, timeout=timeout, memory_gb=memory_gb)
+    texts |= report.make_tables(result, timeout=timeout, memory_gb=memory_gb)
+    texts[files["overview"]] = overview.make_overview(result)
     if feedback:
         texts |= feedback_pages.make_pages(result, pathlib.Path(feedback))
     replace_files(texts)

@@ -18,7 +18,7 @@ from fedlearn_edu.course.grading.text import clean
 
 _CPU_SECONDS = 10  # for the stored wrong answers of one exercise together
 _MEMORY_BYTES = 2**30
-_WHERE = re.compile(r" \(in .*$")
+_PLACE = re.compile(r" \((?:it was )?in .*$")
 _ARRAY_KIND = re.compile(r", (?:single|\d+(?:x\d+)*) [a-z]+\d*\)")
 _NUMBER = re.compile(r"-?\d+\.?\d*(?:e[-+]?\d+)?|nan|inf")
 _TOLERANCE = 2e-3  # between numbers as they are shown: arrays with four digits, floats with six
@@ -105,12 +105,17 @@ def _furniture(text: str) -> dict:
 
 def _trace(one: CaseResult, other: CaseResult) -> list:
     got = clean(one.got) if one.got == other.got else None
-    return [one.passed, _problem(one.problem), got]
+    return [one.passed, without_place(one.problem), got]
 
 
-def _problem(text: str) -> str:
-    """The words alone: an error's place differs from notebook to notebook."""
-    return _WHERE.sub("", clean(text))
+def without_place(text: str) -> str:
+    """The words on what is wrong, without cell and line: these differ from notebook to notebook.
+
+    Example:
+        >>> without_place("raised KeyError: 'a' (in largest, code cell 3, line 2); code cell 4 raised NameError")
+        "raised KeyError: 'a'"
+    """
+    return _PLACE.sub("", clean(text))
 
 
 def _nearest(cases: Sequence[Mapping], known: Mapping[str, Sequence[_Trace]]) -> str:
@@ -126,7 +131,7 @@ def _agreement(cases: Sequence[Mapping], traces: Sequence[_Trace]) -> float:
         return 0.0
     wrong = [(case, trace) for case, trace in zip(cases, traces, strict=True) if not trace.passed]
     pairs = zip(cases, traces, strict=True)
-    if any((case["passed"], _problem(case["problem"])) != (trace.passed, trace.problem) for case, trace in pairs):
+    if any((case["passed"], without_place(case["problem"])) != (trace.passed, trace.problem) for case, trace in pairs):
         return 0.0
     told = [(case["got"], trace.got) for case, trace in wrong if trace.got is not None]
     if not told:

@@ -42,8 +42,8 @@ code, .mono, pre { font-family: ui-monospace, monospace; font-size: .92em; }
 pre { background: var(--soft); padding: .5rem .7rem; margin: .3rem 0; white-space: pre-wrap; }
 table { border-collapse: collapse; } th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; }
 thead th { font-weight: 600; color: var(--quiet); } tbody tr { border-top: 1px solid var(--line); }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
-.scroll { overflow-x: auto; max-width: 100%; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.scroll { overflow-x: auto; max-width: 100%; overflow-wrap: break-word; }
 .badge { color: #fff; background: var(--bad); border-radius: .6rem; padding: 0 .5rem; font-weight: 600;
   font-size: .85em; white-space: nowrap; }
 .badge.passed { background: var(--good); }
@@ -54,8 +54,10 @@ section.passed { border-color: var(--good); } section.open { border-color: var(-
 .head .points { margin-left: auto; white-space: nowrap; font-weight: 600; }
 details { margin: .4rem 0; } summary { cursor: pointer; font-weight: 600; }
 .case { margin: .1rem 0 .3rem 1rem; } .case tr { border: 0; }
-.case th { font-weight: 400; color: var(--quiet); min-width: 4.5rem; }
+.case th { font-weight: 400; color: var(--quiet); min-width: 4.5rem; white-space: nowrap; }
 .case td { padding-right: 0; }
+@media (max-width: 40rem) { .case, .case tbody, .case tr, .case th, .case td { display: block; padding: 0; }
+  .case tr { margin-bottom: .3rem; } .roomy { display: none; } th, td { padding-right: .5rem; } }
 """.strip()
 
 
@@ -132,16 +134,18 @@ def link(exercise_id: str) -> str:
     return f'<a href="#{anchor(exercise_id)}"><code>{escape(exercise_id)}</code></a>'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str] | str], *, numbers: Sequence[int] = ()) -> str:
     """A table that scrolls by itself where a screen is too narrow.
 
     Args:
         head: Plain text.
-        rows: Cells; HTML in which every text is escaped.
+        rows: Cells, or one text that heads the rows below it; HTML in which every text is escaped.
         numbers: Positions of the columns that hold numbers.
     """
 
-    def cells(tag: str, row: Sequence[object], scope: str = "") -> str:
+    def cells(tag: str, row: Sequence[str] | str, scope: str = "") -> str:
+        if isinstance(row, str):
+            return f'<th scope="rowgroup" colspan="{len(head)}">{row}</th>'
         kinds = [' class="number"' if n in numbers else "" for n in range(len(row))]
         return "".join(f"<{tag}{scope}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
 
