@@ -84,8 +84,9 @@ def _answer(question: Question, notebook: Notebook | None) -> tuple[str, str]:
     """Status and text."""
     written = notebook.answers if notebook else ()
     # By its id; programs that know no ids, or drop them, keep the exercise a cell belongs to.
-    texts = [text for key, _, text in written if key and key == question.key]
-    texts = texts or [text for _, marked, text in written if marked and marked == question.exercise_id]
+    texts = [text for key, *_, text in written if key and key == question.key]
+    place = (question.exercise_id, question.kind)
+    texts = texts or [text for _, *marks, text in written if question.exercise_id and tuple(marks) == place]
     if not texts:
         return "missing", ""
     text = _printable(texts[-1])
