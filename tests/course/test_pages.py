@@ -157,7 +157,7 @@ def test_two_of_one_name_each_have_their_own_page_whoever_else_hands_in():
             "def weighted_mean(values, weights):\n    if len(values) == 4:\n        while True:\n            pass\n"
             "    return float(np.average(values, weights=weights))",
             "timeout",
-            ["no answer within 2 s: is there a loop that never ends?", "weighted_mean, code cell 2, line",
+            ["no answer within 1 s: is there a loop that never ends?", "weighted_mean, code cell 2, line",
              "Without an answer: 4 clients; 7 clients.", "Right: 3 clients."],
         ),
         ("while True:\n    weighted_mean = 1", "timeout", ["it was in code cell 2, line"]),
@@ -168,7 +168,7 @@ def test_two_of_one_name_each_have_their_own_page_whoever_else_hands_in():
 def test_what_ended_a_function_is_said_once_with_what_to_look_for(tmp_path, source, status, words):
     only = {"90.weighted_mean": make_exercises()["90.weighted_mean"]}
     folder = write(tmp_path / "in", {"ada/90.ipynb": notebook(weighted_mean=source)})
-    result = grade(folder, output=tmp_path / "g.csv", exercises=only, timeout=2.0, memory_gb=1.0, progress=False)
+    result = grade(folder, output=tmp_path / "g.csv", exercises=only, timeout=1.0, memory_gb=1.0, progress=False)
     assert result.marks["ada"][0].status == status
     page = Page(pages_of(result)["ada"]).check()
     for text in words:
@@ -209,11 +209,7 @@ def all_pages(text):
 def test_what_anyone_wrote_is_text():
     for source in all_pages(NASTY):
         page = Page(source).check()
-        assert "<script>alert(1)</script><img src=x onerror=alert(1)>" in page.text or "Bo" in page.text
-        assert "\u202e" not in source
-    assert all(
-        "alert(1)" not in value for page in all_pages("\u202ea\x00b\x1b[31m") for value in re.findall("<.*?>", page)
-    )
+        assert "<script>alert(1)</script><img src=x onerror=alert(1)>" in page.text
     for source in all_pages("\u202ea\x00b\x1b[31m\ud800"):
         assert not re.search("[\x00\x1b\u202e\ud800]", source)
         source.encode()
