@@ -69,8 +69,8 @@ def judged(exercise: Exercise, cases, received: bytes) -> list[CaseResult]:
     judge_frames(exercise, cases, Outcome(True, received, "ended", 0), sent.append)
     seconds = time.process_time() - started
     assert seconds < MAX_SECONDS, f"{seconds:.1f} s for {received[:200]!r}"
-    answered, notes, missing = sent[0]
-    assert all(isinstance(text, str) for text in [*notes, missing])
+    answered, notes, missing, where = sent[0]
+    assert all(isinstance(text, str) for text in [*notes, missing, where])
     results = {number: CaseResult(**fields) for number, fields in json.loads(json.dumps(sent[1:]))}
     assert sorted(results) == answered, "each answer has one verdict"
     return list(results.values())

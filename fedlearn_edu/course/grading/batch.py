@@ -12,17 +12,19 @@ import time
 from collections.abc import Mapping, Sequence
 
 from fedlearn_edu.course.checks.engine import PARTIAL, Exercise
-from fedlearn_edu.course.grading import changes, report
+from fedlearn_edu.course.grading import answers, changes, overview, report
 from fedlearn_edu.course.grading import feedback as feedback_pages
 from fedlearn_edu.course.grading.following import explain_following
 from fedlearn_edu.course.grading.hidden import SEED_BITS, code_digest, digest, hidden_cases
 from fedlearn_edu.course.grading.isolation import LEVELS, prepare
 from fedlearn_edu.course.grading.marks import Mark, empty_mark
+from fedlearn_edu.course.grading.mistakes import name_mistakes
 from fedlearn_edu.course.grading.overrides import apply_overrides, read_overrides
 from fedlearn_edu.course.grading.plan import make_plan
 from fedlearn_edu.course.grading.progress import Bar
+from fedlearn_edu.course.grading.result import GradingResult
 from fedlearn_edu.course.grading.settings import kept, settle
-from fedlearn_edu.course.grading.similar import Pair, find_similar
+from fedlearn_edu.course.grading.similar import find_similar
 from fedlearn_edu.course.grading.state import State, key_of, replace_files
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
 from fedlearn_edu.course.grading.summary import told_waiting
@@ -31,7 +33,7 @@ from fedlearn_edu.course.grading.text import clean
 from fedlearn_edu.course.grading.workers import Batch, run_tasks
 from fedlearn_edu.errors import UsageError, nearest_names
 
-_VERSION = 4  # raise it when the same code would get another mark
+_VERSION = 5  # raise it when the same code would get another mark
 
 
 class Stopped(KeyboardInterrupt):
@@ -45,55 +47,6 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, num_kept: int, num_tasks: int):
         super().__init__(num_kept, num_tasks)
         self.num_kept, self.num_tasks = num_kept, num_tasks
-
-
-@dataclasses.dataclass(frozen=True)
-class GradingResult:
-    """A graded batch.
-
-    Attributes:
-        submissions: In the order of the tables.
-        marks: By student, in the order of the exercises.
-        seed: Seed of the hidden cases; not shown where the result is.
-        isolation: Key of `isolation.LEVELS`: the walls around learner code.
-        notes: By student, and under "" for what is nobody's, one line on everything left out or unusual.
-        num_resumed: Marks taken over from an earlier run.
-        seconds: Wall time.
-        files: What was written, by purpose.
-        remarks: Lines on the batch as a whole: what was taken over, whose marks moved, who was waited for.
-        changes: Students whose marks are not those of the run before.
-        similar: Pairs whose answers are alike but for names and layout.
-    """
-
-    submissions: tuple[Submission, ...]
-    marks: Mapping[str, tuple[Mark, ...]]
-    seed: int = dataclasses.field(repr=False)
-    isolation: str
-    notes: Mapping[str, Sequence[str]]
-    num_resumed: int
-    seconds: float
-    files: Mapping[str, pathlib.Path]
-    remarks: tuple[str, ...] = ()
-    changes: tuple[changes.Change, ...] = ()
-    similar: tuple[Pair, ...] = ()
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """All notes, student by student."""
-        return tuple(line for lines in self.notes.values() for line in lines)
-
-    def total(self, student: str) -> float:
-        """Points of one student, after what is taken off for being late."""
-        return round(sum(mark.points for mark in self.marks[student]) - self.taken_off(student), 2)
-
-    def taken_off(self, student: str) -> float:
-        """Points taken off for being late, at most those there are."""
-        share = next((one.late_share for one in self.submissions if one.student == student), 0.0)
-        return round(min(share * self.max_total(student), sum(mark.points for mark in self.marks[student])), 2)
-
-    def max_total(self, student: str) -> int:
-        """Points that the student could have had."""
-        return sum(mark.max_points for mark in self.marks[student])
 
 
 def grade(
@@ -126,8 +79,9 @@ def grade(
 
     Args:
         submissions: Folder of notebooks, folder of one folder a student, .zip from an LMS, or one .ipynb.
-        output: The table of marks (.csv). Beside it: `_totals.csv`, `_report.json`, `_state.json`, and what `term`
-            asks for. Only their owner can read what is written.
+        output: The table of marks (.csv). Beside it: `_totals.csv`, `_overview.html`, `_report.json`, `_state.json`; if
+            there are any, `_answers.html` and `_answers.csv`, `_similar.csv`, `_changes.csv`; and what `term` asks for.
+            Only their owner can read what is written.
         feedback: Folder for one HTML page per student; None = no pages.
         timeout: Seconds of wall time per exercise, above 0; None = 30. Loading Python and NumPy does not count.
         memory_gb: GiB per exercise, at least 1 (TensorFlow needs 2); None = 4.
@@ -159,13 +113,14 @@ def grade(
     output = _checked_output(output)
     state = State(report.beside(output, "_state.json"), resume=resume, fresh=fresh)
     given = {"timeout": timeout, "memory_gb": memory_gb, "partial": partial, "lessons": lessons}
-    options, remarks = settle(given | {"feedback": feedback, "overrides": overrides}, state.settings, output.parent)
+    given |= {"feedback": feedback, "overrides": overrides} | dataclasses.asdict(term or Term())
+    options, remarks = settle(given, state.settings, output.parent)
     _check(options, jobs, seed, resume and fresh, isolation)
     if exercises is None:
         from fedlearn_edu.course.checks.registry import all_exercises
 
         exercises = all_exercises()
-    course = OpenTerm(term or Term(), output)
+    course = OpenTerm(Term(**{field.name: options[field.name] for field in dataclasses.fields(Term)}), output)
     files = report.paths(output, options["feedback"]) | course.files
     found, nobodys = read_submissions(submissions, ignore=[*files.values(), course.zip_path], progress=progress)
     found = course.enrol(found)
@@ -182,6 +137,11 @@ def grade(
     by_student = collections.defaultdict(list)
     for task, mark in zip(tasks, explain_following(tasks, set_by_hand), strict=True):
         by_student[task.student].append(mark)
+    ids = dict.fromkeys(task.exercise_id for task in tasks)
+    make_cases = {id: functools.partial(hidden_cases, exercises[id], state.seed) for id in ids}
+    sources = answers.sources_of(found, tasks)
+    texts = answers.make_files(found, dict.fromkeys(id.split(".")[0] for id in ids), sources, files)
+    files = {purpose: path for purpose, path in files.items() if path in texts or not purpose.startswith("answers")}
     result = GradingResult(
         tuple(found),
         {student: tuple(row) for student, row in by_student.items()},
@@ -191,6 +151,8 @@ def grade(
         sum(task.cells is not None for task in tasks) - len(fresh_ones),
         round(time.monotonic() - started, 2),
         files,
+        sources=sources,
+        mistakes=name_mistakes(exercises, make_cases, by_student, progress=progress),
     )
     now = {one.identity or one.student: (one.student, result.total(one.student), _given(result, one)) for one in found}
     moved = changes.find_changes(
@@ -206,7 +168,8 @@ def grade(
     exports = course.exports(result)
     remarks += [clean(line) for line in course.said]
     result = dataclasses.replace(result, remarks=tuple(remarks), changes=tuple(moved), similar=tuple(similar))
-    texts = report.make_tables(result, timeout=options["timeout"], memory_gb=options["memory_gb"]) | exports
+    texts |= report.make_tables(result, timeout=options["timeout"], memory_gb=options["memory_gb"]) | exports
+    texts[files["overview"]] = overview.make_overview(result)
     if moved:
         texts[files["changes"]] = changes.as_table(moved, files["changes"])
     if options["feedback"]:

@@ -1,40 +1,67 @@
-"""One HTML page per student: marks, what went wrong, and hints; nothing on it can run."""
+"""One HTML page per student: what to do first, all marks at a glance, then what went wrong, lesson by lesson."""
 
 from __future__ import annotations
 
-import base64
+import collections
+import dataclasses
 import hashlib
-import html
 import pathlib
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 
+from fedlearn_edu.course.grading import pages
 from fedlearn_edu.course.grading.marks import Mark
+from fedlearn_edu.course.grading.pages import MEANINGS, anchor, badge, escape, link, points
 from fedlearn_edu.course.grading.submissions import Submission
+from fedlearn_edu.course.grading.text import clean
+from fedlearn_edu.course.grading.worksheets import lesson_title
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color: #1f2933; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 0; }
-section { border: 1px solid #cbd2d9; border-left: .4rem solid #b91c1c; padding: .8rem; margin: 1rem 0; }
-section.passed { border-left-color: #15803d; } section.todo { border-left-color: #b45309; }
-.points { float: right; font-weight: 600; } .status { font-weight: 600; }
-ul { padding-left: 1.2rem; } li { margin: .4rem 0; } code { overflow-wrap: anywhere; background: #f1f5f9; }
-""".strip()
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _READABLE_BYTES = 120
 _DIGEST_CHARACTERS = 20  # 80 bits: nobody finds a name whose page takes another's place
-_WORDS = {
-    "passed": "all cases right",
-    "failed": "not right yet",
-    "todo": "not written yet",
-    "missing": "not found",
-    "timeout": "out of time",
-    "memory": "out of memory",
-    "processes": "too many processes",
-    "crashed": "ended early",
-    "unreadable": "the notebook cannot be read",
-    "ungraded": "could not be graded; ask your teacher",
+_MAX_FIRST = 3  # things to do first
+_MAX_TEXT = 600
+_WRITTEN = {"failed", "timeout", "memory", "processes", "crashed"}  # there is a function to speak about
+_ADVICE = {
+    "timeout": "Follow one loop by hand: does every step bring it nearer to its end? A case that never comes back "
+    "keeps those after it from running.",
+    "memory": "Look at the shapes: does an array have one axis too many, or does a list grow in every step?",
+    "processes": "Nothing in this course needs processes of its own: leave out multiprocessing and subprocess.",
+    "crashed": "Something ended Python itself. Look for exit(), quit(), sys.exit() or os._exit() in the notebook, and "
+    "for a function that calls itself without end.",
+    "missing": "Hand in the notebook of the lesson, and keep the names of its functions.",
+    "unreadable": "Open the file in Jupyter, save it, and hand in what ends in .ipynb.",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What is said of one kind of case: its hidden variants together.
+
+    Attributes:
+        name: The case's name.
+        wrong: Variants that were answered wrongly.
+        tries: Variants that were answered.
+        example: The first wrong one, as in `Mark.cases`; the first of all if none is.
+    """
+
+    name: str
+    wrong: int
+    tries: int
+    example: Mapping
+
+
+def merged(cases: Iterable[Mapping]) -> list[Entry]:
+    """Cases that were answered, one entry a name, in their order."""
+    by_name = collections.defaultdict(list)
+    for case in cases:
+        if case.get("answered", True):
+            by_name[case["name"]].append(case)
+    entries = []
+    for name, tries in by_name.items():
+        wrong = [case for case in tries if not case["passed"]]
+        entries.append(Entry(name, len(wrong), len(tries), (wrong or tries)[0]))
+    return entries
 
 
 def make_pages(result, folder: pathlib.Path) -> dict[pathlib.Path, str]:
@@ -47,15 +74,7 @@ def make_pages(result, folder: pathlib.Path) -> dict[pathlib.Path, str]:
     Returns:
         HTML by path.
     """
-    return {
-        folder / f"{file_name(submission)}.html": _page(
-            submission.student,
-            result.total(submission.student),
-            result.max_total(submission.student),
-            result.marks[submission.student],
-        )
-        for submission in result.submissions
-    }
+    return {folder / f"{file_name(one)}.html": _page(result, one) for one in result.submissions}
 
 
 def file_name(submission: Submission) -> str:
@@ -69,44 +88,135 @@ def file_name(submission: Submission) -> str:
     return f"{readable or 'student'}-{digest}"
 
 
-def _page(student: str, points: float, max_points: int, marks: tuple[Mark, ...]) -> str:
-    sections = "\n".join(_section(mark) for mark in marks)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{_STYLE_HASH}'">
-<meta name="viewport" content="width=device-width">
-<title>Feedback for {html.escape(student)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>Feedback for {html.escape(student)}</h1>
-<p>{points:g} of {max_points} points. Your functions ran on other numbers than those in your notebook.</p>
-{sections}
-</body>
-</html>
-"""
+def _page(result, submission: Submission) -> str:
+    student = submission.student
+    marks = result.marks[student]
+    lessons = collections.defaultdict(list)
+    for mark in marks:
+        lessons[mark.exercise_id.split(".")[0]].append(mark)
+    total = f"<strong>{points(result.total(student))} of {result.max_total(student)} points</strong>"
+    passed = sum(mark.status == "passed" for mark in marks)
+    head = [f"<p>{total}, {passed} of {len(marks)} exercises passed. Graded {escape(result.graded_at)}.</p>"]
+    if submission.late:
+        head.append(f"<p>Handed in late: {escape(submission.late)}.</p>")
+    if sources := result.sources.get(student):
+        named = ", ".join(f"<code>{escape(path)}</code>" for path in dict.fromkeys(sources.values()))
+        head.append(f'<p class="quiet">Files that were graded: {named}</p>')
+    rows: list = []
+    for lesson, row in lessons.items():
+        rows.append(f"Lesson {escape(lesson_title(lesson))}")
+        for mark in row:
+            title = f'<span class="roomy">{escape(mark.title)}</span>'
+            rows.append((f"{link(mark.exercise_id)} {title}", _points(mark), _status(mark)))
+    table = pages.table(["exercise", "points", "status"], rows, numbers=[1])
+    named = {mark.exercise_id: result.mistakes.get((student, mark.exercise_id), "") for mark in marks}
+    parts = [
+        *head,
+        _first(marks),
+        f"<h2>All exercises</h2>\n{table}",
+        '<p class="quiet">Your functions ran on other numbers than those in your notebook.</p>',
+        *[_lesson(lesson, row, named) for lesson, row in lessons.items()],
+    ]
+    return pages.document(f"Feedback for {student}", "\n".join(parts))
 
 
-def _section(mark: Mark) -> str:
-    colour = mark.status if mark.status in ("passed", "todo") else "failed"
-    cases = "\n".join(_case(case) for case in mark.cases) if mark.status not in ("passed", "todo") else ""
-    message = f"<p>{html.escape(mark.message)}</p>" if mark.message and not mark.cases else ""
-    return f"""<section class="{colour}">
-<span class="points">{mark.points:g} / {mark.max_points}</span>
-<h2>{html.escape(mark.exercise_id)} {html.escape(mark.title)}</h2>
-<p class="status">{html.escape(_WORDS[mark.status])}</p>
-{message}{"<ul>" + cases + "</ul>" if cases else ""}
+def _points(mark: Mark) -> str:
+    return f"{points(mark.points)} of {mark.max_points}"
+
+
+def _status(mark: Mark) -> str:
+    return badge(mark.status) + (" set by the teacher" if mark.override else "")
+
+
+def _first(marks: Sequence[Mark]) -> str:
+    """What comes first: later functions of a lesson build on earlier ones, so the order is the course's."""
+    by_reason = collections.defaultdict(list)
+    for mark in marks:
+        if mark.status != "passed":
+            # A notebook that is missing is one thing to do, however many exercises it holds.
+            whole = mark.message if mark.status in ("missing", "unreadable") else mark.exercise_id
+            by_reason[mark.exercise_id.split(".")[0], whole].append(mark)
+    if not by_reason:
+        return "<h2>What to do first</h2>\n<p>Nothing: everything is right.</p>"
+    items = []
+    for row in list(by_reason.values())[:_MAX_FIRST]:
+        reason = row[0].message if row[0].message and row[0].status != "todo" else MEANINGS[row[0].status]
+        items.append(f"<li>{', '.join(link(mark.exercise_id) for mark in row)}: {escape(reason)}</li>")
+    more = len(by_reason) - len(items)
+    rest = f"<p>Then the other {more}, from top to bottom.</p>" if more > 0 else ""
+    return f"<h2>What to do first</h2>\n<ol>{''.join(items)}</ol>{rest}"
+
+
+def _lesson(lesson: str, marks: Sequence[Mark], mistakes: Mapping[str, str]) -> str:
+    parts = [_failure(mark, mistakes[mark.exercise_id]) for mark in marks if mark.status in _WRITTEN]
+    others = collections.defaultdict(list)
+    for mark in marks:
+        if mark.status not in _WRITTEN:
+            others[mark.status, "" if mark.status in ("passed", "todo") else mark.message].append(mark)
+    # Passed ones come last: what is to be done stands first.
+    for (status, message), row in sorted(others.items(), key=lambda item: item[0][0] == "passed"):
+        parts.append(_one_line(status, message, row))
+    return f"<h2>Lesson {escape(lesson_title(lesson))}</h2>\n" + "\n".join(parts)
+
+
+def _one_line(status: str, message: str, marks: Sequence[Mark]) -> str:
+    named = ", ".join(
+        f'<span id="{anchor(mark.exercise_id)}"><code>{escape(mark.exercise_id)}</code> ({_points(mark)})</span>'
+        + _override(mark)
+        for mark in marks
+    )
+    reason = "" if status == "passed" else f"<p>{escape(message or MEANINGS[status])}.</p>"
+    advice = f"<p>{_ADVICE[status]}</p>" if status in _ADVICE else ""
+    kind = "passed" if status == "passed" else "open"
+    head = f'<div class="head">{badge(status)} <span>{named}</span></div>'
+    return f'<section class="{kind}">{head}{reason}{advice}</section>'
+
+
+def _override(mark: Mark) -> str:
+    return f" - set by the teacher: {escape(mark.override)}" if mark.override else ""
+
+
+def _failure(mark: Mark, mistake: str) -> str:
+    entries = merged(mark.cases)
+    wrong = [entry for entry in entries if entry.wrong]
+    right = [entry.name for entry in entries if not entry.wrong]
+    answered = {entry.name for entry in entries}
+    unanswered = list(dict.fromkeys(case["name"] for case in mark.cases if case["name"] not in answered))
+    parts = []
+    if mark.override:
+        parts.append(f"<p>Set by the teacher: {escape(mark.override)}.</p>")
+    if mark.message and all(mark.message != clean(entry.example["problem"]) for entry in wrong):
+        parts.append(f"<p><strong>{escape(mark.message)}</strong></p>")
+    if mark.status in _ADVICE:
+        parts.append(f"<p>{_ADVICE[mark.status]}</p>")
+    if mistake:
+        parts.append(f"<p>It goes wrong as this known mistake does: <em>{escape(mistake)}</em>.</p>")
+    parts += [_entry(entry, is_open=n == 0) for n, entry in enumerate(wrong)]
+    if unanswered and entries:
+        parts.append(f"<p>Without an answer: {'; '.join(map(escape, unanswered))}.</p>")
+    if right:
+        parts.append(f"<p>Right: {'; '.join(map(escape, right))}.</p>")
+    return f"""<section id="{anchor(mark.exercise_id)}">
+<div class="head">{badge(mark.status)} <h3><code>{escape(mark.exercise_id)}</code> {escape(mark.title)}</h3>
+<span class="points">{_points(mark)}</span></div>
+{"".join(parts)}
 </section>"""
 
 
-def _case(case: dict) -> str:
-    name = html.escape(case["name"])
-    if case["passed"]:
-        return f"<li>right: {name}</li>"
-    hint = f"<br>Hint: {html.escape(case['hint'])}" if case["hint"] else ""
+def _entry(entry: Entry, *, is_open: bool) -> str:
+    case = entry.example
+    arguments = case.get("arguments") or [["input", case["given"]]]
+    rows = [("problem", escape(case["problem"], limit=_MAX_TEXT), "")]
+    rows += [(f"<code>{escape(name)}</code>", escape(text, limit=_MAX_TEXT), "mono") for name, text in arguments]
+    rows.append(("got", escape(case["got"], limit=_MAX_TEXT), "mono"))
+    if case["hint"]:
+        rows.append(("hint", escape(case["hint"], limit=_MAX_TEXT), ""))
+    cells = "".join(
+        f'<tr><th scope="row">{label}</th><td{f" class={kind!r}" if kind else ""}>{text}</td></tr>'
+        for label, text, kind in rows
+    )
+    tries = f"wrong in {entry.wrong} of {entry.tries} tries" if entry.tries > 1 else "wrong"
     return (
-        f"<li>wrong: {name}<br>{html.escape(case['problem'])}<br>"
-        f"given <code>{html.escape(case['given'])}</code>, got <code>{html.escape(case['got'])}</code>{hint}</li>"
+        f"<details{' open' if is_open else ''}><summary>{escape(entry.name)}: {tries}</summary>"
+        f'<table class="case">{cells}</table></details>'
     )

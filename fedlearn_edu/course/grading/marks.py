@@ -8,6 +8,7 @@ import functools
 import signal
 from collections.abc import Callable, Sequence
 
+from fedlearn_edu.course.checks.data import describe
 from fedlearn_edu.course.checks.engine import Case, CaseResult, Exercise, fail, judge, score, tell_apart
 from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.limited import run_limited
@@ -33,7 +34,8 @@ class Mark:
         max_points: Points for all cases right.
         message: One line about the whole.
         cases: For the feedback, one dict per case: name, passed, given, got, problem, hint, weight (marks of an earlier
-            release have none: it was 1).
+            release have none: it was 1); "arguments" is what was given as [name, text] pairs, and "answered" is False
+            where nothing came back.
         override: Why the teacher set these points by hand, or "".
         earned: How the points came about, such as "2 of 4 cases right: ..."; "" where all or none are.
         seconds: How long the function ran, 0 if it did not.
@@ -87,10 +89,12 @@ def mark(
         return empty_mark(exercise, "ungraded", f"the grader could not start: {outcome.detail}")
     work = functools.partial(judge_frames, exercise, cases, outcome)
     parts, _ = run_limited(work, cpu_seconds=_JUDGE_SECONDS, memory_bytes=_JUDGE_BYTES)
-    answered, notes, missing = parts[0] if parts else (list(range(len(cases))), [], "")
+    answered, notes, missing, where = parts[0] if parts else (list(range(len(cases))), [], "", "")
     if missing:
         return empty_mark(exercise, "missing", "; ".join([missing, *notes[:1]]))
     status, ending = _ending(outcome, timeout, memory_gb)
+    if status == "timeout" and where:
+        ending = f"{ending} (it was in {where})"
     too_much = "the result is too large to be compared"
     results = [
         fail(case, got="too much", problem=too_much) if n in answered else fail(case, got="nothing", problem=ending)
@@ -108,7 +112,10 @@ def mark(
         status = "memory" if any("MemoryError" in result.problem for result in wrong) else "failed"
     if status not in ("passed", "todo") and notes:
         message = f"{message}; {notes[0]}"
-    rows = tuple(_row(result) for result in results)
+    rows = tuple(
+        _row(result) | {"answered": n in answered, "arguments": _arguments(exercise, cases[n])}
+        for n, result in enumerate(results)
+    )
     scored = (status, total.points, exercise.points)
     return Mark(exercise.id, exercise.title, *scored, clean(message), rows, earned=clean(total.message))
 
@@ -120,8 +127,9 @@ def judge_frames(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, se
         exercise: The exercise.
         cases: Its cases.
         outcome: What came back.
-        send: Gets at first [numbers of the answered cases, notes, what is missing or ""], then
-            [number, fields of its `CaseResult`] for each of them; what comes later for a number counts.
+        send: Gets at first [numbers of the answered cases, notes, what is missing or "", where the code was when its
+            time ran out or ""], then [number, fields of its `CaseResult`] for each of them; what comes later for a
+            number counts.
     """
     frames = outcome.frames
     answers = {}
@@ -133,9 +141,10 @@ def judge_frames(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, se
     missing = next((frame for frame in frames if "missing" in frame), None)
     if missing is not None and not answers:
         notes += [clean(text) for text in _texts(frames[0].get("started"))[:1]]
-        send([[], notes[:1], _missing_message(exercise, missing)])
+        send([[], notes[:1], _missing_message(exercise, missing), ""])
         return
-    send([sorted(answers), notes[:1], ""])
+    where = [frame["where"] for frame in frames if isinstance(frame.get("where"), str)]
+    send([sorted(answers), notes[:1], "", clean(where[-1], limit=120) if where else ""])
     values, results = [None] * len(cases), [fail(case, got="nothing", problem="no answer") for case in cases]
     for number in sorted(answers):
         values[number], results[number] = _judged(cases[number], answers[number])
@@ -159,7 +168,7 @@ def _missing_message(exercise: Exercise, frame: dict) -> str:
 def _ending(outcome: Outcome, timeout: float, memory_gb: float) -> tuple[str, str]:
     match outcome.ending:
         case "timeout":
-            return "timeout", f"no answer within {timeout:g} s"
+            return "timeout", _timeout(timeout)
         case "memory":
             return "memory", f"used more than {memory_gb:g} GiB of memory"
         case "processes":
@@ -169,12 +178,16 @@ def _ending(outcome: Outcome, timeout: float, memory_gb: float) -> tuple[str, st
         case "output":
             return "failed", "the answers are too large"
     if outcome.exit_code == 128 + signal.SIGXCPU:
-        return "timeout", f"no answer within {timeout:g} s"
+        return "timeout", _timeout(timeout)
     reason = f"exit code {outcome.exit_code}"
     if outcome.exit_code > 128:
         with contextlib.suppress(ValueError):
             reason = signal.Signals(outcome.exit_code - 128).name
     return "crashed", f"the process ended before it answered ({reason})"
+
+
+def _timeout(seconds: float) -> str:
+    return f"no answer within {seconds:g} s: is there a loop that never ends?"
 
 
 def _judged(case: Case, frame: dict) -> tuple[object, CaseResult]:
@@ -201,3 +214,12 @@ def _row(result: CaseResult) -> dict:
     fields = ("name", "given", "got", "problem", "hint")
     texts = {field: clean(getattr(result, field)) for field in fields}
     return texts | {"passed": result.passed, "weight": result.weight}
+
+
+def _arguments(exercise: Exercise, case: Case) -> list[list[str]]:
+    """What a case gives to the function, by the names of its parameters."""
+    names = exercise.parameters
+    return [
+        [names[n] if n < len(names) else f"argument {n + 1}", clean(describe(value, limit=200))]
+        for n, value in enumerate(case.arguments)
+    ]

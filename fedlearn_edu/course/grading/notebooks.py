@@ -14,6 +14,8 @@ MAX_BYTES = 200 * 2**20  # outputs included, which are dropped
 MAX_SOURCE = 2_000_000  # characters of code in all cells
 MAX_CELLS = 2_000
 _MAX_IDS = 1_000
+_MAX_ANSWERS = 50
+MAX_ANSWER = 20_000  # characters of an answer in words that are kept
 _EXERCISE_ID = re.compile(r"(?<![\w.])([0-9]{2}\.[a-z][a-z0-9_]{0,63})(?![a-z0-9_])")
 _DEFINITION = re.compile(r"^(?:async )?def ([A-Za-z_]\w{0,63})(?!\w)", re.MULTILINE)
 
@@ -31,6 +33,8 @@ class Notebook:
         exercise_ids: Exercises that its cells name, in metadata or text ("03.weighted_mean").
         functions: Names of the functions that it defines at top level.
         notes: What was unusual about the file.
+        answers: What was written in the cells for answers in words: (the cell's id, the exercise it is marked with,
+            "markdown" or "code", text). The text is as the learner left it, up to one character more than `MAX_ANSWER`.
         insight: What is known of its functions.
     """
 
@@ -38,13 +42,14 @@ class Notebook:
     exercise_ids: frozenset[str]
     functions: frozenset[str]
     notes: tuple[str, ...] = ()
+    answers: tuple[tuple[str, str, str, str], ...] = ()
     insight: Insight = dataclasses.field(default_factory=Insight, compare=False)
 
 
 def read_notebook(content: bytes) -> Notebook:
     """Reads a notebook of any nbformat version, also a damaged one.
 
-    Of each cell only its kind, its source and the exercise it is marked with are looked at: whatever else a file holds
+    Of each cell only its kind, its source and how the course marked it are looked at: whatever else a file holds
     (outputs, metadata, attachments) can be anything and is dropped.
 
     Args:
@@ -84,7 +89,8 @@ def read_notebook(content: bytes) -> Notebook:
         raise UnreadableNotebook("it has no code cells")
     cells, given_up = plain_python(sources)
     functions = {name for source in cells for name in _DEFINITION.findall(source)}
-    return Notebook(tuple(cells), frozenset(ids), frozenset(functions), (*notes, *given_up))
+    answers = tuple(_answers(_cells(data)))
+    return Notebook(tuple(cells), frozenset(ids), frozenset(functions), (*notes, *given_up), answers)
 
 
 def _text(content: bytes) -> tuple[str, list[str]]:
@@ -105,6 +111,31 @@ def _cells(data: dict) -> list[dict]:
         sheets = sheets if isinstance(sheets, list) else []
         cells = [c for s in sheets if isinstance(s, dict) and isinstance(s.get("cells"), list) for c in s["cells"]]
     return [cell for cell in cells if isinstance(cell, dict)]
+
+
+def _answers(cells: list[dict]) -> list[tuple[str, str, str, str]]:
+    """What stands in the cells tagged for it, and in text cells that the learner put right below one."""
+    found: list[tuple[str, str, str, str]] = []
+    open_one = False
+    for cell in cells:
+        details = cell.get("metadata")
+        details = details if isinstance(details, dict) else {}
+        tags, ours, key = details.get("tags"), details.get("fedlearn"), cell.get("id")
+        text = _source(cell)[: MAX_ANSWER + 1]
+        if isinstance(tags, list) and "answer" in tags:
+            if len(found) == _MAX_ANSWERS:
+                break
+            marked = ours.get("id") if isinstance(ours, dict) else None
+            marked = marked if isinstance(marked, str) and _EXERCISE_ID.fullmatch(marked) else ""
+            kind = "code" if cell.get("cell_type") == "code" else "markdown"
+            found.append((key[:64] if isinstance(key, str) else "", marked, kind, text))
+            open_one = kind == "markdown"
+        elif open_one and cell.get("cell_type") == "markdown" and "nbgrader" not in details:
+            *marks, before = found[-1]
+            found[-1] = (*marks, f"{before}\n\n{text}"[: MAX_ANSWER + 1])
+        else:
+            open_one = False
+    return found
 
 
 def _source(cell: dict) -> str:

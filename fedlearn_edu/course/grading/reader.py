@@ -76,7 +76,8 @@ def read_student(tree: Tree, names: Sequence[tuple[Path, str]], *, hidden: int =
 
 
 def _notebook(file: dict, insight: Insight) -> Notebook:
-    return Notebook(tuple(file["cells"]), frozenset(file["ids"]), frozenset(file["functions"]), insight=insight)
+    answers = tuple(tuple(one) for one in file["answers"])
+    return Notebook(tuple(file["cells"]), frozenset(file["ids"]), frozenset(file["functions"]), (), answers, insight)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,6 +230,7 @@ class _Reader:
                     "cells": notebook.cells,
                     "ids": sorted(notebook.exercise_ids),
                     "functions": sorted(notebook.functions),
+                    "answers": notebook.answers,
                 }
             )
             return size

@@ -25,8 +25,15 @@ def paths(output: pathlib.Path, feedback: str | os.PathLike | None) -> dict[str,
     """What a batch writes, by purpose."""
     files = {"grades": output} | {
         purpose: beside(output, f"_{purpose}{suffix}")
-        for purpose, suffix in (("totals", ".csv"), ("report", ".json"), ("state", ".json"))
+        for purpose, suffix in (
+            ("totals", ".csv"),
+            ("overview", ".html"),
+            ("answers", ".html"),
+            ("report", ".json"),
+            ("state", ".json"),
+        )
     }
+    files["answers_table"] = beside(output, "_answers.csv")
     return files | ({"feedback": pathlib.Path(feedback)} if feedback else {})
 
 

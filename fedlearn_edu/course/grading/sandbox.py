@@ -76,7 +76,7 @@ def run_guarded(job: dict, isolation: Isolation, *, timeout: float, memory_gb: f
         The outcome. A process that does not behave is an outcome too, never an exception.
     """
     cores = len(os.sched_getaffinity(0))
-    job = job | {"cpu_seconds": math.ceil(timeout * cores) + 1}
+    job = job | {"cpu_seconds": math.ceil(timeout * cores) + 1, "timeout": timeout}
     home = pathlib.Path(tempfile.mkdtemp(dir=isolation.scratch))
     reader, writer = os.pipe()
     guard = None

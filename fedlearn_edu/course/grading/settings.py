@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
+
+from fedlearn_edu.course.grading.term import Term
 
 _DEFAULTS = {
     "timeout": 30.0,
@@ -13,8 +16,8 @@ _DEFAULTS = {
     "lessons": None,
     "feedback": None,
     "overrides": None,
-}
-_PATHS = ("feedback", "overrides")
+} | {field.name: field.default for field in dataclasses.fields(Term)}
+_PATHS = ("feedback", "overrides", "roster", "moodle_worksheet", "canvas_gradebook", "handed_in")
 # These change marks, so all of them are given anew.
 _MARKING = ("timeout", "memory_gb", "partial")
 _FLAGS = {"memory_gb": "--memory", "lessons": "--lesson"}
@@ -37,9 +40,10 @@ def settle(given: Mapping[str, object], earlier: Mapping[str, object], folder: p
         if name in _PATHS and before is not None:
             before = os.path.normpath(folder / before)
         value = given.get(name)
+        value = None if value is False else value  # a flag that was not set
         settled[name] = before if value is None else value
         if value is None and before != default:
-            taken.append(f"{_flag(name)} {_shown(before)}")
+            taken.append(_flag(name) if before is True else f"{_flag(name)} {_shown(before)}")
         if name in _MARKING and name in earlier and settled[name] != before:
             changed.append(f"{_flag(name)} is {_shown(value)}, it was {_shown(before)}")
     lines = [f"as in the earlier run: {', '.join(taken)}"] if taken else []
@@ -67,6 +71,8 @@ def checked_settings(found: object) -> dict[str, object]:
             "timeout": is_number,
             "memory_gb": is_number,
             "partial": isinstance(value, str),
+            "moodle_feedback_zip": isinstance(value, bool),
+            "out_of": value is None or is_number,
             "lessons": value is None or (isinstance(value, list) and all(isinstance(one, str) for one in value)),
         }.get(name, value is None or (isinstance(value, str) and "\0" not in value))
         if not right or name not in _DEFAULTS:
@@ -75,7 +81,7 @@ def checked_settings(found: object) -> dict[str, object]:
 
 
 def _flag(name: str) -> str:
-    return _FLAGS.get(name, f"--{name}")
+    return _FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 
 def _shown(value: object) -> str:

@@ -35,6 +35,7 @@ LACKING = 3  # the exit code by which the runner asks for all cells: more than t
 # Errors of a function to which another cell may have given what it lacks, in a way that no slice shows.
 _LACKING_ERRORS = (NameError, ImportError, AttributeError, KeyError, OSError, RecursionError)
 MAX_TEXT = 300
+_LATE = 0.9  # of the learner's time: when to tell where the code is, should it not end
 
 
 def main() -> None:
@@ -60,6 +61,7 @@ def main() -> None:
         os.dup2(nowhere, descriptor)
     sys.modules["__main__"].__dict__.clear()  # __main__ is the notebook's, as in Jupyter
     send({"started": True})  # all that follows takes the learner's time
+    _tell_where(job, send)
     lacking = _learner(job, arguments, send)
     send({"ended": True})
     os._exit(LACKING if lacking else 0)  # threads that still run are the learner's
@@ -99,13 +101,44 @@ def _limit(kind: int, value: int) -> None:
 
 def _sender(descriptor: int):
     write, dumps = os.write, json.dumps
+    sending = False
 
-    def send(frame: dict) -> None:
+    def send(frame: dict, *, may_wait: bool = True) -> None:
+        nonlocal sending
+        if sending and not may_wait:
+            return  # an alarm in the midst of a line: it would be written into it
         content = dumps(frame).encode("ascii") + b"\n"
-        while content:
-            content = content[write(descriptor, content) :]
+        sending = True
+        try:
+            while content:
+                content = content[write(descriptor, content) :]
+        finally:
+            sending = False
 
     return send
+
+
+def _tell_where(job: dict, send) -> None:
+    """Says shortly before the time is over in which function and line the code is: a hint, should it not end."""
+    parent = os.getpid()
+
+    def alarm(_number, frame) -> None:
+        places = []
+        while frame is not None and len(places) < 10_000:
+            places.append(frame)
+            frame = frame.f_back
+        for place in places:
+            code = place.f_code
+            if code.co_filename.startswith("<cell ") and os.getpid() == parent:
+                function = "" if code.co_name == "<module>" else f"{code.co_name}, "
+                where = f"{function}code {code.co_filename.strip('<>')}, line {place.f_lineno}"
+                with contextlib.suppress(BaseException):  # no error of ours in the midst of the learner's code
+                    send({"where": where}, may_wait=False)
+                return
+
+    signal.signal(signal.SIGALRM, alarm)
+    signal.siginterrupt(signal.SIGALRM, False)  # no call of the system ends early for it
+    signal.setitimer(signal.ITIMER_REAL, _LATE * job["timeout"])
 
 
 def _learner(job: dict, arguments: list[str], send) -> bool:
