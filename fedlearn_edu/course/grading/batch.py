@@ -59,7 +59,7 @@ class GradingResult:
     num_resumed: int
     seconds: float
     files: Mapping[str, pathlib.Path]
-    said: tuple[str, ...] = ()
+    said: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     @property
     def problems(self) -> tuple[str, ...]:
