@@ -49,7 +49,7 @@ def put(folder: pathlib.Path, text: str, name: str = "table.csv") -> pathlib.Pat
     return path
 
 
-def graded(submissions, points: dict, *, possible: int = 8, status: str = "passed", said=()) -> GradingResult:
+def graded(submissions, points: dict, *, possible: int = 8, status: str = "passed") -> GradingResult:
     """A batch of two exercises; half of the points for each."""
     marks = {}
     for one in submissions:
@@ -57,4 +57,4 @@ def graded(submissions, points: dict, *, possible: int = 8, status: str = "passe
         state = "missing" if one.instead == NOTHING else "failed" if earned < possible else status
         first = Mark("90.a", "A", state, earned / 2, possible // 2, "" if state == "passed" else "a & <b> is wrong")
         marks[one.student] = (first, Mark("90.b", "B", status, earned / 2, possible // 2))
-    return GradingResult(tuple(submissions), marks, 1, "limits", {}, 0, 0.0, {}, tuple(said))
+    return GradingResult(tuple(submissions), marks, 1, "limits", {}, 0, 0.0, {})
