@@ -84,11 +84,12 @@ def _answer(question: Question, notebook: Notebook | None) -> tuple[str, str]:
     """Status and text."""
     written = notebook.answers if notebook else ()
     # By its id; programs that know no ids, or drop them, keep the exercise a cell belongs to.
-    texts = [text for key, _, text in written if key and key == question.key]
-    texts = texts or [text for _, marked, text in written if marked and marked == question.exercise_id]
+    texts = [text for key, *_, text in written if key and key == question.key]
+    place = (question.exercise_id, question.kind)
+    texts = texts or [text for _, *marks, text in written if question.exercise_id and tuple(marks) == place]
     if not texts:
         return "missing", ""
-    text = _printable(texts[-1])
+    text = _printable(texts[-1][:MAX_ANSWER]) + (_CUT if len(texts[-1]) > MAX_ANSWER else "")
     # Who writes below the words that were handed out has answered, too.
     rest = text.removeprefix(_printable(question.prompt)).strip()
     return ("answered", rest) if rest else ("empty", "")
@@ -96,11 +97,9 @@ def _answer(question: Question, notebook: Notebook | None) -> tuple[str, str]:
 
 def _printable(text: str) -> str:
     """The lines of a text, with nothing in them that moves a cursor, hides or turns letters around."""
-    cut = text[:MAX_ANSWER].encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")
-    shown = "".join(
-        " " if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in cut.expandtabs(4)
-    )
-    return "\n".join(line.rstrip() for line in shown.strip().split("\n")) + (_CUT if len(text) > MAX_ANSWER else "")
+    plain = text.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
+    shown = "".join(" " if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in plain)
+    return "\n".join(line.rstrip() for line in shown.strip().split("\n"))
 
 
 def make_page(answers: Sequence[Answer], questions: Sequence[Question]) -> str:
@@ -133,7 +132,7 @@ def _question(question: Question, answers: Sequence[Answer]) -> str:
             by_text[answer.text].append(pages.escape(answer.student))
     for text, names in by_text.items():
         alike = f" ({len(names)} wrote the same)" if len(names) > 1 else ""
-        lines.append(f"<h3>{', '.join(names)}{alike}</h3>\n<pre>{html.escape(text)}</pre>")
+        lines.append(f"<h3>{', '.join(names)}{alike}</h3>\n<pre>{html.escape(_printable(text))}</pre>")
     for status, told in (("empty", "Left empty"), ("missing", "Not handed in")):
         names = [pages.escape(answer.student) for answer in answers if answer.status == status]
         if names:

@@ -180,7 +180,8 @@ def _failure(mark: Mark, mistake: str) -> str:
     entries = merged(mark.cases)
     wrong = [entry for entry in entries if entry.wrong]
     right = [entry.name for entry in entries if not entry.wrong]
-    unanswered = list(dict.fromkeys(case["name"] for case in mark.cases if not case.get("answered", True)))
+    answered = {entry.name for entry in entries}
+    unanswered = list(dict.fromkeys(case["name"] for case in mark.cases if case["name"] not in answered))
     parts = []
     if mark.override:
         parts.append(f"<p>Set by the teacher: {escape(mark.override)}.</p>")
@@ -191,7 +192,7 @@ def _failure(mark: Mark, mistake: str) -> str:
     if mistake:
         parts.append(f"<p>It goes wrong as this known mistake does: <em>{escape(mistake)}</em>.</p>")
     parts += [_entry(entry, is_open=n == 0) for n, entry in enumerate(wrong)]
-    if unanswered and len(unanswered) < len({case["name"] for case in mark.cases}):
+    if unanswered and entries:
         parts.append(f"<p>Without an answer: {'; '.join(map(escape, unanswered))}.</p>")
     if right:
         parts.append(f"<p>Right: {'; '.join(map(escape, right))}.</p>")

@@ -33,14 +33,14 @@ class Notebook:
         functions: Names of the functions that it defines at top level.
         notes: What was unusual about the file.
         answers: What was written in the cells for answers in words: (the cell's id, the exercise it is marked with,
-            text). The text is as the learner left it, up to one character more than `MAX_ANSWER`.
+            "markdown" or "code", text). The text is as the learner left it, up to one character more than `MAX_ANSWER`.
     """
 
     cells: tuple[str, ...]
     exercise_ids: frozenset[str]
     functions: frozenset[str]
     notes: tuple[str, ...] = ()
-    answers: tuple[tuple[str, str, str], ...] = ()
+    answers: tuple[tuple[str, str, str, str], ...] = ()
 
 
 def read_notebook(content: bytes) -> Notebook:
@@ -110,9 +110,9 @@ def _cells(data: dict) -> list[dict]:
     return [cell for cell in cells if isinstance(cell, dict)]
 
 
-def _answers(cells: list[dict]) -> list[tuple[str, str, str]]:
+def _answers(cells: list[dict]) -> list[tuple[str, str, str, str]]:
     """What stands in the cells tagged for it, and in text cells that the learner put right below one."""
-    found: list[tuple[str, str, str]] = []
+    found: list[tuple[str, str, str, str]] = []
     open_one = False
     for cell in cells:
         details = cell.get("metadata")
@@ -124,11 +124,12 @@ def _answers(cells: list[dict]) -> list[tuple[str, str, str]]:
                 break
             marked = ours.get("id") if isinstance(ours, dict) else None
             marked = marked if isinstance(marked, str) and _EXERCISE_ID.fullmatch(marked) else ""
-            found.append((key[:64] if isinstance(key, str) else "", marked, text))
-            open_one = cell.get("cell_type") == "markdown"
+            kind = "code" if cell.get("cell_type") == "code" else "markdown"
+            found.append((key[:64] if isinstance(key, str) else "", marked, kind, text))
+            open_one = kind == "markdown"
         elif open_one and cell.get("cell_type") == "markdown" and "nbgrader" not in details:
-            key, marked, before = found[-1]
-            found[-1] = (key, marked, f"{before}\n\n{text}"[: MAX_ANSWER + 1])
+            *marks, before = found[-1]
+            found[-1] = (*marks, f"{before}\n\n{text}"[: MAX_ANSWER + 1])
         else:
             open_one = False
     return found

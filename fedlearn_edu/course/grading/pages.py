@@ -57,7 +57,8 @@ details { margin: .4rem 0; } summary { cursor: pointer; font-weight: 600; }
 .case th { font-weight: 400; color: var(--quiet); min-width: 4.5rem; white-space: nowrap; }
 .case td { padding-right: 0; }
 @media (max-width: 40rem) { .case, .case tbody, .case tr, .case th, .case td { display: block; padding: 0; }
-  .case tr { margin-bottom: .3rem; } .roomy { display: none; } th, td { padding-right: .5rem; } }
+  .case tr { margin-bottom: .3rem; } .case th { white-space: normal; }
+  .roomy { display: none; } th, td { padding-right: .5rem; } }
 """.strip()
 
 
@@ -72,11 +73,12 @@ def document(title: str, body: str, *, style: str = "", wide: bool = False) -> s
     """
     sheet = f"{STYLE}\n{style}".strip()
     digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    policy = f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'"
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{digest}'">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
 <style>{sheet}</style>

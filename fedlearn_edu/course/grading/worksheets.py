@@ -7,8 +7,6 @@ import functools
 import json
 import pathlib
 
-import fedlearn_edu
-
 _TITLE = "# Exercises "
 
 
@@ -44,7 +42,7 @@ class Question:
 
 def folder_of(name: str) -> pathlib.Path:
     """Where the notebooks of "exercises" or "solutions" are: in the checkout, else in the installed package."""
-    package = pathlib.Path(fedlearn_edu.__file__).parent
+    package = pathlib.Path(__file__).parents[2]
     beside = package.parent / name
     # Installed, the folder beside the package is full of other packages, and one of them may have this name.
     return beside if (package.parent / "pyproject.toml").is_file() else package / name
