@@ -25,7 +25,10 @@ _CANVAS_TWICE = re.compile(
 _NOTEBOOK_OR_ZIP = re.compile(r"(\.(ipynb|zip))+$", re.IGNORECASE)
 _OTHER_SUFFIX = re.compile(r"(\.ipynb)?\.[A-Za-z0-9]{1,8}$", re.IGNORECASE)
 # What lies beside submissions and is nobody's.
-_NOBODYS = re.compile(r"(readme|licen[cs]e)(\.[^.]*)?|.*\.(csv|tsv|log)|.*_(report|state)\.json", re.IGNORECASE)
+_NOBODYS = re.compile(
+    r"(readme|licen[cs]e)(\.[^.]*)?|.*\.(csv|tsv|log)|.*_(report|state)\.json|.*_(overview|answers)\.html",
+    re.IGNORECASE,
+)
 
 
 @dataclasses.dataclass(frozen=True)
