@@ -1,9 +1,11 @@
 """What a student reads and what a teacher sees of the class: right, short, and nothing on it can run."""
 
+import dataclasses
 import html.parser
 import pathlib
 import re
 import shutil
+import urllib.parse
 
 import playwright.sync_api
 import pytest
@@ -283,6 +285,20 @@ def test_the_class_at_a_glance():
     assert bars == [110, 0, 0, 55, 0, 0, 0, 0, 0, 55], "two at 0 %, one at 35 %, one at 100 %"
     assert "0 to 10 %: 2; 30 to 40 %: 1; 90 to 100 %: 1" in source
     assert "Set by the teacher: late, as agreed" in source
+    assert "href" not in source, "no pages were made"
+
+
+def test_a_name_in_the_class_leads_to_its_page(tmp_path):
+    result = small_class()
+    for output, folder in (("grades_overview.html", "feed back"), ("out/grades_overview.html", "pages")):
+        files = {"overview": tmp_path / output, "feedback": tmp_path / folder}
+        source = make_overview(dataclasses.replace(result, files=files))
+        links = dict(re.findall(r'<a href="([^"]*)">([^<]*)</a>', source))
+        found = {
+            (files["overview"].parent / urllib.parse.unquote(link)).resolve(): name for link, name in links.items()
+        }
+        assert set(found) == set(make_pages(result, files["feedback"]))
+        assert set(found.values()) == set(result.marks)
 
 
 def test_a_class_of_nobody_has_a_page():

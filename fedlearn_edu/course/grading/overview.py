@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import collections
+import os
 import statistics
+import urllib.parse
 from collections.abc import Mapping, Sequence
 
 from fedlearn_edu.course.grading import pages
+from fedlearn_edu.course.grading.feedback import file_name
 from fedlearn_edu.course.grading.marks import Mark
 from fedlearn_edu.course.grading.pages import MEANINGS, escape, points, sign
 from fedlearn_edu.course.grading.worksheets import lesson_title
@@ -161,17 +164,29 @@ def _grid(result) -> str:
         f'<th scope="col" class="task{" lesson" if n in starts else ""}">{escape(id.split(".")[1])}</th>'
         for n, id in enumerate(columns)
     )
+    pages_of = _feedback_links(result)
     rows = []
     for student, marks in result.marks.items():
+        name = escape(student)
+        if student in pages_of:
+            name = f'<a href="{pages_of[student]}">{name}</a>'
         by_id = {mark.exercise_id: mark for mark in marks}
         cells = "".join(_cell(by_id.get(id), n in starts) for n, id in enumerate(columns))
         total = f'<td class="number">{points(result.total(student))}</td>'
-        rows.append(f'<tr><th scope="row" title="{escape(student)}">{escape(student)}</th>{total}{cells}</tr>')
+        rows.append(f'<tr><th scope="row" title="{escape(student)}">{name}</th>{total}{cells}</tr>')
     return (
         f'<div class="scroll"><table class="grid"><thead><tr><td></td><td></td>{top}</tr>\n'
         f'<tr><th scope="col">student</th><th scope="col" class="number">points</th>{names}</tr></thead>\n'
         f"<tbody>{chr(10).join(rows)}</tbody></table></div>"
     )
+
+
+def _feedback_links(result) -> dict[str, str]:
+    """The address of each student's page, as seen from this one; empty if there are no pages."""
+    if "feedback" not in result.files:
+        return {}
+    folder = os.path.relpath(result.files["feedback"], result.files["overview"].parent)
+    return {one.student: urllib.parse.quote(f"./{folder}/{file_name(one)}.html") for one in result.submissions}
 
 
 def _cell(mark: Mark | None, first: bool) -> str:
