@@ -531,9 +531,9 @@ def test_a_moodle_course_from_its_zip_to_its_worksheet(tmp_path, capsys):
     with open(output.with_name("g_totals.csv"), newline="", encoding="utf-8-sig") as stream:
         totals = {row["student"]: row for row in csv.DictReader(stream)}
     assert {student: (row["points"], row["late"]) for student, row in totals.items()} == {
-        "Lovelace, Ada": ("11.0", ""),
-        "O'Brien, =Bo": ("0.0", ""),
-        "Zo\u00eb M\u00fcller": ("0.0", "2 days 1 h; 10 % of the points that could be had are taken off"),
+        "Lovelace, Ada": ("11", ""),
+        "O'Brien, =Bo": ("0", ""),
+        "Zo\u00eb M\u00fcller": ("0", "2 days 1 h; 10 % of the points that could be had are taken off"),
     }
     with open(output, newline="", encoding="utf-8-sig") as stream:
         messages = {row["message"] for row in csv.DictReader(stream) if row["student"] == "O'Brien, =Bo"}

@@ -70,6 +70,7 @@ def weighted(cases: Callable[[int], list[Case]], weights: Mapping[str, float]) -
       The same for `Exercise.cases`. It raises a UsageError if there is no case of such a name.
     """
 
+    @functools.wraps(cases)
     def with_weights(seed: int) -> list[Case]:
         found = cases(seed)
         if unknown := weights.keys() - {case.name for case in found}:

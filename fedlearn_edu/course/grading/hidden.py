@@ -10,6 +10,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from fedlearn_edu.course.checks import engine
 from fedlearn_edu.course.checks.data import to_data
 from fedlearn_edu.course.checks.engine import Case, Exercise
 from fedlearn_edu.course.grading.inside import wire
@@ -48,12 +49,12 @@ def digest(cases: Sequence[Case]) -> str:
 
 
 def code_digest(exercise: Exercise) -> str:
-    """A hash of the source that judges an exercise: of its module, and of the modules of checks which that imports.
+    """A hash of the source that judges an exercise: of its module and the engine, and of the modules of checks that they import.
 
     Inputs stay as they are where a check is mended that judged them wrongly; its source does not.
     """
     start = getattr(inspect.unwrap(exercise.cases), "__module__", None)
-    found, left = {}, [start] if start in sys.modules else []
+    found, left = {}, [name for name in (start, engine.__name__) if name in sys.modules]
     while left:
         name = left.pop()
         found[name] = _file_digest(getattr(sys.modules[name], "__file__", None) or "")

@@ -177,7 +177,8 @@ def _ending(outcome: Outcome, timeout: float, memory_gb: float) -> tuple[str, st
             return "failed", "wrote too many or too large files"
         case "output":
             return "failed", "the answers are too large"
-    if outcome.exit_code == 128 + signal.SIGXCPU:
+    # The second: a program that took the place of ours, and does not know what to do with the runner's alarm.
+    if outcome.exit_code in (128 + signal.SIGXCPU, 128 + signal.SIGALRM):
         return "timeout", _timeout(timeout)
     reason = f"exit code {outcome.exit_code}"
     if outcome.exit_code > 128:

@@ -64,6 +64,8 @@ def read_overrides(
     problems = []
     for line, cells in rows[1:]:
         row = {column: clean(dict(zip(header, cells, strict=False)).get(column, "")) for column in _COLUMNS}
+        if not row["points"] and not row["reason"]:  # a table to be filled in, such as that of the answers in words
+            continue
         try:
             student, exercise = _student(row["student"], known), _exercise(row["exercise"], exercises)
             if (first := lines.setdefault((student, exercise.id), line)) != line:

@@ -139,6 +139,9 @@ def _parsed(data: dict) -> tuple[int, dict, str, dict, dict[str, Mark]]:
         texts = [mark.exercise_id, mark.title, mark.message, mark.override, *mark.follows]
         for case in mark.cases:
             texts += [case[field] for field in ("name", "given", "got", "problem", "hint")]
+            texts += [text for pair in case.get("arguments", []) for text in _pair(pair)]
+            if not 0 <= case.get("weight", 1.0) < math.inf:
+                raise ValueError
         if not all(isinstance(text, str) for text in texts) or mark.status not in STATUSES:
             raise ValueError
         if not 0 <= mark.points <= mark.max_points or not 0 <= mark.seconds < math.inf:
@@ -156,6 +159,11 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
+
+
+def _pair(pair: list) -> list:
+    name, text = pair
+    return [name, text]
 
 
 def key_of(*parts: object) -> str:
