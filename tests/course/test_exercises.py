@@ -217,13 +217,13 @@ def test_hard_coded_answers_fail_on_hidden_cases(exercise):
 
 @by_exercise
 def test_check_itself_takes_no_time(exercise):
-    """Less than a tenth of a second besides the learner's own function."""
+    """Less than a tenth of a second of the processor besides the learner's own function."""
     memory = solved(exercise.id, 0)[1]
     times = []
-    while len(times) < 3 and min(times, default=1.0) >= 0.1:  # the best of three: the machine may be busy
-        answers, start = iter(memory), time.perf_counter()
+    while len(times) < 3 and min(times, default=1.0) >= 0.1:  # the best of three: the first one may load a library
+        answers, start = iter(memory), time.process_time()
         assert check_function(exercise, lambda *_, answers=answers: next(answers)).passed
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.1
 
 

@@ -1,5 +1,6 @@
 """The grader's own side: whatever comes back costs its sender only, and what the system ends is run again."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from fedlearn_edu.course.checks.compare import near
 from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.exercise import weighted
 from fedlearn_edu.course.grading import grade, marks, workers
 from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.isolation import _without, remove_folder
@@ -61,6 +63,22 @@ def test_right_answers_that_would_do_for_each_other_are_one():
     assert (looked.status, looked.points) == ("failed", 0.5)
     assert [case["passed"] for case in looked.cases] == [True, False, True]
     assert sent(0, 0, 5, exercise=exercise)[0].points == 3
+
+
+def test_the_rule_for_points_and_the_weights_go_through_the_limited_child():
+    trivial = weighted(EXERCISE.cases, {"shape (4,)": 0})
+    exercise = dataclasses.replace(EXERCISE, cases=trivial)
+    received = b"".join(
+        json.dumps({"case": n, "value": v}).encode() + b"\n" for n, v in enumerate([*right()[:2], None])
+    )
+    for partial in ("cases", "half", "none"):
+        outcome = Outcome(True, received, "ended", 0)
+        mark = marks.mark(exercise, exercise.cases(3), outcome, timeout=1.0, memory_gb=1.0, partial=partial)
+        assert (mark.status, mark.points) == ("failed", 0), "only one of the two right answers counts"
+        assert [case["weight"] for case in mark.cases] == [1, 0, 1]
+        assert mark.earned.startswith("2 of 3 cases right: points ")
+        plain = marks.mark(EXERCISE, EXERCISE.cases(3), outcome, timeout=1.0, memory_gb=1.0, partial=partial)
+        assert plain.points == {"cases": 0.5, "half": 1.5, "none": 0}[partial]
 
 
 def test_a_flood_of_lines_costs_nothing_and_what_came_before_counts():

@@ -118,7 +118,7 @@ def judge(case: Case, returned: Any, *, given: str | None = None) -> CaseResult:
     if data is None:
         problem = "the function returned None: is a `return` missing?"
     elif (position := _unchanged(case, data)) is not None:
-        problem = Problem(problem, hint=f"what came back equals the {_ORDINALS[position]} argument")
+        problem = Problem(problem, hint=f"what came back equals the {_ORDINALS[position]} argument; {case.hint}")
     return fail(case, got=shown, problem=problem, given=given)
 
 
@@ -212,7 +212,7 @@ def _part(results: Sequence[CaseResult], partial: str) -> tuple[float, str]:
         return 0.0, f"{told}: points come when all are"
     counting = [result for result in right if result.weight]
     if not counting:
-        return 0.0, f"{told}: points begin with cases that do not come right by themselves"
+        return 0.0, f"{told}, which nearly any function gets right: no points yet"
     if len({result.answer for result in counting}) == 1:
         return 0.0, f"{told}: points begin with two different right answers; one alone could be had without looking"
     share = sum(result.weight for result in counting) / sum(result.weight for result in results)

@@ -61,7 +61,7 @@ def _with_what_to_mend(result: CheckResult, function: Any) -> CheckResult:
     for one in exercises:
         if one.id == result.exercise_id or one.function_name not in names:
             continue
-        if one.function_name not in function.__globals__:
+        if any(f"name '{one.function_name}' is not defined" in case.problem for case in result.cases):
             lines.append(f"uses {one.function_name} of exercise {one.id}, which is not there: run its cell first")
         elif one.id in _LATEST and not _LATEST[one.id].passed:
             lines.append(f"uses your {one.function_name} ({one.id}), which is not right yet: mend that first")
