@@ -49,7 +49,7 @@ def digest(cases: Sequence[Case]) -> str:
 
 
 def code_digest(exercise: Exercise) -> str:
-    """A hash of the source that judges an exercise: of its module and the engine, and of the modules of checks that they import.
+    """A hash of the source that judges an exercise: its module, the engine, and what they import of the checks.
 
     Inputs stay as they are where a check is mended that judged them wrongly; its source does not.
     """

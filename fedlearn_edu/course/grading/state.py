@@ -136,7 +136,7 @@ def _parsed(data: dict) -> tuple[int, dict, str, dict, dict[str, Mark]]:
     marks = {}
     for key, fields in data["marks"].items():
         mark = Mark(**fields | {"cases": tuple(fields["cases"]), "follows": tuple(fields.get("follows", ()))})
-        texts = [mark.exercise_id, mark.title, mark.message, mark.override, *mark.follows]
+        texts = [mark.exercise_id, mark.title, mark.message, mark.earned, mark.override, *mark.follows]
         for case in mark.cases:
             texts += [case[field] for field in ("name", "given", "got", "problem", "hint")]
             texts += [text for pair in case.get("arguments", []) for text in _pair(pair)]
