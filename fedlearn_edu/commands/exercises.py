@@ -88,10 +88,10 @@ def check(source, target):
 )
 @click.option("--force", is_flag=True, help="Replace an existing zip.")
 def handout(lessons, output, source, force):
-    """Pack lessons and exercises into a zip that learners can start by themselves.
+    """Pack a zip that learners can start by themselves.
 
-    It holds START_HERE.md (how to install, start, hand in), this package as a wheel, the versions that it needs, and
-    no solutions. Without --lesson it holds all lessons.
+    It holds lessons, exercises, START_HERE.md (how to install, start, hand in), this package as a wheel, the versions
+    that it needs, and no solutions. Without --lesson it holds all lessons.
 
     \b
     Examples:

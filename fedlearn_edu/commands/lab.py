@@ -22,7 +22,7 @@ from fedlearn_edu.lessons import prepare_lessons
 def lab(directory, jupyter_args):
     """Open JupyterLab on the first lesson, with all lessons and exercises.
 
-    You work in copies of your own, which are never overwritten. Further arguments go to JupyterLab.
+    You work in copies of your own; what you have edited is never overwritten. Further arguments go to JupyterLab.
 
     \b
     Examples:

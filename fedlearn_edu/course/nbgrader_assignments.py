@@ -101,7 +101,9 @@ def run_assignments(source_dir: pathlib.Path, target: pathlib.Path, **options) -
     Returns:
       Exit code 0.
     """
-    if target.absolute().parent.name == "source":
+    if target.name == "source":
+        target = target.parent
+    elif target.absolute().parent.name == "source":
         options["assignment"] = target.absolute().name
         target = target.parent.parent
     paths = build_assignments(source_dir, target, **options)

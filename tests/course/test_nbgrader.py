@@ -93,6 +93,8 @@ def test_one_assignment_a_lesson_and_what_comes_next(folders, capsys, monkeypatc
     assert found == ["source/04_fedavg/04_fedavg.ipynb", "source/12_privacy/12_privacy.ipynb"]
     assert "c.CourseDirectory.course_id = 'mycourse'" in (folders[1] / "nbgrader_config.py").read_text()
     (folders[1] / "nbgrader_config.py").write_text("# mine")
+    run_assignments(folders[0], pathlib.Path("mycourse/source"), lessons=["98"])
+    assert (folders[1] / "source" / "98_toy" / "98_toy.ipynb").is_file()
     run_assignments(folders[0], pathlib.Path("mycourse/source/week 3"), lessons=["98"])
     assert (folders[1] / "source" / "week 3" / "98_toy.ipynb").is_file()
     assert (folders[1] / "nbgrader_config.py").read_text() == "# mine"
