@@ -56,7 +56,8 @@ import sys
 sys.modules["fedlearn_edu"] = None
 import numpy as np, tensorflow as tf
 images = np.load("images.npy")
-classify = tf.saved_model.load(sys.argv[1]).classify
+model = tf.saved_model.load(sys.argv[1])
+classify = model.classify
 results = {
     "uint8": images,
     "tensor": tf.constant(images),
