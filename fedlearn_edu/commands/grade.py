@@ -35,6 +35,9 @@ _FILE = click.Path(path_type=pathlib.Path)
     type=click.Choice(["cases", "half", "none"]),
     help="What a partly right answer is worth: its cases, at most half of the points, nothing.  [default: cases]",
 )
+@click.option(
+    "--anonymous/--no-anonymous", default=None, help="Numbers in place of names; the key is in grades_names.csv."
+)
 @click.option("--lesson", "lessons", multiple=True, metavar="NN", help="Grade this lesson; may be repeated.")
 @click.option("--timeout", type=float, metavar="S", help="Seconds per exercise.  [default: 30]")
 @click.option("--memory", "memory_gb", type=float, metavar="GB", help="Per exercise.  [default: 4]")

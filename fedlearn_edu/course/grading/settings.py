@@ -13,6 +13,7 @@ _DEFAULTS = {
     "lessons": None,
     "feedback": None,
     "overrides": None,
+    "anonymous": False,
 }
 _PATHS = ("feedback", "overrides")
 # These change marks, so all of them are given anew.
@@ -39,7 +40,7 @@ def settle(given: Mapping[str, object], earlier: Mapping[str, object], folder: p
         value = given.get(name)
         settled[name] = before if value is None else value
         if value is None and before != default:
-            taken.append(f"{_flag(name)} {_shown(before)}")
+            taken.append(_flag(name) if before is True else f"{_flag(name)} {_shown(before)}")
         if name in _MARKING and name in earlier and settled[name] != before:
             changed.append(f"{_flag(name)} is {_shown(value)}, it was {_shown(before)}")
     lines = [f"as in the earlier run: {', '.join(taken)}"] if taken else []
@@ -67,6 +68,7 @@ def checked_settings(found: object) -> dict[str, object]:
             "timeout": is_number,
             "memory_gb": is_number,
             "partial": isinstance(value, str),
+            "anonymous": isinstance(value, bool),
             "lessons": value is None or (isinstance(value, list) and all(isinstance(one, str) for one in value)),
         }.get(name, value is None or (isinstance(value, str) and "\0" not in value))
         if not right or name not in _DEFAULTS:
