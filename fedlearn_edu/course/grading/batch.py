@@ -26,7 +26,7 @@ from fedlearn_edu.course.grading.settings import kept, settle
 from fedlearn_edu.course.grading.similar import Pair, find_similar
 from fedlearn_edu.course.grading.state import State, key_of, replace_files
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
-from fedlearn_edu.course.grading.summary import told_waiting
+from fedlearn_edu.course.grading.summary import told_overrides, told_waiting
 from fedlearn_edu.course.grading.workers import Batch, run_tasks
 from fedlearn_edu.errors import UsageError, nearest_names
 
@@ -181,6 +181,7 @@ def grade(
     remarks += told_waiting([(tasks[n].student, marks[n]) for n in fresh_ones], marks, options["timeout"])
 
     set_by_hand = apply_overrides([(task.student, mark) for task, mark in zip(tasks, marks, strict=True)], own)
+    remarks += told_overrides(own, set_by_hand)
     by_student = collections.defaultdict(list)
     for task, mark in zip(tasks, explain_following(tasks, set_by_hand), strict=True):
         by_student[task.student].append(mark)
