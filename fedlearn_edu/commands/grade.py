@@ -37,6 +37,9 @@ _FILE = click.Path(path_type=pathlib.Path)
     help="What an answer earns that is not all right: up to a quarter for its cases, half for half, or nothing.  "
     "[default: cases]",
 )
+@click.option(
+    "--anonymous/--no-anonymous", default=None, help="Numbers in place of names; the key is in grades_names.csv."
+)
 @click.option("--lesson", "lessons", multiple=True, metavar="NN", help="Grade this lesson; may be repeated.")
 @click.option("--timeout", type=float, metavar="S", help="Seconds per exercise.  [default: 30]")
 @click.option("--memory", "memory_gb", type=float, metavar="GB", help="Per exercise.  [default: 4]")

@@ -196,6 +196,20 @@ def test_what_no_parser_takes_hides_no_other_function(source):
     assert other.uses in ({"both_halves": {"half"}}, {})
 
 
+def test_what_is_kept_of_a_student_is_bounded_and_the_last_notebook_comes_first():
+    names = [f"n{number}_{'x' * 50}" for number in range(400)]
+    functions = [f"f{number:03}" for number in range(200)]
+    greedy = [f"def {name}():\n    return [{', '.join(names)}]" for name in functions]
+    found = look_into(
+        [((BOTH,), ("both_halves",)), (greedy, functions), (greedy, functions), ((BOTH,), ("both_halves",))]
+    )
+    assert found[3].uses == {"both_halves": {"half"}}
+    kept = [name for one in found for used in one.uses.values() for name in used]
+    assert len(kept) <= insight._MAX_ALL_NAMES
+    assert all(len(used) <= 301 for one in found for used in one.uses.values())
+    assert max(map(len, kept)) <= 64
+
+
 def test_names_reach_through_helpers_aliases_and_closures():
     read = read_notebook(notebook(before=[
         "def base(x): return x", "alias = base", "def helper(y):\n    return alias(y)",

@@ -111,6 +111,7 @@ def test_the_teachers_marks_stand_above_all_runs(tmp_path):
     options = {"exercises": course, "output": output, **OPTIONS}
     first = grade(folder, overrides=own, lessons=["90"], **options)
     assert (first.total("ada"), first.total("ben")) == (11, 9.5)
+    assert "1 mark set by you (--overrides); 1 more line for what is not graded in this batch" in first.remarks
     row = rows(output)["ben", "90.weighted_mean"]
     assert (row["status"], row["points"], row["set_by_teacher"]) == ("failed", "4.5", "right on paper")
     assert rows(output)["ada", "90.weighted_mean"]["set_by_teacher"] == ""

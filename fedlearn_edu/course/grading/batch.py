@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from fedlearn_edu.course.checks.engine import PARTIAL, Exercise
 from fedlearn_edu.course.grading import answers, changes, overview, report
 from fedlearn_edu.course.grading import feedback as feedback_pages
+from fedlearn_edu.course.grading.anonymous import numbered, without_any_name, without_names
 from fedlearn_edu.course.grading.following import explain_following
 from fedlearn_edu.course.grading.hidden import SEED_BITS, code_digest, digest, hidden_cases
 from fedlearn_edu.course.grading.isolation import LEVELS, prepare
@@ -27,7 +28,7 @@ from fedlearn_edu.course.grading.settings import kept, settle
 from fedlearn_edu.course.grading.similar import find_similar
 from fedlearn_edu.course.grading.state import State, key_of, replace_files
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
-from fedlearn_edu.course.grading.summary import told_waiting
+from fedlearn_edu.course.grading.summary import told_overrides, told_waiting
 from fedlearn_edu.course.grading.term import OpenTerm, Term
 from fedlearn_edu.course.grading.text import clean
 from fedlearn_edu.course.grading.workers import Batch, run_tasks
@@ -58,6 +59,7 @@ def grade(
     memory_gb: float | None = None,
     partial: str | None = None,
     overrides: str | os.PathLike | None = None,
+    anonymous: bool | None = None,
     jobs: int | None = None,
     seed: int | None = None,
     resume: bool = False,
@@ -88,6 +90,8 @@ def grade(
         partial: What an answer is worth of which only some cases are right, see `engine.score`; None = "cases".
         overrides: The teacher's own marks, see `overrides.read_overrides`; they stand above all others. None = those
             of the earlier run, also if it is not resumed.
+        anonymous: Whether tables and pages show numbers in place of names; `_names.csv` beside them holds the key.
+            None = no.
         jobs: Exercises at a time; None = processor cores.
         seed: Of the hidden cases, 1 to 2**256 - 1; None = a random one, which the report and the state keep. Who
             knows it, or can guess it, knows the hidden cases: take 128 random bits or more and keep them to yourself.
@@ -113,9 +117,12 @@ def grade(
     output = _checked_output(output)
     state = State(report.beside(output, "_state.json"), resume=resume, fresh=fresh)
     given = {"timeout": timeout, "memory_gb": memory_gb, "partial": partial, "lessons": lessons}
-    given |= {"feedback": feedback, "overrides": overrides} | dataclasses.asdict(term or Term())
+    given |= {"feedback": feedback, "overrides": overrides, "anonymous": anonymous} | dataclasses.asdict(term or Term())
     options, remarks = settle(given, state.settings, output.parent)
     _check(options, jobs, seed, resume and fresh, isolation)
+    if lms := [name for name in ("moodle_worksheet", "moodle_feedback_zip", "canvas_gradebook") if options[name]]:
+        if options["anonymous"]:
+            raise UsageError(f"anonymous: not together with {lms[0]}: an LMS needs to know whose marks they are")
     if exercises is None:
         from fedlearn_edu.course.checks.registry import all_exercises
 
@@ -124,16 +131,24 @@ def grade(
     files = report.paths(output, options["feedback"]) | course.files
     found, nobodys = read_submissions(submissions, ignore=[*files.values(), course.zip_path], progress=progress)
     found = course.enrol(found)
-    tasks, unusual = make_plan(found, exercises, options["lessons"])
-    own = read_overrides(options["overrides"], found, exercises) if options["overrides"] is not None else {}
-    changes.refuse_edited(output, state.written, own)
     state.seed = seed or state.seed or secrets.randbits(SEED_BITS) or 1
+    names, numbers = {one.student: one for one in found}, numbered(found, state.seed)
+    own = read_overrides(options["overrides"], found, exercises, numbers) if options["overrides"] is not None else {}
+    if options["anonymous"]:
+        names, number_of = numbers, {one.student: number for number, one in numbers.items()}
+        own = {(number_of[student], id): override for (student, id), override in own.items()}
+        found, nobodys = without_names(names), without_any_name(nobodys, names)
+        files["names"] = report.beside(output, "_names.csv")
+    tasks, unusual = make_plan(found, exercises, options["lessons"])
+    changes.refuse_edited(output, state.written, own)
     state.settings = kept(options, output.parent)
     private = [submissions, output.parent] + ([options["feedback"]] if options["feedback"] else [])
-    marks, fresh_ones, level = _run(tasks, exercises, state, options, jobs, isolation, private, progress)
+    identities = {label: one.identity or one.student for label, one in names.items()}
+    marks, fresh_ones, level = _run(tasks, exercises, identities, state, options, jobs, isolation, private, progress)
     remarks += told_waiting([(tasks[n].student, marks[n]) for n in fresh_ones], marks, options["timeout"])
 
     set_by_hand = apply_overrides([(task.student, mark) for task, mark in zip(tasks, marks, strict=True)], own)
+    remarks += told_overrides(own, set_by_hand)
     by_student = collections.defaultdict(list)
     for task, mark in zip(tasks, explain_following(tasks, set_by_hand), strict=True):
         by_student[task.student].append(mark)
@@ -154,7 +169,7 @@ def grade(
         sources=sources,
         mistakes=name_mistakes(exercises, make_cases, by_student, progress=progress),
     )
-    now = {one.identity or one.student: (one.student, result.total(one.student), _given(result, one)) for one in found}
+    now = {identities[one.student]: (one.student, result.total(one.student), _given(result, one)) for one in found}
     moved = changes.find_changes(
         changes.named_as_now(state.given, now), {student: (total, marks) for student, total, marks in now.values()}
     )
@@ -174,6 +189,8 @@ def grade(
         texts[files["changes"]] = changes.as_table(moved, files["changes"])
     if options["feedback"]:
         texts |= feedback_pages.make_pages(result, pathlib.Path(options["feedback"]))
+    if options["anonymous"]:
+        texts[files["names"]] = report.make_key(names)
     state.given, state.written = now, texts[output]
     replace_files(texts | {files["state"]: state.text()})
     return result
@@ -183,7 +200,9 @@ def _given(result: GradingResult, one: Submission) -> dict[str, tuple[str, float
     return {mark.exercise_id: (mark.status, mark.points) for mark in result.marks[one.student]}
 
 
-def _run(tasks, exercises, state, options, jobs, isolation, private, progress) -> tuple[list[Mark], list[int], str]:
+def _run(
+    tasks, exercises, identities, state, options, jobs, isolation, private, progress
+) -> tuple[list[Mark], list[int], str]:
     """Marks all tasks: those of the state, and those that are run now, whose numbers come second; third the walls."""
     ids = dict.fromkeys(task.exercise_id for task in tasks)
     make_cases = {id: functools.partial(hidden_cases, exercises[id], state.seed) for id in ids}
@@ -196,7 +215,7 @@ def _run(tasks, exercises, state, options, jobs, isolation, private, progress) -
         if task.cells is None:
             marks[index] = empty_mark(exercise, task.status, task.message)
             continue
-        content = (task.student, task.cells, exercise.id, exercise.points, checks[exercise.id])
+        content = (identities[task.student], task.cells, exercise.id, exercise.points, checks[exercise.id])
         keys[index] = key_of(_VERSION, *content, state.seed, limits)
         marks[index] = state.get(keys[index])
     open_tasks = {index: task for index, task in enumerate(tasks) if marks[index] is None}

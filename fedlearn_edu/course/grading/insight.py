@@ -17,6 +17,7 @@ from fedlearn_edu.course.grading.limited import run_limited
 STUB = "NotImplementedError"
 _CPU_SECONDS, _MEMORY_BYTES = 5, 2**30  # for all notebooks of a student
 _MAX_FUNCTIONS, _MAX_NAMES, _MAX_NAME = 100, 300, 64
+_MAX_ALL_NAMES = 20_000  # of a student: what the grader keeps of everybody stays small
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _END, _END_OF_SCOPE = ">", object()
@@ -50,8 +51,11 @@ def look_into(notebooks: Sequence[tuple[Sequence[str], Sequence[str]]]) -> list[
     """
 
     def work(send: Callable) -> None:
-        for number, (cells, functions) in enumerate(notebooks):
-            send([number, _uses(cells, functions), _shapes(cells, functions)])
+        left = _MAX_ALL_NAMES
+        for number, (cells, functions) in reversed(list(enumerate(notebooks))):  # the last of several counts
+            uses = _uses(cells, functions)
+            left -= sum(map(len, uses.values()))
+            send([number, uses if left >= 0 else {}, _shapes(cells, functions)])
 
     found = [Insight() for _ in notebooks]
     try:

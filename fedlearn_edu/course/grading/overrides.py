@@ -37,6 +37,7 @@ def read_overrides(
     path: str | os.PathLike,
     submissions: Sequence[Submission],
     exercises: Mapping[str, Exercise],
+    numbers: Mapping[str, Submission] | None = None,
 ) -> Overrides:
     """Reads a table with the columns student, exercise, points and reason, as any spreadsheet saves it.
 
@@ -44,6 +45,7 @@ def read_overrides(
         path: A .csv file; separated by commas, semicolons or tabs.
         submissions: Of the batch. A student is named as in the tables, by the name alone, or by the number in the LMS.
         exercises: By id; those of lessons that the batch does not grade may be in the table too.
+        numbers: By the number in words, if there are such: these name a student too.
 
     Raises:
         UsageError: A column is missing, or a line names nobody, several, no exercise, no points that it can have, no
@@ -58,7 +60,7 @@ def read_overrides(
         raise UsageError(
             f"overrides: {path} has no column {', '.join(map(repr, absent))}; expected {', '.join(_COLUMNS)}"
         )
-    known = _students(submissions)
+    known = _students(submissions, numbers or {})
     found: Overrides = {}
     lines: dict[tuple[str, str], int] = {}
     problems = []
@@ -129,8 +131,8 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", " ".join(name.split())).casefold()
 
 
-def _students(submissions: Sequence[Submission]) -> dict[str, list[Submission]]:
-    known = collections.defaultdict(list)
+def _students(submissions: Sequence[Submission], numbers: Mapping[str, Submission]) -> dict[str, list[Submission]]:
+    known = collections.defaultdict(list, {_folded(number): [one] for number, one in numbers.items()})
     for one in submissions:
         names = {one.student, one.name, one.lms_id} - {""}
         for spelled in {_folded(form) for name in names for form in (name, str(neutral(name)))}:

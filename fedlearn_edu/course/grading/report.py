@@ -9,7 +9,7 @@ import io
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fedlearn_edu.course.grading.isolation import LEVELS
 from fedlearn_edu.course.grading.submissions import Submission
@@ -97,6 +97,15 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
         ]
         tables[result.files["similar"]] = _csv(header, pairs)
     return tables | {result.files["report"]: json.dumps(record, indent=2)}
+
+
+def make_key(names: Mapping[str, Submission]) -> str:
+    """The table that tells whose number is whose.
+
+    Args:
+        names: Submissions with their names, by number.
+    """
+    return _csv(["student", "name", "lms_id"], [(label, one.student, one.lms_id) for label, one in names.items()])
 
 
 def _csv(header: list[str], rows: Iterable[tuple]) -> str:

@@ -16,6 +16,7 @@ _DEFAULTS = {
     "lessons": None,
     "feedback": None,
     "overrides": None,
+    "anonymous": False,
 } | {field.name: field.default for field in dataclasses.fields(Term)}
 _PATHS = ("feedback", "overrides", "roster", "moodle_worksheet", "canvas_gradebook", "handed_in")
 # These change marks, so all of them are given anew.
@@ -73,6 +74,7 @@ def checked_settings(found: object) -> dict[str, object]:
             "partial": isinstance(value, str),
             "moodle_feedback_zip": isinstance(value, bool),
             "out_of": value is None or is_number,
+            "anonymous": isinstance(value, bool),
             "lessons": value is None or (isinstance(value, list) and all(isinstance(one, str) for one in value)),
         }.get(name, value is None or (isinstance(value, str) and "\0" not in value))
         if not right or name not in _DEFAULTS:

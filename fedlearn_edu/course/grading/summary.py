@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fedlearn_edu.course.grading.isolation import LEVELS
 from fedlearn_edu.course.grading.marks import Mark
@@ -60,10 +60,8 @@ def _class(result) -> list[str]:
         return []
     totals = {student: result.total(student) for student in result.marks}
     highest = max(map(result.max_total, result.marks), default=0)
-    lines = [
-        f"Points: mean {statistics.fmean(totals.values()):.1f}, median {statistics.median(totals.values()):g} "
-        f"of {highest}"
-    ]
+    mean, median = statistics.fmean(totals.values()), round(statistics.median(totals.values()), 2)
+    lines = [f"Points: mean {mean:.1f}, median {median:g} of {highest}"]
     shares = collections.defaultdict(list)
     for row in result.marks.values():
         for mark in row:
@@ -93,6 +91,21 @@ def _similar(result) -> list[str]:
         f"Alike but for names and layout, which is a reason to look and no verdict: {'; '.join(pairs)}{more}; "
         f"all in {result.files['similar'].name}"
     ]
+
+
+def told_overrides(overrides: Mapping, marks: Iterable[Mark]) -> list[str]:
+    """One line on the teacher's own marks, if there are any.
+
+    Args:
+        overrides: From `overrides.read_overrides`.
+        marks: All of the batch.
+    """
+    if not overrides:
+        return []
+    used = sum(bool(mark.override) for mark in marks)
+    line = f"{count(used, 'mark')} set by you (--overrides)"
+    unused = len(overrides) - used
+    return [line + (f"; {count(unused, 'more line')} for what is not graded in this batch" if unused else "")]
 
 
 def told_waiting(fresh: Iterable[tuple[str, Mark]], marks: Iterable[Mark], timeout: float) -> list[str]:
