@@ -48,6 +48,12 @@ def test_tables_of_any_spreadsheet_are_read(tmp_path, content):
     assert read(tmp_path, content) == {("Zoë Müller", "90.model_delta"): Override(1.5, "spät")}
 
 
+def test_rows_that_are_not_filled_in_set_nothing(tmp_path):
+    assert read(tmp_path, f"{HEADER}nobody,00.nothing,,\n4005,90.model_delta,1,x\n") == {
+        ("Zoë Müller", "90.model_delta"): Override(1.0, "x")
+    }
+
+
 def test_a_name_that_the_tables_show_with_a_quote_is_found_as_shown(tmp_path):
     assert list(read(tmp_path, f"{HEADER}'=cmd,90.model_delta,0,x\n")) == [("=cmd", "90.model_delta")]
 
@@ -66,7 +72,7 @@ def test_a_name_that_the_tables_show_with_a_quote_is_found_as_shown(tmp_path):
         ("4005,90.model_delta,nan,x", "expected 0 to 3, got 'nan'"),
         ("4005,90.model_delta,two,x", "expected 0 to 3, got 'two'"),
         ("4005,90.model_delta,,x", "expected 0 to 3, got ''"),
-        ("4005,90.model_delta", "expected 0 to 3, got ''"),
+        ("4005,90.model_delta,1", "no reason"),
         ("4005,90.model_delta,1, ", "no reason"),
         ("4012,90.weighted_mean,2,again", "Wei Li [4012] 90.weighted_mean stands in line 2 already"),
     ],
@@ -83,7 +89,7 @@ def test_a_wrong_line_is_one_line_with_its_number(tmp_path, line, message):
 
 def test_all_wrong_lines_are_named_at_once(tmp_path):
     with pytest.raises(UsageError, match=r"line 2: nobody .*\(also wrong: line 4, 6\)$"):
-        read(tmp_path, HEADER + "x,90.model_delta,1,a\n4005,90.model_delta,1,a\ny,,,\n\n4005,90.model_delta,1,a\n")
+        read(tmp_path, HEADER + "x,90.model_delta,1,a\n4005,90.model_delta,1,a\ny,,1,\n\n4005,90.model_delta,1,a\n")
 
 
 @pytest.mark.parametrize(

@@ -197,13 +197,15 @@ def test_a_table_and_a_line_that_accuse_nobody(tmp_path, monkeypatch, capsys):
     run_grading(folder, output=tmp_path / "g.csv", **options)
     out = capsys.readouterr().out
     assert "a reason to look and no verdict: ada and ben (lesson 90: 3 functions); all in g_similar.csv" in out
-    lines = (tmp_path / "g_similar.csv").read_text().splitlines()
+    lines = (tmp_path / "g_similar.csv").read_text(encoding="utf-8-sig").splitlines()
     assert lines[0] == "lesson,student,other,exercises,num_exercises,students_with_the_same"
     assert lines[1:] == ["90,ada,ben,90.weighted_mean 90.model_delta 90.largest_client,3,2"]
     write(folder, {"ben.ipynb": notebook(**dict.fromkeys(("weighted_mean", "model_delta"), "x = 1"))})
     result = grade(folder, output=tmp_path / "g.csv", resume=True, **options)
     assert result.similar == ()
-    assert (tmp_path / "g_similar.csv").read_text().splitlines() == lines[:1], "no pair of yesterday stays in it"
+    assert (tmp_path / "g_similar.csv").read_text(encoding="utf-8-sig").splitlines() == lines[:1], (
+        "no pair of yesterday stays in it"
+    )
 
 
 def test_a_huge_class_of_one_mind_ends_soon():

@@ -548,7 +548,16 @@ def test_a_moodle_course_from_its_zip_to_its_worksheet(tmp_path, capsys):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     # What was written into the folder is nobody's submission, whatever is asked for next time.
     again = grade(folder, output=output, exercises=make_exercises(), resume=True, **OPTIONS)
-    assert set(again.marks) == {"Lovelace, Ada", "Zo\u00eb M\u00fcller"}
+    assert set(again.marks) == {"Lovelace, Ada", "Zo\u00eb M\u00fcller", "O'Brien, =Bo"}
+    assert again.taken_off("Zo\u00eb M\u00fcller") == 0, "of nothing nothing can be taken"
+    assert any("as in the earlier run" in line and "--late-penalty 10%" in line for line in again.remarks)
+
+    # Numbers in place of names in the tables; the LMS still gets names.
+    hidden = grade(folder, output=output, exercises=make_exercises(), resume=True, anonymous=True, **OPTIONS)
+    assert "Lovelace" not in output.read_text(encoding="utf-8-sig") + " ".join(hidden.remarks)
+    assert '-  - ",20,20.00' in output.with_name("g_moodle.csv").read_text(encoding="utf-8")
+    with zipfile.ZipFile(packed) as archive:
+        assert sorted(archive.namelist()) == [f"{person}_assignfeedback_file_/feedback.html" for person in people]
 
 
 def test_the_teachers_own_file_is_never_replaced(tmp_path):

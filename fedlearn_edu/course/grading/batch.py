@@ -117,12 +117,11 @@ def grade(
     output = _checked_output(output)
     state = State(report.beside(output, "_state.json"), resume=resume, fresh=fresh)
     given = {"timeout": timeout, "memory_gb": memory_gb, "partial": partial, "lessons": lessons}
-    given |= {"feedback": feedback, "overrides": overrides, "anonymous": anonymous} | dataclasses.asdict(term or Term())
+    given |= {"feedback": feedback, "overrides": overrides, "anonymous": anonymous}
+    # A flag that was not set is not given.
+    given |= {name: None if value is False else value for name, value in dataclasses.asdict(term or Term()).items()}
     options, remarks = settle(given, state.settings, output.parent)
     _check(options, jobs, seed, resume and fresh, isolation)
-    if lms := [name for name in ("moodle_worksheet", "moodle_feedback_zip", "canvas_gradebook") if options[name]]:
-        if options["anonymous"]:
-            raise UsageError(f"anonymous: not together with {lms[0]}: an LMS needs to know whose marks they are")
     if exercises is None:
         from fedlearn_edu.course.checks.registry import all_exercises
 
@@ -180,8 +179,11 @@ def grade(
     similar = find_similar(tasks, written=written)
     if similar or report.beside(output, "_similar.csv").exists():
         files["similar"] = report.beside(output, "_similar.csv")
-    exports = course.exports(result)
-    remarks += [clean(line) for line in course.said]
+    # An LMS needs to know whose marks they are, also where tables and pages do not tell.
+    by_name = {names[number].student: row for number, row in result.marks.items()}
+    exports = course.exports(dataclasses.replace(result, submissions=tuple(names.values()), marks=by_name))
+    said = [clean(line) for line in course.said]
+    remarks += without_any_name(said, names) if options["anonymous"] else said
     result = dataclasses.replace(result, remarks=tuple(remarks), changes=tuple(moved), similar=tuple(similar))
     texts |= report.make_tables(result, timeout=options["timeout"], memory_gb=options["memory_gb"]) | exports
     texts[files["overview"]] = overview.make_overview(result)

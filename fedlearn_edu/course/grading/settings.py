@@ -41,7 +41,6 @@ def settle(given: Mapping[str, object], earlier: Mapping[str, object], folder: p
         if name in _PATHS and before is not None:
             before = os.path.normpath(folder / before)
         value = given.get(name)
-        value = None if value is False else value  # a flag that was not set
         settled[name] = before if value is None else value
         if value is None and before != default:
             taken.append(_flag(name) if before is True else f"{_flag(name)} {_shown(before)}")
