@@ -497,7 +497,7 @@ def test_results_stand_without_the_picture_and_resume_makes_what_is_missing(invo
             raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
         return save_model(module, path, **options)
 
-    def plot_run(*_):
+    def plot_run(*_, **__):
         raise RuntimeError("no LaTeX\nat all")
 
     (photos / "anna").rename(photos / "$10_$20")  # as a formula, Matplotlib refuses it
