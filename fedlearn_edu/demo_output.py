@@ -54,7 +54,7 @@ def print_clients(history: fl.History) -> None:
                 click.echo("...")
             continue
         name = client_id if len(client_id) <= 16 else client_id[:15] + "…"
-        click.echo(f"{name:<16}  {row.accuracy:8.1%}  {row.gain:+6.1%}  {row.rounds_trained:14.0f}")
+        click.echo(f"{name:<16}  {row.accuracy:8.1%} {row.gain:+7.1%}  {row.rounds_trained:14.0f}")
 
 
 def print_end(
