@@ -94,7 +94,7 @@ def solved(exercise_id: str, seed: int):
     return check_function(ALL[exercise_id], recorded, seed=seed), tuple(returned)
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")  # no longer: the tests of other modules want the real ones
 def without_what_takes_long():
     """Not again what other tests prove: how values are shown, and the accountant on runs that it was asked about."""
     from fedlearn_edu.privacy import accounting
