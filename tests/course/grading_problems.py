@@ -9,6 +9,8 @@ import zipfile
 import numpy as np
 
 from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.grading.insight import Insight, insight_of, look_into
+from fedlearn_edu.course.grading.limited import send_limited
 
 SETUP = """\
 %matplotlib inline
@@ -130,3 +132,15 @@ def zipped(entries) -> bytes:
         for name, content in entries:
             archive.writestr(name, content)
     return stream.getvalue()
+
+
+def insights(notebooks):
+    """What the reader's child tells of (cells, functions) of a student's notebooks."""
+
+    def work(send):
+        send("read")
+        for found in look_into(notebooks):
+            send(found)
+
+    known = {number: insight_of(uses, shapes) for number, uses, shapes in send_limited(work)[1:]}
+    return [known.get(number, Insight()) for number in range(len(notebooks))]

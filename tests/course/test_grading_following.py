@@ -4,11 +4,10 @@ import json
 import time
 
 import pytest
-from grading_problems import cell, notebook, write
+from grading_problems import cell, insights, notebook, write
 
 from fedlearn_edu.course.checks.engine import Case, Exercise
 from fedlearn_edu.course.grading import grade, insight, workers
-from fedlearn_edu.course.grading.insight import look_into
 from fedlearn_edu.course.grading.marks import Mark
 from fedlearn_edu.course.grading.notebooks import read_notebook
 from fedlearn_edu.course.grading.plan import Task
@@ -191,7 +190,7 @@ def test_a_notebook_that_holds_up_its_reader_costs_no_mark(tmp_path, monkeypatch
     ids=["deep", "minus signs", "null", "cut off", "calls", "surrogate", "attributes", "star"],
 )  # fmt: skip
 def test_what_no_parser_takes_hides_no_other_function(source):
-    [found, other] = look_into([((source, HALF, BOTH), ("half", "both_halves")), ((BOTH,), ("both_halves",))])
+    [found, other] = insights([((source, HALF, BOTH), ("half", "both_halves")), ((BOTH,), ("both_halves",))])
     assert found.uses in ({"both_halves": {"half"}, "half": set()}, {})
     assert other.uses in ({"both_halves": {"half"}}, {})
 
@@ -200,7 +199,7 @@ def test_what_is_kept_of_a_student_is_bounded_and_the_last_notebook_comes_first(
     names = [f"n{number}_{'x' * 50}" for number in range(400)]
     functions = [f"f{number:03}" for number in range(200)]
     greedy = [f"def {name}():\n    return [{', '.join(names)}]" for name in functions]
-    found = look_into(
+    found = insights(
         [((BOTH,), ("both_halves",)), (greedy, functions), (greedy, functions), ((BOTH,), ("both_halves",))]
     )
     assert found[3].uses == {"both_halves": {"half"}}
@@ -216,7 +215,7 @@ def test_names_reach_through_helpers_aliases_and_closures():
         "def top(z):\n    def inner():\n        return helper(z)\n    return inner()",
         "def other(q):\n    base = 1\n    return base",
     ]))  # fmt: skip
-    [found] = look_into([(read.cells, sorted(read.functions))])
+    [found] = insights([(read.cells, sorted(read.functions))])
     assert {"helper", "alias", "base"} <= found.uses["top"]
     assert "base" not in found.uses["other"], "a local name of its own"
 

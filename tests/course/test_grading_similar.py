@@ -5,11 +5,10 @@ import json
 import textwrap
 
 import pytest
-from grading_problems import cell, write
+from grading_problems import cell, insights, write
 
 from fedlearn_edu.course.checks.engine import Exercise
 from fedlearn_edu.course.grading import grade
-from fedlearn_edu.course.grading.insight import look_into
 from fedlearn_edu.course.grading.plan import Task, make_plan
 from fedlearn_edu.course.grading.similar import find_similar
 from fedlearn_edu.course.grading.submissions import read_submissions
@@ -93,7 +92,7 @@ def pairs(folder, books, *, unwritten=()):
 
 
 def shape(source, name=None):
-    [found] = look_into([((source,), (name or source.split("(")[0].split()[-1],))])
+    [found] = insights([((source,), (name or source.split("(")[0].split()[-1],))])
     [one] = found.shapes.values()
     return one
 

@@ -8,14 +8,12 @@ import dataclasses
 import hashlib
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fedlearn_edu.course.grading.inside.slicing import needed_for
 from fedlearn_edu.course.grading.inside.statements import MAX_CELL, read_statements
-from fedlearn_edu.course.grading.limited import run_limited
 
 STUB = "NotImplementedError"
-_CPU_SECONDS, _MEMORY_BYTES = 5, 2**30  # for all notebooks of a student
 _MAX_FUNCTIONS, _MAX_NAMES, _MAX_NAME = 100, 300, 64
 _MAX_ALL_NAMES = 20_000  # of a student: what the grader keeps of everybody stays small
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -40,34 +38,25 @@ class Insight:
     shapes: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
 
 
-def look_into(notebooks: Sequence[tuple[Sequence[str], Sequence[str]]]) -> list[Insight]:
-    """Looks into all notebooks of a student; what cannot be looked into is not known, and costs nobody a mark.
+def look_into(notebooks: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Iterator[list]:
+    """Yields, in plain JSON data, [number, uses, shapes] of all notebooks of a student; call it in a limited child.
 
     Args:
         notebooks: The cells of each, as plain Python, and the names of its functions.
-
-    Returns:
-        An insight each.
     """
+    left = _MAX_ALL_NAMES
+    for number, (cells, functions) in reversed(list(enumerate(notebooks))):  # the last of several counts
+        uses = _uses(cells, functions)
+        left -= sum(map(len, uses.values()))
+        yield [number, uses if left >= 0 else {}, _shapes(cells, functions)]
 
-    def work(send: Callable) -> None:
-        left = _MAX_ALL_NAMES
-        for number, (cells, functions) in reversed(list(enumerate(notebooks))):  # the last of several counts
-            uses = _uses(cells, functions)
-            left -= sum(map(len, uses.values()))
-            send([number, uses if left >= 0 else {}, _shapes(cells, functions)])
 
-    found = [Insight() for _ in notebooks]
-    try:
-        answers, _ = run_limited(work, cpu_seconds=_CPU_SECONDS, memory_bytes=_MEMORY_BYTES)
-    except (OSError, RuntimeError):
-        return found
-    for number, uses, shapes in answers:
-        found[number] = Insight(
-            {name: frozenset(used) for name, used in uses.items()},
-            {name: (digest, size) for name, (digest, size) in shapes.items()},
-        )
-    return found
+def insight_of(uses: Mapping[str, Sequence[str]], shapes: Mapping[str, Sequence]) -> Insight:
+    """Makes one from what `look_into` told."""
+    return Insight(
+        {name: frozenset(used) for name, used in uses.items()},
+        {name: (digest, size) for name, (digest, size) in shapes.items()},
+    )
 
 
 def _uses(cells: Sequence[str], functions: Sequence[str]) -> dict[str, list[str]]:

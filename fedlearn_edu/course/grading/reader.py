@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import itertools
 import re
 from collections.abc import Callable, Sequence
 
 from fedlearn_edu.course.grading.files import Archive, Path, TooLarge, Tree, walk
-from fedlearn_edu.course.grading.insight import Insight, look_into
-from fedlearn_edu.course.grading.limited import OverLimit, call_limited
+from fedlearn_edu.course.grading.insight import Insight, insight_of, look_into
+from fedlearn_edu.course.grading.limited import OverLimit, allow_seconds, send_limited
 from fedlearn_edu.course.grading.notebooks import MAX_BYTES, MAX_SOURCE, Notebook, UnreadableNotebook, read_notebook
 from fedlearn_edu.course.grading.text import clean, natural
 
 MAX_NOTEBOOKS = 50
+_INSIGHT_SECONDS = 5  # of processor time, for all notebooks of a student
 _MAX_UNPACKED = 512 * 2**20  # of one student: notebooks, and zips within zips
 _MAX_ZIP_BYTES = 256 * 2**20  # of a zip within a zip
 _MAX_ZIP_DEPTH = 2
@@ -59,17 +62,30 @@ def read_student(tree: Tree, names: Sequence[tuple[Path, str]], *, hidden: int =
         names: Their (path, kind).
         hidden: So many leading parts of each path are not shown.
     """
+
+    def work(send: Callable) -> None:
+        read = _Reader(tree, hidden).read(names)
+        send(read)
+        # What cannot be looked into is not known, and costs nobody a mark.
+        allow_seconds(_INSIGHT_SECONDS)
+        with contextlib.suppress(Exception):
+            for found in look_into(
+                [(file["cells"], file["functions"]) for file in read["files"] if not file["problem"]]
+            ):
+                send(found)
+
     try:
-        answer = call_limited(lambda: _Reader(tree, hidden).read(names))
+        answer, *insights = send_limited(work)
     except OverLimit as error:
         path = clean("/".join(names[0][0][hidden:]))
         reason = clean(error)
         return HandedIn((Handed(path, None, reason),), "", (f"{path}: cannot be read: {reason}",))
-    insights = iter(look_into([(file["cells"], file["functions"]) for file in answer["files"] if not file["problem"]]))
+    known = {number: insight_of(uses, shapes) for number, uses, shapes in insights}
+    numbers = itertools.count()
     files = [
         Handed(file["path"], None, file["problem"])
         if file["problem"]
-        else Handed(file["path"], _notebook(file, next(insights)))
+        else Handed(file["path"], _notebook(file, known.get(next(numbers), Insight())))
         for file in answer["files"]
     ]
     return HandedIn(tuple(files), answer["instead"], tuple(answer["problems"]))
