@@ -7,7 +7,7 @@ import pytest
 from grading_problems import cell, insights, notebook, write
 
 from fedlearn_edu.course.checks.engine import Case, Exercise
-from fedlearn_edu.course.grading import grade, insight, workers
+from fedlearn_edu.course.grading import grade, insight, reader, workers
 from fedlearn_edu.course.grading.marks import Mark
 from fedlearn_edu.course.grading.notebooks import read_notebook
 from fedlearn_edu.course.grading.plan import Task
@@ -174,7 +174,7 @@ def never(*_):
 
 
 def test_a_notebook_that_holds_up_its_reader_costs_no_mark(tmp_path, monkeypatch):
-    monkeypatch.setattr(insight, "_CPU_SECONDS", 1)
+    monkeypatch.setattr(reader, "_INSIGHT_SECONDS", 1)
     monkeypatch.setattr(insight, "_shapes", never)
     folder = write(tmp_path / "in", {"a.ipynb": book(HALF, BOTH, ROUND, ALONE)})
     result = grade(folder, output=tmp_path / "g.csv", exercises=exercises(), **OPTIONS)
