@@ -82,7 +82,12 @@ def _on_page(svg: str, panels: list[Bbox], height: float, name: str, alt: str) -
     drawing = svg[svg.index(">", svg.index("<svg ")) + 1 : svg.rindex("</svg>")]
     # Its style sheet would hold for the whole page; what it says is inherited from the panels' own style instead.
     drawing = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", drawing, flags=re.DOTALL)
-    drawing = re.sub(r'( id="| xlink:href="#|url\(#)', rf"\g<1>{name}-", drawing).replace("xlink:href", "href")
+    # The last digit depends on what was drawn before, and Matplotlib's names are hashes of such numbers.
+    drawing = re.sub(r"\d+\.\d{5,}", lambda found: f"{float(found[0]):.4f}", drawing)
+    numbers = {id: f"{name}-{number}" for number, id in enumerate(re.findall(r' id="([^"]+)"', drawing))}
+    drawing = re.sub(
+        r'( id="| xlink:href="#|url\(#)([^")]+)', lambda found: found[1] + numbers.get(found[2], found[2]), drawing
+    ).replace("xlink:href", "href")
     colour = re.compile(rf"\b(fill|stroke): ({'|'.join(_PAGE_COLOURS)})\b")
     drawing = colour.sub(lambda found: f"{found[1]}: {_PAGE_COLOURS[found[2]]}", drawing)
     parts = [f'<g id="{name}-all">{drawing}</g>'] + [f'<use href="#{name}-all"/>'] * (len(panels) - 1)

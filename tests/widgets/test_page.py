@@ -237,3 +237,11 @@ def test_a_stopped_preparation_says_so(monkeypatch):
     assert dashboard.status.value.startswith("ready")
     assert dashboard.progress.value == 0
     dashboard.close()
+
+
+def test_a_picture_that_comes_back_is_the_same_text(written):
+    explorer = fl.PretrainingExplorer()
+    before = explorer.picture.value
+    for control, other in ((explorer.dataset, "emoji"), (explorer.dataset, "fashion")):
+        control.value = other
+        assert (explorer.picture.value == before) == (other == "fashion")
