@@ -13,6 +13,7 @@ from fedlearn_edu.demo_setup import Experiment
 
 _BAR = 24
 _WORST, _BEST = 5, 3
+_FAR_BELOW = 0.2  # share of all images
 _RESULTS = ("history.csv", "summary.json", "accuracy.png", "model/")
 
 
@@ -45,7 +46,7 @@ def print_clients(history: fl.History) -> None:
     """Prints the worst and the best clients; all, if they are few."""
     table = history.client_table()
     left_out = len(table) - _WORST - _BEST
-    shown = f"the {_WORST} worst and the {_BEST} best of {len(table)} clients (all in history.csv)"
+    shown = f"the {_WORST} worst and the {_BEST} best of {len(table)} clients (all in history.csv; gain: since round 0)"
     click.echo(f"\nAfter round {history.num_rounds}, {shown if left_out > 0 else 'every client, worst first'}:")
     click.echo("client_id         accuracy    gain  rounds trained")
     for number, (client_id, row) in enumerate(table.iterrows()):
@@ -72,8 +73,7 @@ def print_end(
     rounds = f"{history.num_rounds} round{'s' * (history.num_rounds != 1)}"
     click.echo(
         f"\nglobal accuracy {reached:.1f}%, central ceiling {ceiling:.1f}% "
-        f"({abs(ceiling - reached):.1f} points {'below' if ceiling >= reached else 'above'} it), {rounds}, "
-        f"{seconds:.0f} s"
+        f"({_distance(reached, ceiling)}), {rounds}, {seconds:.0f} s"
     )
     for remark in _oddities(options, experiment, history, reached > ceiling):
         click.echo(remark)
@@ -92,6 +92,12 @@ def print_end(
         click.echo("".join(f"  {line}\n" for line in usage(output / "model").splitlines()), nl=False)
 
 
+def _distance(reached: float, ceiling: float) -> str:
+    if reached == ceiling:
+        return "equal to it"
+    return f"{abs(ceiling - reached):.1f} points {'below' if ceiling > reached else 'above'} it"
+
+
 def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History, is_above: bool) -> list[str]:
     remarks = []
     loss = history.global_metrics()["loss"].dropna()
@@ -100,6 +106,11 @@ def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History,
         remarks.append(
             f"The loss rose from {loss.iloc[0]:.1f} to {loss.iloc[-1]:.1f}: the learning rate {options.client_lr:g} is "
             f"too large for these images; try --client-lr {lower} and another --output"
+        )
+    elif history.status != "stopped" and history.central_accuracy - history.global_accuracy > _FAR_BELOW:
+        remarks.append(
+            "Far below its ceiling: clients that are so unlike, or have so few images, need more rounds (--rounds "
+            f"{4 * options.num_rounds}); --partition iid shows what becomes of alike ones"
         )
     elif is_above:
         num_test = experiment.num_test

@@ -36,7 +36,7 @@ class LessonsApp(LabApp):
         config.LabApp.news_url = None
         config.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
         # Not for ServerApp: a more special section would win over `--debug`, which sets this one.
-        config.Application.log_level = logging.WARNING
+        config.Application.log_level = logging.ERROR
         if os.geteuid() == 0:
             config.ServerApp.allow_root = True
         return super().make_serverapp(config=config, **kwargs)
@@ -69,7 +69,7 @@ def _tell_address(server, lesson: str) -> None:
     # "All interfaces" is no address; this machine's own works here, and outside a container whose port is published.
     address = server.local_url if server.ip in WILDCARD_IPS and not server.custom_display_url else server.public_url
     what = f"Lesson {pathlib.PurePath(lesson).name[:2]}" if lesson in server.default_url else "JupyterLab"
-    print(f"\n{what}: {address}   (to end it: Ctrl-C, twice)", flush=True)
+    print(f"\nTo end it: Ctrl-C, twice.\n{what}: {address}", flush=True)
 
 
 def main(argv: list[str]) -> None:

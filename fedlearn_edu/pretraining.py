@@ -7,6 +7,7 @@ import pathlib
 import click
 
 import fedlearn_edu as fl
+from fedlearn_edu.terminal import our_command
 
 
 def run_pretraining(datasets: list[str], *, output: pathlib.Path, **options) -> int:
@@ -29,5 +30,5 @@ def run_pretraining(datasets: list[str], *, output: pathlib.Path, **options) -> 
     else:
         measured = f"held-out mean squared error {last['held_out_loss']:.3f} (1.0 = predicting the mean)"
     click.echo(f"published {result.directory}: {result.num_images:,} images, {measured}")
-    click.echo(f"next: fedlearn-edu demo --backbone {result.directory}")
+    click.echo(f"next: {our_command()} demo --backbone {result.directory}")
     return 0

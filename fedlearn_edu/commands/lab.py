@@ -8,8 +8,6 @@ import sys
 
 import click
 
-from fedlearn_edu.lessons import prepare_lessons
-
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option(
@@ -31,6 +29,8 @@ def lab(directory, jupyter_args):
       fedlearn-edu lab --no-browser --port 8899
       fedlearn-edu lab --ip 0.0.0.0 --no-browser     (in a container whose port 8888 is published)
     """
+    from fedlearn_edu.lessons import prepare_lessons  # imports nbformat, for which --help does not wait
+
     lessons = prepare_lessons(directory)
     click.echo(f"Your lessons and exercises: {lessons.root}")
     for note in lessons.notes:
