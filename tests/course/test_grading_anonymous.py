@@ -77,3 +77,9 @@ def test_paths_keep_the_lesson_and_lose_the_name():
     ]  # fmt: skip
     assert hidden.files[0].problem == "student 00001: bad"
     assert (hidden.lms, hidden.lms_id, hidden.name, hidden.identity) == ("", "", "student 00001", "student 00001")
+
+
+def test_a_short_number_of_a_roster_hides_no_other_number():
+    ada = Submission("Ada", "Ada", "", "7", (), problems=("Ada: code cell 7 was left out",))
+    [hidden] = without_names({"student 00001": ada})
+    assert hidden.problems == ("student 00001: code cell 7 was left out",)

@@ -12,6 +12,7 @@ from fedlearn_edu.course.grading.reader import Handed
 from fedlearn_edu.course.grading.submissions import Submission
 
 _DIGITS = 5
+_LONG_NUMBER = 4  # characters
 
 
 def numbered(submissions: Sequence[Submission], seed: int) -> dict[str, Submission]:
@@ -76,7 +77,9 @@ def _hidden_file(file: Handed, one: Submission, label: str) -> Handed:
 
 def _replaced(text: str, one: Submission, label: str) -> str:
     entries = {file.path.partition("/")[0] for file in one.files}
-    for name in sorted({*entries, one.student, one.name, one.lms_id} - {""}, key=len, reverse=True):
+    # A short number of a roster's own is in too many lines that are not on the student: "code cell 7".
+    number = one.lms_id if one.lms or len(one.lms_id) >= _LONG_NUMBER else ""
+    for name in sorted({*entries, one.student, one.name, number} - {""}, key=len, reverse=True):
         # An LMS writes on after the name: "Ada Lovelace_4001_assignsubmission_file_".
         text = re.sub(rf"(?<!\w){re.escape(name)}(?:_[\w.-]*)?(?!\w)", label, text)
     return text
