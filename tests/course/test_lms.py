@@ -19,7 +19,8 @@ from lms_tables import BLIND, CANVAS, GERMAN, MOODLE, graded, put
 from fedlearn_edu import cli
 from fedlearn_edu.course.grading import Term, grade, run_grading
 from fedlearn_edu.course.grading.canvas import Gradebook
-from fedlearn_edu.course.grading.lms import scaled
+from fedlearn_edu.course.grading.lms import fill, scaled
+from fedlearn_edu.course.grading.marks import empty_mark
 from fedlearn_edu.course.grading.moodle import Worksheet, feedback_zip
 from fedlearn_edu.course.grading.sheet import Sheet
 from fedlearn_edu.course.grading.submissions import Submission
@@ -133,6 +134,20 @@ def test_moodles_worksheet_comes_back_filled_in(tmp_path):
     assert "handed in nothing: 1 (O'Brien, =Bo)" in said
     [absent] = [one for one in enrolled if one.instead == "nothing was handed in"]
     assert (absent.student, absent.lms_id, absent.files) == ("O'Brien, =Bo", "4020", ())
+
+
+def test_one_reason_for_many_exercises_is_told_once(tmp_path):
+    exercises = list((make_exercises() | make_exercises("91")).values())
+    ada, zoe = moodle("Lovelace, Ada", 4018), moodle("Zo\u00eb M\u00fcller", 4019)
+    result = graded([ada, zoe], {})
+    result.marks[ada.student] = tuple(empty_mark(one, "missing", "handed in x.pdf") for one in exercises)
+    result.marks[zoe.student] = tuple(empty_mark(one, "missing", f"no notebook of {one.lesson}") for one in exercises)
+    table = Worksheet(put(tmp_path, MOODLE))
+    fill(table, {ada.student: 1, zoe.student: 2}, result, out_of=20.0, name="x")
+    comments = [text.partition("fedlearn-edu: ")[2] for text in table._sheet.column(11)]
+    assert comments[0] == "0 of 22; all 6 exercises 0/22 (handed in x.pdf)"
+    assert [comments[1].count(f"(no notebook of {lesson})") for lesson in ("90", "91")] == [1, 1]
+    assert all(one.id in comments[1] for one in exercises)
 
 
 def test_a_worksheet_in_german_keeps_its_commas(tmp_path):

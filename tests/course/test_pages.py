@@ -105,10 +105,46 @@ def test_who_has_everything_right_has_nothing_to_do():
     assert "details" not in page.tags
 
 
-def test_a_missing_notebook_is_one_thing_to_do_a_lesson():
+def test_a_missing_notebook_is_one_thing_to_do():
     page = Page(pages_of(small_class())["Cy"]).check()
+    assert page.text.count("nothing was handed in") == 1, "one reason for all of two lessons"
+    assert "Your functions ran" not in page.text
+    assert all(id in page.text for id in TITLES)
+    rows = {"Ada": [mark(id, "missing", 0.0, f"no notebook of {id[:2]}") for id in TITLES]}
+    page = Page(pages_of(make_result(rows))["Ada"]).check()
     assert page.tags.count("li") == 2, "lessons 98 and 99"
-    assert page.text.count("nothing was handed in") == 4, "first things to do and the lesson's own line, twice"
+    assert page.text.count("no notebook of 98") == 2, "first things to do and the lesson's own line"
+
+
+def test_what_the_teacher_gave_all_points_for_is_settled():
+    wrong = [case(problem="8 entries are wrong")]
+    rows = {
+        "Ada": [
+            mark("98.weighted_mean", "failed", 5.0, "8 entries are wrong", wrong, override="my mistake"),
+            mark("98.upload_bytes", "missing", 2.0, "no function", override="was in another file"),
+            mark("99.clip", "failed", 2.0, "off by one", override="as agreed"),
+        ]
+    }
+    result = make_result(rows, mistakes={("Ada", "98.weighted_mean"): "flipped sign"})
+    page = Page(pages_of(result)["Ada"]).check()
+    first = page.text[page.text.index("What to do first") : page.text.index("All exercises")]
+    assert first == "What to do first 99.clip : off by one ", "part of the points is not settled"
+    for words in ("8 entries", "no function", "flipped sign", "Hand in the notebook"):
+        assert words not in page.text
+    for words in ("Set by the teacher: my mistake.", "set by the teacher: was in another file"):
+        assert words in page.text
+    page = Page(pages_of(make_result({"Ada": rows["Ada"][:2]}))["Ada"]).check()
+    assert "Nothing: everything is right, or settled by the teacher." in page.text
+
+
+def test_files_are_called_as_their_student_called_them():
+    ada, zoe = submission("Ada", lms_id="11"), submission("Zoe")
+    rows = {one: [mark("99.clip", "passed", 3.0)] for one in (ada, zoe)}
+    path = "Ada_11_assignsubmission_file_/deep/99_toy.ipynb"
+    sources = {"Ada": {"99": path, "98": "Ada_11_assignsubmission_file_98_toy.ipynb"}, "Zoe": {"99": path}}
+    pages = pages_of(make_result(rows, sources=sources))
+    assert "<code>deep/99_toy.ipynb</code>, <code>98_toy.ipynb</code>" in pages["Ada"]
+    assert f"<code>{path}</code>" in pages["Zoe"], "no LMS gave it that name"
 
 
 def test_variants_of_a_case_are_told_once():
