@@ -218,6 +218,18 @@ def test_what_ended_a_function_is_said_once_with_what_to_look_for(tmp_path, sour
     assert "ada/90.ipynb" in page.text
 
 
+def test_a_function_that_asks_for_input_is_told_so(tmp_path):
+    only = {"90.weighted_mean": make_exercises()["90.weighted_mean"]}
+    source = "def weighted_mean(values, weights):\n    return float(input('mean? '))"
+    folder = write(tmp_path / "in", {"ada/90.ipynb": notebook(weighted_mean=source)})
+    result = grade(folder, output=tmp_path / "g.csv", exercises=only, memory_gb=1.0, progress=False)
+    [mark] = result.marks["ada"]
+    assert mark.message == (
+        "asks for keyboard input; nobody can type here (in weighted_mean, code cell 2, line 2)"
+    )  # fmt: skip
+    assert "EOF" not in Page(pages_of(result)["ada"]).check().text
+
+
 # Nothing runs
 
 
