@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from fedlearn_edu.course.grading.owners import ANOTHER
 from fedlearn_edu.course.grading.reader import Handed
 from fedlearn_edu.course.grading.submissions import Submission
 
@@ -46,13 +47,13 @@ def without_names(names: Mapping[str, Submission]) -> list[Submission]:
 
 
 def without_any_name(lines: Collection[str], names: Mapping[str, Submission]) -> list[str]:
-    """Lines on nobody in particular, in which anybody may be named.
+    """Lines on nobody in particular, in which anybody may be named; those on what names have in common are left out.
 
     Args:
         lines: The lines.
         names: From `numbered`.
     """
-    hidden = list(lines)
+    hidden = [line for line in lines if f": {ANOTHER} " not in line]
     for label, one in names.items():
         hidden = [_replaced(line, one, label) for line in hidden]
     return hidden

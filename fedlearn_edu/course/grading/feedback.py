@@ -20,6 +20,8 @@ from fedlearn_edu.course.grading.worksheets import lesson_title
 
 _READABLE_BYTES = 120
 _DIGEST_CHARACTERS = 20  # 80 bits: nobody finds a name whose page takes another's place
+_OURS = re.compile(rf".+-[0-9a-f]{{{_DIGEST_CHARACTERS}}}\.html")
+_NUMBERED = re.compile("student_[0-9]+-")  # as `anonymous.numbered` calls everyone
 _MAX_FIRST = 3  # things to do first
 _MAX_TEXT = 600
 _WRITTEN = {"failed", "timeout", "memory", "processes", "crashed"}  # there is a function to speak about
@@ -88,6 +90,23 @@ def file_name(submission: Submission) -> str:
     readable = re.sub("_+", "_", letters).strip("_").encode()[:_READABLE_BYTES].decode(errors="ignore")
     digest = hashlib.sha256(submission.identity.encode()).hexdigest()[:_DIGEST_CHARACTERS]
     return f"{readable or 'student'}-{digest}"
+
+
+def told_older(submissions: Sequence[Submission], folder: pathlib.Path, *, anonymous: bool) -> list[str]:
+    """One line on pages of an earlier run that this one does not write anew, if there are any.
+
+    Args:
+        submissions: Those whose pages are written.
+        folder: Where they lie.
+        anonymous: Whether pages are called by numbers, so that others tell a name.
+    """
+    written = {f"{file_name(one)}.html" for one in submissions}
+    older = [path.name for path in folder.glob("*.html") if _OURS.fullmatch(path.name) and path.name not in written]
+    if not older:
+        return []
+    names = " with names" if anonymous and not all(map(_NUMBERED.match, older)) else ""
+    them = f"{len(older)} older pages{names}: delete them" if len(older) > 1 else f"1 older page{names}: delete it"
+    return [f"{clean(folder.name or folder)}/ still holds {them}"]
 
 
 def _page(result, submission: Submission) -> str:

@@ -30,6 +30,7 @@ _CANVAS_TWICE = re.compile(
 # What browsers and systems put behind the name of a second copy.
 _COPY = re.compile(r"( ?\([0-9]+\)|[-_ ][0-9]+| ?-? ?copy|\.ipynb)+$", re.IGNORECASE)
 _MAX_LESSON_NAME = 120
+ANOTHER = "there is another"  # of the same name; begins what is said of it
 _NOTEBOOK_OR_ZIP = re.compile(r"(\.(ipynb|zip))+$", re.IGNORECASE)
 _OTHER_SUFFIX = re.compile(r"(\.ipynb)?\.[A-Za-z0-9]{1,8}$", re.IGNORECASE)
 # What lies beside submissions and is nobody's.
@@ -204,7 +205,7 @@ def labels_of(owners: Collection[Owner], problems: list[str]) -> dict[Owner, str
         while _folded(label) in taken:
             label, number = f"{base} ({number})", number + 1
         if label != owner.name:
-            problems.append(f"{clean(owner.entry) or owner.name}: there is another {owner.name!r}; called {label!r}")
+            problems.append(f"{clean(owner.entry) or owner.name}: {ANOTHER} {owner.name!r}; called {label!r}")
         taken.add(_folded(label))
         labels[owner] = label
     return labels
