@@ -336,6 +336,33 @@ def test_the_class_at_a_glance():
     assert "href" not in source, "no pages were made"
 
 
+def test_a_function_that_is_not_found_was_handed_in_all_the_same():
+    lost = [mark(id, "missing", 0.0, "no function of this name") for id in TITLES]
+    rows = {"Ada": lost, "Bo": [*lost[:2], mark("99.clip", "passed", 3.0)],
+            "Cy": [mark(id, "missing", 0.0, "nothing was handed in") for id in TITLES]}  # fmt: skip
+    sources = {"Ada": {"98": "a", "99": "a"}, "Bo": {"98": "b", "99": "b"}}
+    result = make_result(rows, sources=sources)
+    text = Page(make_overview(result)).check().text
+    assert text[text.index("Who needs help") : text.index("Exercises")] == (
+        "Who needs help no readable notebook Cy 0 points Ada least points, less than half Bo (3 of 10) "
+        "functions not found in the notebook Ada (3 of 3), Bo (2 of 3) "
+    )
+    assert "Your functions ran" not in pages_of(result)["Ada"]
+    assert "Your functions ran" in pages_of(result)["Bo"]
+
+
+def test_lateness_and_what_it_costs_stand_beside_the_total():
+    late = "2 days 3 h; 10 % of the points that could be had are taken off"
+    rows = {
+        dataclasses.replace(submission("Ada", late=late), late_share=0.1): [mark("98.weighted_mean", "passed", 5.0)],
+        submission("Bo", late="as Canvas says"): [mark("98.weighted_mean", "passed", 5.0)],
+    }
+    source = make_overview(make_result(rows))
+    totals = re.findall(r'<td class="number">(\S+) <span class="quiet" title="([^"]*)">([^<]*)</span></td>', source)
+    assert totals == [("4.5", late, "late 2 days 3 h, -0.5"), ("5", "as Canvas says", "late as Canvas says")]
+    assert "late 2 days 3 h</span>" in make_overview(small_class()), "nothing was taken off"
+
+
 def test_a_name_in_the_class_leads_to_its_page(tmp_path):
     result = small_class()
     for output, folder in (("grades_overview.html", "feed back"), ("out/grades_overview.html", "pages")):
