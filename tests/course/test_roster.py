@@ -105,7 +105,7 @@ def test_two_of_one_name_are_told_apart_by_number_or_not_at_all():
     assert persons == {}
     assert (
         "Wei Li: could be Wei Li [4001], Wei Li [4002] of the roster; taken for none of them; call the folder "
-        "'Wei Li [4002]'"
+        "'Wei Li [4001]'"
     ) in notes
 
 
@@ -125,7 +125,7 @@ def test_a_folder_with_the_rosters_number_is_one_of_two_of_a_name(called):
     assert not doubtful
     assert match(enrolled, [Person("Ben Bo", "4001", lms="moodle")])[0] == {}
     _, _, notes = enrol([plain("Wei Li")], people)
-    assert any(note.endswith("taken for none of them; call the folder 4002 or 'Wei Li [4002]'") for note in notes)
+    assert any(note.endswith("taken for none of them; call the folder 4001 or 'Wei Li [4001]'") for note in notes)
 
 
 def test_moodles_names_stay_but_for_groups_and_blind_marking():
@@ -145,7 +145,7 @@ def test_a_number_and_a_name_that_contradict_each_other_are_nobodys():
     assert doubtful == set(people)
     assert notes == [
         "Ada Lovelace: could be Ada Lovelace [7], Ben Bo [8] of the roster; taken for none of them; call the folder "
-        "8 or 'Ben Bo [8]'"
+        "7 or 'Ada Lovelace [7]'"
     ]
 
 

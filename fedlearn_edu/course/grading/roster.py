@@ -169,7 +169,7 @@ def match(
 
 def _hint(candidates: Collection[Person]) -> str:
     """How to call a file that could be several people's, if numbers tell them apart."""
-    one = max(candidates, key=lambda one: (one.number, one.name))
+    one = min(candidates, key=lambda one: (not (one.number and one.name), natural(one.number)))
     if not one.number or not one.name:
         return ""
     alone = "" if one.lms else f"{one.number} or "
