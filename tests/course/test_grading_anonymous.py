@@ -1,6 +1,7 @@
 """Numbers in place of names: nothing but the key, the state and the teacher's own tables knows a name."""
 
 import csv
+import shutil
 import stat
 
 from grading_problems import make_exercises, notebook, write
@@ -57,6 +58,23 @@ def test_tables_and_pages_know_nobody_and_the_key_knows_all(tmp_path):
     assert named.changes == ()
 
 
+def test_pages_that_an_earlier_run_left_are_named(tmp_path):
+    books = {f"{name}/90_x.ipynb": notebook() for name in ("Ada Lovelace", "ada lovelace", "Bo Ek")}
+    folder, pages = write(tmp_path / "in", books), tmp_path / "pages"
+    only = {"90.weighted_mean": make_exercises()["90.weighted_mean"]}
+    options = {"output": tmp_path / "g.csv", "exercises": only, "feedback": pages, **OPTIONS}
+    assert not any("older" in line for line in grade(folder, **options).remarks)
+    (pages / "index.html").write_text("the teacher's own")
+    shutil.rmtree(folder / "Bo Ek")
+    assert "pages/ still holds 1 older page: delete it" in grade(folder, resume=True, **options).remarks
+    hidden = grade(folder, resume=True, anonymous=True, **options)
+    assert "pages/ still holds 3 older pages with names: delete them" in hidden.remarks
+    assert "there is another" not in (tmp_path / "g_report.json").read_text()
+    for page in pages.glob("*o*-*.html"):
+        page.unlink()
+    assert not any("older" in line for line in grade(folder, resume=True, anonymous=True, **options).remarks)
+
+
 def test_numbers_are_unlike_and_do_not_follow_names():
     people = [Submission(f"s{n}", f"s{n}", "", "", (), identity=f"s{n}") for n in range(500)]
     one, other = numbered(people, 7), numbered(people, 8)
@@ -77,3 +95,9 @@ def test_paths_keep_the_lesson_and_lose_the_name():
     ]  # fmt: skip
     assert hidden.files[0].problem == "student 00001: bad"
     assert (hidden.lms, hidden.lms_id, hidden.name, hidden.identity) == ("", "", "student 00001", "student 00001")
+
+
+def test_a_short_number_of_a_roster_hides_no_other_number():
+    ada = Submission("Ada", "Ada", "", "7", (), problems=("Ada: code cell 7 was left out",))
+    [hidden] = without_names({"student 00001": ada})
+    assert hidden.problems == ("student 00001: code cell 7 was left out",)

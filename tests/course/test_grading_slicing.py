@@ -47,7 +47,7 @@ def test_magics_decorators_classes_stars_and_futures():
     assert needed("f", *cells) == ["<cell 1>", "<cell 2>", "<cell 3>", "<cell 3>", "<cell 4>"]
     assert needed("g", *cells[:1], *cells[2:]) == ["<cell 1>", "<cell 5>"]
     assert notes == read_statements(cells)[1] == []
-    assert read_statements(["x = 1", "x = = 2"])[1] == ["code cell 2 is not valid Python, line 1 and was left out"]
+    assert read_statements(["x = 1", "x = = 2"])[1] == ["code cell 2 is not valid Python (line 1) and was left out"]
     assert read_statements(["from __future__ import annotations", "def f(x: Unknown): pass"])[1] == []
 
 

@@ -47,6 +47,14 @@ def test_a_class_at_a_glance():
     assert "No points: nora\n" in text
 
 
+def test_those_who_handed_in_nothing_are_counted_and_said_to_be():
+    made = result({"ada": (2,), "ben": (1,), "cem": (0.0,)})
+    absent = dataclasses.replace(made.submissions[2], instead="nothing was handed in")
+    text = summary(dataclasses.replace(made, submissions=(*made.submissions[:2], absent)))
+    assert text.startswith("2 of 3 students handed in, 3 exercises: 2 failed, 1 passed\n")
+    assert "Points: mean 1.0, median 1 of 2 over all 3, who handed in nothing with 0; share of" in text
+
+
 def test_one_student_is_no_class_and_one_is_no_plural():
     text = summary(result({"ada": (2,)}))
     assert text.startswith("1 submission, 1 exercise: 1 passed\nWalls around")

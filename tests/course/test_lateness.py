@@ -194,7 +194,7 @@ def test_a_table_of_times(tmp_path):
         ("student,time\nada,2026-12-01 08:30\nada,2026-12-01 08:31\n", "ada is there twice"),
         ("student,time\nzoe,2026-12-01 08:30\n", "row 2: nobody who handed in is called 'zoe'"),
         ("student,time\nabsent,2026-12-01 08:30\n", "row 2: nobody who handed in is called 'absent'"),
-        ("", "deadline: nothing tells when work was handed in; give moodle_worksheet or handed_in"),
+        ("", "deadline: nothing tells when work was handed in; give --moodle-worksheet or --handed-in"),
     ],
 )
 def test_tables_of_times_that_are_refused_in_one_line(tmp_path, text, message):

@@ -19,7 +19,8 @@ from lms_tables import BLIND, CANVAS, GERMAN, MOODLE, graded, put
 from fedlearn_edu import cli
 from fedlearn_edu.course.grading import Term, grade, run_grading
 from fedlearn_edu.course.grading.canvas import Gradebook
-from fedlearn_edu.course.grading.lms import scaled
+from fedlearn_edu.course.grading.lms import fill, scaled
+from fedlearn_edu.course.grading.marks import empty_mark
 from fedlearn_edu.course.grading.moodle import Worksheet, feedback_zip
 from fedlearn_edu.course.grading.sheet import Sheet
 from fedlearn_edu.course.grading.submissions import Submission
@@ -135,6 +136,20 @@ def test_moodles_worksheet_comes_back_filled_in(tmp_path):
     assert (absent.student, absent.lms_id, absent.files) == ("O'Brien, =Bo", "4020", ())
 
 
+def test_one_reason_for_many_exercises_is_told_once(tmp_path):
+    exercises = list((make_exercises() | make_exercises("91")).values())
+    ada, zoe = moodle("Lovelace, Ada", 4018), moodle("Zo\u00eb M\u00fcller", 4019)
+    result = graded([ada, zoe], {})
+    result.marks[ada.student] = tuple(empty_mark(one, "missing", "handed in x.pdf") for one in exercises)
+    result.marks[zoe.student] = tuple(empty_mark(one, "missing", f"no notebook of {one.lesson}") for one in exercises)
+    table = Worksheet(put(tmp_path, MOODLE))
+    fill(table, {ada.student: 1, zoe.student: 2}, result, out_of=20.0, name="x")
+    comments = [text.partition("fedlearn-edu: ")[2] for text in table._sheet.column(11)]
+    assert comments[0] == "0 of 22; all 6 exercises 0/22 (handed in x.pdf)"
+    assert [comments[1].count(f"(no notebook of {lesson})") for lesson in ("90", "91")] == [1, 1]
+    assert all(one.id in comments[1] for one in exercises)
+
+
 def test_a_worksheet_in_german_keeps_its_commas(tmp_path):
     students = [moodle("Ada Lovelace", 4018), moodle("fdsa \u00f6lkjh,g", 4019)]
     points = {"Ada Lovelace": 3.0, "fdsa \u00f6lkjh,g": 8.0}
@@ -236,6 +251,22 @@ def test_what_is_no_worksheet_is_refused_in_one_line(tmp_path, change, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", [MOODLE, GERMAN, BLIND])
+def test_a_locked_grade_stays_as_it_is_and_is_named(tmp_path, text):
+    row = next(line for line in text.splitlines(keepends=True) if "4019" in line)
+    locked = row.replace(",Yes,", ",No,").replace(",Yes\r\n", ",No\r\n").replace(",Ja,", ",Nein,")
+    assert locked != row
+    worksheet = Worksheet(put(tmp_path, text))
+    assert not any(worksheet.kept(one.row) for one in worksheet.people)
+    text = text.replace(row, locked)
+    worksheet = Worksheet(put(tmp_path, text))
+    students = [moodle(one.name, one.number) for one in worksheet.people[:2]]
+    after, said, _ = filled(tmp_path, students, {}, moodle_worksheet=put(tmp_path, text))
+    assert locked in after
+    assert f"left as it was: 1 ({students[1].student}: locked in Moodle)" in said
+    assert "1 grade out of" in said
+
+
 def test_another_courses_worksheet_is_refused_and_one_that_fits_in_part_is_said(tmp_path):
     path = put(tmp_path, MOODLE)
     with pytest.raises(UsageError, match="nobody who handed in is in it"):
@@ -278,7 +309,7 @@ def test_a_time_that_cannot_be_read_is_nobodys_guess(tmp_path):
         UsageError, match=r"no certain time of submission for 1 \(Zo. M.ller\): '03/12/2026 1:15'; give"
     ):
         filled(tmp_path, students, {}, moodle_worksheet=path, deadline="2026-11-30 23:59 Europe/Berlin")
-    with pytest.raises(UsageError, match="it has no times of submission; give handed_in"):
+    with pytest.raises(UsageError, match="it has no times of submission; give --handed-in"):
         filled(tmp_path, students, {}, moodle_worksheet=put(tmp_path, BLIND), deadline="2026-11-30T23:59Z")
 
 
@@ -449,18 +480,21 @@ def test_never_above_the_maximum_and_never_below_zero(share, possible, out_of):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"out_of": 10.0}, "out_of: it scales what an LMS gets; give moodle_worksheet or canvas_gradebook too"),
+        ({"out_of": 10.0}, "out_of: it scales what an LMS gets; give --moodle-worksheet or --canvas-gradebook too"),
         ({"moodle_worksheet": MOODLE, "out_of": 20.5}, "out_of: expected above 0 and at most 20, .* got 20.5"),
         ({"moodle_worksheet": MOODLE, "out_of": 0.0}, "out_of: expected above 0"),
         ({"moodle_worksheet": MOODLE, "out_of": float("nan")}, "out_of: expected above 0"),
         (
             {"moodle_worksheet": MOODLE, "canvas_gradebook": CANVAS, "canvas_column": COLUMN},
-            "canvas_gradebook: give it or",
+            "canvas_gradebook: give --canvas-gradebook or",
         ),
-        ({"canvas_gradebook": CANVAS}, "canvas_column: give it together with canvas_gradebook"),
-        ({"canvas_column": COLUMN}, "canvas_column: give it together with canvas_gradebook"),
-        ({"handed_in": "student,time\na,2026-11-30 10:00\n"}, "deadline: give one; handed_in alone"),
-        ({"late_penalty": "10%"}, "late_penalty: give a deadline too"),
+        (
+            {"canvas_gradebook": CANVAS},
+            r"^--canvas-column is missing; the columns are: Warm-up \(1233\), FL exercises \(1234\)$",
+        ),
+        ({"canvas_column": COLUMN}, "canvas_column: .* give --canvas-gradebook too"),
+        ({"handed_in": "student,time\na,2026-11-30 10:00\n"}, "deadline: give --deadline; --handed-in alone"),
+        ({"late_penalty": "10%"}, "late_penalty: give --deadline too"),
         ({"moodle_feedback_zip": True}, "moodle_feedback_zip: no submission has a number of Moodle's"),
         ({"deadline": "2026-11-30 23:59"}, "deadline: '2026-11-30 23:59' is in no time zone"),
     ],

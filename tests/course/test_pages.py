@@ -105,10 +105,46 @@ def test_who_has_everything_right_has_nothing_to_do():
     assert "details" not in page.tags
 
 
-def test_a_missing_notebook_is_one_thing_to_do_a_lesson():
+def test_a_missing_notebook_is_one_thing_to_do():
     page = Page(pages_of(small_class())["Cy"]).check()
+    assert page.text.count("nothing was handed in") == 1, "one reason for all of two lessons"
+    assert "Your functions ran" not in page.text
+    assert all(id in page.text for id in TITLES)
+    rows = {"Ada": [mark(id, "missing", 0.0, f"no notebook of {id[:2]}") for id in TITLES]}
+    page = Page(pages_of(make_result(rows))["Ada"]).check()
     assert page.tags.count("li") == 2, "lessons 98 and 99"
-    assert page.text.count("nothing was handed in") == 4, "first things to do and the lesson's own line, twice"
+    assert page.text.count("no notebook of 98") == 2, "first things to do and the lesson's own line"
+
+
+def test_what_the_teacher_gave_all_points_for_is_settled():
+    wrong = [case(problem="8 entries are wrong")]
+    rows = {
+        "Ada": [
+            mark("98.weighted_mean", "failed", 5.0, "8 entries are wrong", wrong, override="my mistake"),
+            mark("98.upload_bytes", "missing", 2.0, "no function", override="was in another file"),
+            mark("99.clip", "failed", 2.0, "off by one", override="as agreed"),
+        ]
+    }
+    result = make_result(rows, mistakes={("Ada", "98.weighted_mean"): "flipped sign"})
+    page = Page(pages_of(result)["Ada"]).check()
+    first = page.text[page.text.index("What to do first") : page.text.index("All exercises")]
+    assert first == "What to do first 99.clip : off by one ", "part of the points is not settled"
+    for words in ("8 entries", "no function", "flipped sign", "Hand in the notebook"):
+        assert words not in page.text
+    for words in ("Set by the teacher: my mistake.", "set by the teacher: was in another file"):
+        assert words in page.text
+    page = Page(pages_of(make_result({"Ada": rows["Ada"][:2]}))["Ada"]).check()
+    assert "Nothing: everything is right, or settled by the teacher." in page.text
+
+
+def test_files_are_called_as_their_student_called_them():
+    ada, zoe = submission("Ada", lms_id="11"), submission("Zoe")
+    rows = {one: [mark("99.clip", "passed", 3.0)] for one in (ada, zoe)}
+    path = "Ada_11_assignsubmission_file_/deep/99_toy.ipynb"
+    sources = {"Ada": {"99": path, "98": "Ada_11_assignsubmission_file_98_toy.ipynb"}, "Zoe": {"99": path}}
+    pages = pages_of(make_result(rows, sources=sources))
+    assert "<code>deep/99_toy.ipynb</code>, <code>98_toy.ipynb</code>" in pages["Ada"]
+    assert f"<code>{path}</code>" in pages["Zoe"], "no LMS gave it that name"
 
 
 def test_variants_of_a_case_are_told_once():
@@ -180,6 +216,18 @@ def test_what_ended_a_function_is_said_once_with_what_to_look_for(tmp_path, sour
     assert "Divide by the weights" not in page.text, "no hint fits what was never answered"
     assert re.search(r"Graded \d{4}-\d\d-\d\d \d\d:\d\d \w+", page.text)
     assert "ada/90.ipynb" in page.text
+
+
+def test_a_function_that_asks_for_input_is_told_so(tmp_path):
+    only = {"90.weighted_mean": make_exercises()["90.weighted_mean"]}
+    source = "def weighted_mean(values, weights):\n    return float(input('mean? '))"
+    folder = write(tmp_path / "in", {"ada/90.ipynb": notebook(weighted_mean=source)})
+    result = grade(folder, output=tmp_path / "g.csv", exercises=only, memory_gb=1.0, progress=False)
+    [mark] = result.marks["ada"]
+    assert mark.message == (
+        "asks for keyboard input; nobody can type here (in weighted_mean, code cell 2, line 2)"
+    )  # fmt: skip
+    assert "EOF" not in Page(pages_of(result)["ada"]).check().text
 
 
 # Nothing runs
@@ -286,6 +334,33 @@ def test_the_class_at_a_glance():
     assert "0 to 10 %: 2; 30 to 40 %: 1; 90 to 100 %: 1" in source
     assert "Set by the teacher: late, as agreed" in source
     assert "href" not in source, "no pages were made"
+
+
+def test_a_function_that_is_not_found_was_handed_in_all_the_same():
+    lost = [mark(id, "missing", 0.0, "no function of this name") for id in TITLES]
+    rows = {"Ada": lost, "Bo": [*lost[:2], mark("99.clip", "passed", 3.0)],
+            "Cy": [mark(id, "missing", 0.0, "nothing was handed in") for id in TITLES]}  # fmt: skip
+    sources = {"Ada": {"98": "a", "99": "a"}, "Bo": {"98": "b", "99": "b"}}
+    result = make_result(rows, sources=sources)
+    text = Page(make_overview(result)).check().text
+    assert text[text.index("Who needs help") : text.index("Exercises")] == (
+        "Who needs help no readable notebook Cy 0 points Ada least points, less than half Bo (3 of 10) "
+        "functions not found in the notebook Ada (3 of 3), Bo (2 of 3) "
+    )
+    assert "Your functions ran" not in pages_of(result)["Ada"]
+    assert "Your functions ran" in pages_of(result)["Bo"]
+
+
+def test_lateness_and_what_it_costs_stand_beside_the_total():
+    late = "2 days 3 h; 10 % of the points that could be had are taken off"
+    rows = {
+        dataclasses.replace(submission("Ada", late=late), late_share=0.1): [mark("98.weighted_mean", "passed", 5.0)],
+        submission("Bo", late="as Canvas says"): [mark("98.weighted_mean", "passed", 5.0)],
+    }
+    source = make_overview(make_result(rows))
+    totals = re.findall(r'<td class="number">(\S+) <span class="quiet" title="([^"]*)">([^<]*)</span></td>', source)
+    assert totals == [("4.5", late, "late 2 days 3 h, -0.5"), ("5", "as Canvas says", "late as Canvas says")]
+    assert "late 2 days 3 h</span>" in make_overview(small_class()), "nothing was taken off"
 
 
 def test_a_name_in_the_class_leads_to_its_page(tmp_path):

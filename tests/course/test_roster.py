@@ -1,8 +1,12 @@
 """A roster gives everyone a row and a name, and refuses in one line what could be two people."""
 
+import csv
+
 import pytest
+from grading_problems import make_exercises, notebook, write
 from lms_tables import CANVAS, put
 
+from fedlearn_edu.course.grading import Term, grade
 from fedlearn_edu.course.grading.canvas import Gradebook
 from fedlearn_edu.course.grading.roster import Person, enrol, listed, match, read_roster
 from fedlearn_edu.course.grading.submissions import Submission
@@ -99,7 +103,29 @@ def test_two_of_one_name_are_told_apart_by_number_or_not_at_all():
     enrolled, persons, notes = enrol([plain("Wei Li")], people)
     assert names(enrolled) == ["Wei Li"], "neither is said to have handed in nothing, since one of them has"
     assert persons == {}
-    assert "Wei Li: could be Wei Li [4001], Wei Li [4002] of the roster; taken for none of them" in notes
+    assert (
+        "Wei Li: could be Wei Li [4001], Wei Li [4002] of the roster; taken for none of them; call the folder "
+        "'Wei Li [4001]'"
+    ) in notes
+
+
+@pytest.mark.parametrize("called", ["Wei Li [4002]", "Wei Li 4002", "4002 Wei Li", "4002", "li_wei-4002"])
+def test_a_folder_with_the_rosters_number_is_one_of_two_of_a_name(called):
+    people = [Person("Wei Li", "4001"), Person("Wei Li", "4002")]
+    given = [plain(called), plain("Wei Li [4001]")]
+    enrolled, _, _ = enrol(given, people)
+    assert names(enrolled) == ["Wei Li [4001]", "Wei Li [4002]"]
+    assert [one.lms_id for one in enrolled] == ["4001", "4002"]
+    assert [one.instead for one in enrolled] == ["x", "x"], "nobody has a row besides for having handed in nothing"
+    assert {one.identity for one in enrolled} == {one.identity for one in given}
+    # The LMS's table tells them apart by the same number; by another one it tells nobody.
+    table = [Person("Wei Li", number, lms="moodle") for number in ("4001", "4002")]
+    found, doubtful, _ = match(enrolled, table)
+    assert {student: one.number for student, one in found.items()} == {"Wei Li [4001]": "4001", "Wei Li [4002]": "4002"}
+    assert not doubtful
+    assert match(enrolled, [Person("Ben Bo", "4001", lms="moodle")])[0] == {}
+    _, _, notes = enrol([plain("Wei Li")], people)
+    assert any(note.endswith("taken for none of them; call the folder 4001 or 'Wei Li [4001]'") for note in notes)
 
 
 def test_moodles_names_stay_but_for_groups_and_blind_marking():
@@ -117,7 +143,10 @@ def test_a_number_and_a_name_that_contradict_each_other_are_nobodys():
     found, doubtful, notes = match([numbered("moodle", "Ada Lovelace", "8")], people)
     assert found == {}
     assert doubtful == set(people)
-    assert notes == ["Ada Lovelace: could be Ada Lovelace [7], Ben Bo [8] of the roster; taken for none of them"]
+    assert notes == [
+        "Ada Lovelace: could be Ada Lovelace [7], Ben Bo [8] of the roster; taken for none of them; call the folder "
+        "7 or 'Ada Lovelace [7]'"
+    ]
 
 
 def test_two_files_that_could_be_one_persons_are_named():
@@ -149,6 +178,28 @@ def test_the_gradebook_is_a_roster_without_its_test_student(tmp_path):
         ("Ada Lovelace", "1001"), ("Jos\u00e9 Garc\u00eda M\u00e1rquez", "1002"), ("Grace Hopper", "1003"),
         ("Zo\u00eb M\u00fcller", "1004"),
     ]  # fmt: skip
+
+
+def test_the_rosters_number_is_in_the_totals_and_names_its_student_in_the_teachers_tables(tmp_path):
+    folder = write(tmp_path / "in", {"Ada Lovelace/90_x.ipynb": notebook(), "Wei Li 4002/90_x.ipynb": notebook()})
+    only = {"90.weighted_mean": make_exercises()["90.weighted_mean"]}
+    options = {"output": tmp_path / "g.csv", "exercises": only, "feedback": tmp_path / "pages", "memory_gb": 1.0}
+    options |= {"progress": False, "seed": 9}
+    own = put(tmp_path, "student,exercise,points,reason\n4002,90.weighted_mean,1,seen\n", "own.csv")
+    times = put(tmp_path, "student,time\n7,2026-11-30 08:00\n4002,2026-12-02 08:00\n", "times.csv")
+    plain_roster = put(tmp_path, "name\nAda Lovelace\n", "names.csv")
+    first = grade(folder, term=Term(roster=plain_roster), **options)
+    roster = put(tmp_path, "name,number\nAda Lovelace,7\nWei Li,4001\nWei Li,4002\n", "roster.csv")
+    term = Term(roster=roster, handed_in=times, deadline="2026-12-01 08:00 UTC")
+    again = grade(folder, term=term, overrides=own, resume=True, **options)
+    assert (first.num_resumed, again.num_resumed) == (0, 2), "a number makes nobody another student"
+    assert len(list((tmp_path / "pages").glob("Ada*"))) == 1, "nor does it rename a page"
+    with open(tmp_path / "g_totals.csv", newline="", encoding="utf-8-sig") as stream:
+        rows = {row["student"]: row for row in csv.DictReader(stream)}
+    assert {name: row["lms_id"] for name, row in rows.items()} == {
+        "Ada Lovelace": "7", "Wei Li [4001]": "4001", "Wei Li [4002]": "4002"
+    }  # fmt: skip
+    assert [rows["Wei Li [4002]"]["points"], rows["Wei Li [4002]"]["late"]] == ["1", "1 day"]
 
 
 def test_long_lists_are_cut():

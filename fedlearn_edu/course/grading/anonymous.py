@@ -8,10 +8,12 @@ import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from fedlearn_edu.course.grading.owners import ANOTHER
 from fedlearn_edu.course.grading.reader import Handed
 from fedlearn_edu.course.grading.submissions import Submission
 
 _DIGITS = 5
+_LONG_NUMBER = 4  # characters
 
 
 def numbered(submissions: Sequence[Submission], seed: int) -> dict[str, Submission]:
@@ -45,13 +47,13 @@ def without_names(names: Mapping[str, Submission]) -> list[Submission]:
 
 
 def without_any_name(lines: Collection[str], names: Mapping[str, Submission]) -> list[str]:
-    """Lines on nobody in particular, in which anybody may be named.
+    """Lines on nobody in particular, in which anybody may be named; those on what names have in common are left out.
 
     Args:
         lines: The lines.
         names: From `numbered`.
     """
-    hidden = list(lines)
+    hidden = [line for line in lines if f": {ANOTHER} " not in line]
     for label, one in names.items():
         hidden = [_replaced(line, one, label) for line in hidden]
     return hidden
@@ -76,7 +78,9 @@ def _hidden_file(file: Handed, one: Submission, label: str) -> Handed:
 
 def _replaced(text: str, one: Submission, label: str) -> str:
     entries = {file.path.partition("/")[0] for file in one.files}
-    for name in sorted({*entries, one.student, one.name, one.lms_id} - {""}, key=len, reverse=True):
+    # A short number of a roster's own is in too many lines that are not on the student: "code cell 7".
+    number = one.lms_id if one.lms or len(one.lms_id) >= _LONG_NUMBER else ""
+    for name in sorted({*entries, one.student, one.name, number} - {""}, key=len, reverse=True):
         # An LMS writes on after the name: "Ada Lovelace_4001_assignsubmission_file_".
         text = re.sub(rf"(?<!\w){re.escape(name)}(?:_[\w.-]*)?(?!\w)", label, text)
     return text

@@ -156,6 +156,7 @@ def make_csv(answers: Sequence[Answer]) -> str:
         CSV.
     """
     stream = io.StringIO(newline="")
+    stream.write("\ufeff")  # without it, Excel takes UTF-8 for something else
     table = csv.writer(stream)
     table.writerow(HEADER)
     for answer in answers:

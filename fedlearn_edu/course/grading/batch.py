@@ -184,6 +184,9 @@ def grade(
     exports = course.exports(dataclasses.replace(result, submissions=tuple(names.values()), marks=by_name))
     said = [clean(line) for line in course.said]
     remarks += without_any_name(said, names) if options["anonymous"] else said
+    if options["feedback"]:
+        folder, is_anonymous = pathlib.Path(options["feedback"]), bool(options["anonymous"])
+        remarks += feedback_pages.told_older(result.submissions, folder, anonymous=is_anonymous)
     result = dataclasses.replace(result, remarks=tuple(remarks), changes=tuple(moved), similar=tuple(similar))
     texts |= report.make_tables(result, timeout=options["timeout"], memory_gb=options["memory_gb"]) | exports
     texts[files["overview"]] = overview.make_overview(result)

@@ -28,12 +28,12 @@ class Gradebook:
         column: Which assignment: its header, "FL exercises (1234)", its title or its number.
 
     Raises:
-        UsageError: It is no gradebook, or has no such column that can be filled in.
+        UsageError: It is no gradebook, or has no such column that can be filled in; if none is named, those there are.
     """
 
     replacing = "another grade was there"
 
-    def __init__(self, path: str | os.PathLike, column: str):
+    def __init__(self, path: str | os.PathLike, column: str | None):
         self._sheet = sheet = Sheet(path, "canvas_gradebook")
         header = sheet.header
         if "ID" not in header[:3] or not (header[0] == "Student" or header[:2] == ["LastName", "FirstName"]):
@@ -57,10 +57,13 @@ class Gradebook:
     def _points_cell(self, column: int) -> str:
         return self._sheet.cell(self._points_row, column) if self._points_row is not None else ""
 
-    def _find(self, wanted: str) -> int:
+    def _find(self, wanted: str | None) -> int:
         header = self._sheet.header
         # Canvas puts an assignment's number behind its title; people, notes and totals have none.
         titles = {index: match for index, name in enumerate(header) if (match := _WITH_ID.fullmatch(name))}
+        if not wanted:
+            known = ", ".join(clean(header[index], limit=80) for index in titles) or "none of an assignment"
+            raise UsageError(f"--canvas-column is missing; the columns are: {known}")
         wanted = wanted.strip()
         found = [index for index, name in enumerate(header) if name == wanted] or [
             index for index, match in titles.items() if wanted in (match["title"], match["id"])

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fedlearn_edu.course.grading import pages
 from fedlearn_edu.course.grading.marks import Mark
+from fedlearn_edu.course.grading.owners import bare_name
 from fedlearn_edu.course.grading.pages import MEANINGS, anchor, badge, escape, link, points
 from fedlearn_edu.course.grading.submissions import Submission
 from fedlearn_edu.course.grading.text import clean
@@ -19,9 +20,12 @@ from fedlearn_edu.course.grading.worksheets import lesson_title
 
 _READABLE_BYTES = 120
 _DIGEST_CHARACTERS = 20  # 80 bits: nobody finds a name whose page takes another's place
+_OURS = re.compile(rf".+-[0-9a-f]{{{_DIGEST_CHARACTERS}}}\.html")
+_NUMBERED = re.compile("student_[0-9]+-")  # as `anonymous.numbered` calls everyone
 _MAX_FIRST = 3  # things to do first
 _MAX_TEXT = 600
 _WRITTEN = {"failed", "timeout", "memory", "processes", "crashed"}  # there is a function to speak about
+_ABSENT = {"missing", "unreadable"}  # there may be one reason for many exercises
 _ADVICE = {
     "timeout": "Follow one loop by hand: does every step bring it nearer to its end? A case that never comes back "
     "keeps those after it from running.",
@@ -88,6 +92,23 @@ def file_name(submission: Submission) -> str:
     return f"{readable or 'student'}-{digest}"
 
 
+def told_older(submissions: Sequence[Submission], folder: pathlib.Path, *, anonymous: bool) -> list[str]:
+    """One line on pages of an earlier run that this one does not write anew, if there are any.
+
+    Args:
+        submissions: Those whose pages are written.
+        folder: Where they lie.
+        anonymous: Whether pages are called by numbers, so that others tell a name.
+    """
+    written = {f"{file_name(one)}.html" for one in submissions}
+    older = [path.name for path in folder.glob("*.html") if _OURS.fullmatch(path.name) and path.name not in written]
+    if not older:
+        return []
+    names = " with names" if anonymous and not all(map(_NUMBERED.match, older)) else ""
+    them = f"{len(older)} older pages{names}: delete them" if len(older) > 1 else f"1 older page{names}: delete it"
+    return [f"{clean(folder.name or folder)}/ still holds {them}"]
+
+
 def _page(result, submission: Submission) -> str:
     student = submission.student
     marks = result.marks[student]
@@ -100,23 +121,24 @@ def _page(result, submission: Submission) -> str:
     if submission.late:
         head.append(f"<p>Handed in late: {escape(submission.late)}.</p>")
     if sources := result.sources.get(student):
-        named = ", ".join(f"<code>{escape(path)}</code>" for path in dict.fromkeys(sources.values()))
+        paths = dict.fromkeys(bare_name(path) if submission.lms else path for path in sources.values())
+        named = ", ".join(f"<code>{escape(path)}</code>" for path in paths)
         head.append(f'<p class="quiet">Files that were graded: {named}</p>')
+    is_nothing = _has_nothing(marks)
     rows: list = []
     for lesson, row in lessons.items():
         rows.append(f"Lesson {escape(lesson_title(lesson))}")
         for mark in row:
             title = f'<span class="roomy">{escape(mark.title)}</span>'
-            rows.append((f"{link(mark.exercise_id)} {title}", _points(mark), _status(mark)))
+            name = f"<code>{escape(mark.exercise_id)}</code>" if is_nothing else link(mark.exercise_id)
+            rows.append((f"{name} {title}", _points(mark), _status(mark)))
     table = pages.table(["exercise", "points", "status"], rows, numbers=[1])
     named = {mark.exercise_id: result.mistakes.get((student, mark.exercise_id), "") for mark in marks}
-    parts = [
-        *head,
-        _first(marks),
-        f"<h2>All exercises</h2>\n{table}",
-        '<p class="quiet">Your functions ran on other numbers than those in your notebook.</p>',
-        *[_lesson(lesson, row, named) for lesson, row in lessons.items()],
-    ]
+    parts = [*head, _first(marks), f"<h2>All exercises</h2>\n{table}"]
+    if any(mark.status in {"passed", *_WRITTEN} for mark in marks):
+        parts.append('<p class="quiet">Your functions ran on other numbers than those in your notebook.</p>')
+    if not is_nothing:
+        parts += [_lesson(lesson, row, named) for lesson, row in lessons.items()]
     return pages.document(f"Feedback for {student}", "\n".join(parts))
 
 
@@ -128,16 +150,31 @@ def _status(mark: Mark) -> str:
     return badge(mark.status) + (" set by the teacher" if mark.override else "")
 
 
+def _has_nothing(marks: Sequence[Mark]) -> bool:
+    """Whether one reason for everything is all that there is to say."""
+    reasons = {(mark.status, mark.message, mark.override) for mark in marks}
+    return len(reasons) == 1 and marks[0].status in _ABSENT and not marks[0].override
+
+
+def _is_settled(mark: Mark) -> bool:
+    """Whether nothing is left to do: right, or given all points by the teacher."""
+    return mark.status == "passed" or (bool(mark.override) and mark.points >= mark.max_points)
+
+
 def _first(marks: Sequence[Mark]) -> str:
     """What comes first: later functions of a lesson build on earlier ones, so the order is the course's."""
+    if _has_nothing(marks):
+        status = marks[0].status
+        return f"<h2>What to do first</h2>\n<p>{_reason(status, marks[0].message)} {_ADVICE[status]}</p>"
     by_reason = collections.defaultdict(list)
     for mark in marks:
-        if mark.status != "passed":
+        if not _is_settled(mark):
             # A notebook that is missing is one thing to do, however many exercises it holds.
-            whole = mark.message if mark.status in ("missing", "unreadable") else mark.exercise_id
+            whole = mark.message if mark.status in _ABSENT else mark.exercise_id
             by_reason[mark.exercise_id.split(".")[0], whole].append(mark)
     if not by_reason:
-        return "<h2>What to do first</h2>\n<p>Nothing: everything is right.</p>"
+        everything = "right" if all(mark.status == "passed" for mark in marks) else "right, or settled by the teacher"
+        return f"<h2>What to do first</h2>\n<p>Nothing: everything is {everything}.</p>"
     items = []
     for row in list(by_reason.values())[:_MAX_FIRST]:
         reason = row[0].message if row[0].message and row[0].status != "todo" else MEANINGS[row[0].status]
@@ -152,9 +189,10 @@ def _lesson(lesson: str, marks: Sequence[Mark], mistakes: Mapping[str, str]) -> 
     others = collections.defaultdict(list)
     for mark in marks:
         if mark.status not in _WRITTEN:
-            others[mark.status, "" if mark.status in ("passed", "todo") else mark.message].append(mark)
+            words = "" if mark.status in ("passed", "todo") else mark.message
+            others[mark.status, words, _is_settled(mark)].append(mark)
     # Passed ones come last: what is to be done stands first.
-    for (status, message), row in sorted(others.items(), key=lambda item: item[0][0] == "passed"):
+    for (status, message, _), row in sorted(others.items(), key=lambda item: item[0][0] == "passed"):
         parts.append(_one_line(status, message, row))
     return f"<h2>Lesson {escape(lesson_title(lesson))}</h2>\n" + "\n".join(parts)
 
@@ -165,11 +203,16 @@ def _one_line(status: str, message: str, marks: Sequence[Mark]) -> str:
         + _override(mark)
         for mark in marks
     )
-    reason = "" if status == "passed" else f"<p>{escape(message or MEANINGS[status])}.</p>"
-    advice = f"<p>{_ADVICE[status]}</p>" if status in _ADVICE else ""
-    kind = "passed" if status == "passed" else "open"
+    is_settled = all(map(_is_settled, marks))
+    reason = "" if is_settled else f"<p>{_reason(status, message)}</p>"
+    advice = f"<p>{_ADVICE[status]}</p>" if status in _ADVICE and not is_settled else ""
+    kind = "passed" if is_settled else "open"
     head = f'<div class="head">{badge(status)} <span>{named}</span></div>'
     return f'<section class="{kind}">{head}{reason}{advice}</section>'
+
+
+def _reason(status: str, message: str) -> str:
+    return f"{escape(message or MEANINGS[status])}."
 
 
 def _override(mark: Mark) -> str:
@@ -177,7 +220,8 @@ def _override(mark: Mark) -> str:
 
 
 def _failure(mark: Mark, mistake: str) -> str:
-    entries = merged(mark.cases)
+    is_settled = _is_settled(mark)
+    entries = [] if is_settled else merged(mark.cases)
     wrong = [entry for entry in entries if entry.wrong]
     right = [entry.name for entry in entries if not entry.wrong]
     answered = {entry.name for entry in entries}
@@ -185,18 +229,19 @@ def _failure(mark: Mark, mistake: str) -> str:
     parts = []
     if mark.override:
         parts.append(f"<p>Set by the teacher: {escape(mark.override)}.</p>")
-    if mark.message and all(mark.message != clean(entry.example["problem"]) for entry in wrong):
+    if mark.message and not is_settled and all(mark.message != clean(entry.example["problem"]) for entry in wrong):
         parts.append(f"<p><strong>{escape(mark.message)}</strong></p>")
-    if mark.status in _ADVICE:
+    if mark.status in _ADVICE and not is_settled:
         parts.append(f"<p>{_ADVICE[mark.status]}</p>")
-    if mistake:
+    if mistake and not is_settled:
         parts.append(f"<p>It goes wrong as this known mistake does: <em>{escape(mistake)}</em>.</p>")
     parts += [_entry(entry, is_open=n == 0) for n, entry in enumerate(wrong)]
     if unanswered and entries:
         parts.append(f"<p>Without an answer: {'; '.join(map(escape, unanswered))}.</p>")
     if right:
         parts.append(f"<p>Right: {'; '.join(map(escape, right))}.</p>")
-    return f"""<section id="{anchor(mark.exercise_id)}">
+    kind = ' class="passed"' if is_settled else ""
+    return f"""<section{kind} id="{anchor(mark.exercise_id)}">
 <div class="head">{badge(mark.status)} <h3><code>{escape(mark.exercise_id)}</code> {escape(mark.title)}</h3>
 <span class="points">{_points(mark)}</span></div>
 {"".join(parts)}

@@ -46,19 +46,19 @@ def times_of(
         return times
     if worksheet is None:
         if any(one.late for one in given):
-            raise UsageError("deadline: Canvas's names tell who was late, not when; leave it out or give handed_in")
-        raise UsageError("deadline: nothing tells when work was handed in; give moodle_worksheet or handed_in")
+            raise UsageError("deadline: Canvas's names tell who was late, not when; leave it out or give --handed-in")
+        raise UsageError("deadline: nothing tells when work was handed in; give --moodle-worksheet or --handed-in")
     stamps, unclear = worksheet.submitted(deadline.zone)
     if not stamps:
-        raise worksheet.error("it has no times of submission; give handed_in, with the columns student and time")
+        raise worksheet.error("it has no times of submission; give --handed-in, with the columns student and time")
     if unread := [student for student, row in rows.items() if row in stamps and stamps[row] is None]:
         stamp = worksheet.stamp(rows[unread[0]])
         raise worksheet.error(
-            f"no certain time of submission for {listed(unread)}: {stamp!r}; give handed_in, with student and time"
+            f"no certain time of submission for {listed(unread)}: {stamp!r}; give --handed-in, with student and time"
         )
     said.append(f"times in the worksheet were read as those of {deadline.zone_name}, like the deadline")
     if unclear:
-        said.append("all times in the worksheet are before 13:00: if it leaves out am and pm, give handed_in")
+        said.append("all times in the worksheet are before 13:00: if it leaves out am and pm, give --handed-in")
     times = {student: stamps[row] for student, row in rows.items() if row in stamps}
     if unknown := [one.student for one in given if one.student not in times]:
         said.append(f"the worksheet has no time of submission, so taken for on time: {listed(unknown)}")
@@ -111,8 +111,8 @@ def judge(
         return dataclasses.replace(one, late=words)
     if delay is None and penalty.per_day:
         raise UsageError(
-            f"late_penalty: Canvas says that {one.student} is late, not how late; give deadline and handed_in, or a "
-            f"penalty without /day"
+            f"late_penalty: Canvas says that {one.student} is late, not how late; give --deadline and --handed-in, or "
+            f"a penalty without /day"
         )
     share = penalty.of(delay)
     words = f"{words}; {100 * share:g} % of the points that could be had are taken off"

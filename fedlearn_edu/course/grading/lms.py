@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import decimal
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -94,9 +95,17 @@ def _comment(one: Submission, points: float, possible: float, marks) -> str:
     if one.late:
         parts.append(f"handed in late: {one.late}")
     open_ones = [mark for mark in marks if mark.status != "passed"]
+    by_reason = collections.defaultdict(list)
     for mark in open_ones:
-        why = clean(mark.override or mark.message, limit=100)
-        parts.append(f"{mark.exercise_id} {mark.points:g}/{mark.max_points}{f' ({why})' if why else ''}")
+        # A notebook that is missing is one thing to say, however many exercises it holds.
+        is_absent = mark.status in ("missing", "unreadable") and not mark.override
+        by_reason[mark.message if is_absent else mark.exercise_id, is_absent].append(mark)
+    for row in by_reason.values():
+        why = clean(row[0].override or row[0].message, limit=100)
+        named = ", ".join(mark.exercise_id for mark in row) if len(row) < len(marks) else f"all {len(row)} exercises"
+        named = row[0].exercise_id if len(row) == 1 else named
+        earned, most = sum(mark.points for mark in row), sum(mark.max_points for mark in row)
+        parts.append(f"{named} {earned:g}/{most}{f' ({why})' if why else ''}")
     if right := len(marks) - len(open_ones):
         parts.append(f"{right} of {len(marks)} exercises all right")
     return "; ".join(parts)

@@ -29,6 +29,10 @@ _IDENTIFIER = re.compile(r"(?P<word>[^0-9]*[^\W\d_][^0-9]*)(?P<number>[1-9][0-9]
 _DATE = re.compile(r".*\d{4}.*\d{1,2}[:.h]\d{2}.*|.*\d{1,2}[:.h]\d{2}.*\d{4}.*")
 _MAX_DATE = 80  # characters; what students typed in stands in these tables as well, and is searched for no date
 _MARK = "fedlearn-edu: "  # our comments begin so, and are replaced when a worksheet comes back
+# "No" as Moodle's own languages have it; any other word lets a grade be written.
+_NO = tuple(
+    "no nein non não nee nej nei ei nie ne nem nu нет ні не hay\u0131r όχι いいえ 否 아니오 ez".split()  # noqa: SIM905
+)
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -61,6 +65,8 @@ class Worksheet:
         dates = [index for index in range(self._grade + 2, width) if self._is_dates(index)]
         if not dates:
             raise sheet.error("no column of dates after the grades; Moodle takes back no worksheet without")
+        # The word on whether the grade can be changed stands before the dates, behind what a workflow has to say.
+        self._changeable = dates[0] - 1 if dates[0] > self._grade + 2 else None
         self._submitted = dates[0] if len(dates) > 1 else None
         # The importer ignores what it has no name for, so a column of outcomes in this place would do no harm.
         self._comments = dates[-1] + 1 if dates[-1] + 1 < width else None
@@ -123,8 +129,9 @@ class Worksheet:
         return self._sheet.error(what)
 
     def kept(self, row: int) -> str:
-        """What stands there that no grade may replace: nothing."""
-        return ""
+        """Whether the grade is locked, in words, or ""; Moodle would skip such a row."""
+        word = self._sheet.cell(row, self._changeable).casefold() if self._changeable is not None else ""
+        return "locked in Moodle" if word in _NO else ""
 
     def fill(self, row: int, grade: str, comment: str) -> bool:
         """Sets a grade and, where the worksheet has that column, what we say of it; words of a teacher's stay.

@@ -56,7 +56,7 @@ def make_overview(result) -> str:
         "<h2>Totals</h2>",
         _histogram(list(students["share"])),
         "<h2>Who needs help</h2>",
-        _help(students),
+        _help(students, _not_found(result)),
         "<h2>Exercises</h2>",
         _exercises(exercises),
         "<h2>Every mark</h2>",
@@ -95,8 +95,21 @@ def _histogram(shares: Sequence[float]) -> str:
     )
 
 
-def _help(students) -> str:
-    """Three groups that do not overlap: nothing handed in, no point, and the least of the others."""
+def _not_found(result) -> dict[str, int]:
+    """By student, how many functions are not in the notebook that was handed in for them."""
+    return {
+        student: sum(
+            mark.status == "missing" and mark.exercise_id.split(".")[0] in result.sources.get(student, ())
+            for mark in marks
+        )
+        for student, marks in result.marks.items()
+    }
+
+
+def _help(students, not_found: Mapping[str, int]) -> str:
+    """Three groups that do not overlap: nothing handed in, no point, the least of the others; then who lacks a part."""
+    lost = students["student"].map(not_found)
+    students = students.assign(lost=lost, missing=students["missing"] - lost)
     nothing = students[students["missing"] == students["exercises"]]
     rest = students.drop(nothing.index)
     zero = rest[rest["points"] == 0]
@@ -105,11 +118,13 @@ def _help(students) -> str:
     gaps = others[others["missing"] > 0]
     shown = [f"{escape(row.student)} ({points(row.points)} of {row.max_points})" for row in least.itertuples()]
     part = [f"{escape(row.student)} ({row.missing} of {row.exercises})" for row in gaps.itertuples()]
+    without = [f"{escape(row.student)} ({row.lost} of {row.exercises})" for row in rest[rest["lost"] > 0].itertuples()]
     groups = [
         ("no readable notebook", [escape(name) for name in nothing["student"]]),
         ("0 points", [escape(name) for name in zero["student"]]),
         ("least points, less than half", shown),
         ("exercises not handed in", part),
+        ("functions not found in the notebook", without),
     ]
     items = "".join(f"<dt>{label}</dt><dd>{', '.join(names)}</dd>" for label, names in groups if names)
     return f"<dl>{items}</dl>" if items else "<p>Everyone has at least half of the points.</p>"
@@ -165,6 +180,7 @@ def _grid(result) -> str:
         for n, id in enumerate(columns)
     )
     pages_of = _feedback_links(result)
+    late = {one.student: one.late for one in result.submissions}
     rows = []
     for student, marks in result.marks.items():
         name = escape(student)
@@ -172,13 +188,24 @@ def _grid(result) -> str:
             name = f'<a href="{pages_of[student]}">{name}</a>'
         by_id = {mark.exercise_id: mark for mark in marks}
         cells = "".join(_cell(by_id.get(id), n in starts) for n, id in enumerate(columns))
-        total = f'<td class="number">{points(result.total(student))}</td>'
-        rows.append(f'<tr><th scope="row" title="{escape(student)}">{name}</th>{total}{cells}</tr>')
+        total = points(result.total(student)) + _lateness(result, late.get(student, ""), student)
+        rows.append(
+            f'<tr><th scope="row" title="{escape(student)}">{name}</th><td class="number">{total}</td>{cells}</tr>'
+        )
     return (
         f'<div class="scroll"><table class="grid"><thead><tr><td></td><td></td>{top}</tr>\n'
         f'<tr><th scope="col">student</th><th scope="col" class="number">points</th>{names}</tr></thead>\n'
         f"<tbody>{chr(10).join(rows)}</tbody></table></div>"
     )
+
+
+def _lateness(result, late: str, student: str) -> str:
+    """How late, and what that costs, in few words: "late 2 days 3 h, -1.5"."""
+    if not late:
+        return ""
+    taken_off = result.taken_off(student)
+    cost = f", -{points(taken_off)}" if taken_off else ""
+    return f' <span class="quiet" title="{escape(late)}">late {escape(late.partition(";")[0])}{cost}</span>'
 
 
 def _feedback_links(result) -> dict[str, str]:

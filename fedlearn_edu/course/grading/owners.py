@@ -14,11 +14,14 @@ from fedlearn_edu.course.grading.text import clean, natural
 
 # Moodle: "Ada Lovelace_123456_assignsubmission_file_" (a folder) or "..._file_03_clients.ipynb".
 _MOODLE_MARK = re.compile(r"_[0-9]+_assignsubmission_")
-_MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>[1-9][0-9]{0,17})_assignsubmission_(?:file|onlinetext)_?.*", re.DOTALL)
+_MOODLE = re.compile(
+    r"(?P<name>.+?)_(?P<id>[1-9][0-9]{0,17})_assignsubmission_(?:file|onlinetext)_?(?P<file>.*)", re.DOTALL
+)
 # Canvas: "lovelaceada_LATE_12345_678901_03_clients-1.ipynb", or "lovelaceada_12345_text.html" for what was typed in.
 # Its ids are long; "anna_1_03_x.ipynb" is somebody's name.
 _CANVAS = re.compile(
-    r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>[1-9][0-9]{3,17})_(?:[1-9][0-9]{3,17}_.+|(?:text|link)\.html)", re.DOTALL
+    r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>[1-9][0-9]{3,17})_(?:[1-9][0-9]{3,17}_(?P<file>.+)|(?:text|link)\.html)",
+    re.DOTALL,
 )
 # "lovelaceada_1001_5555_6666_x.ipynb": a file called "6666_x", or somebody who calls himself "lovelaceada_1001".
 _CANVAS_TWICE = re.compile(
@@ -27,6 +30,7 @@ _CANVAS_TWICE = re.compile(
 # What browsers and systems put behind the name of a second copy.
 _COPY = re.compile(r"( ?\([0-9]+\)|[-_ ][0-9]+| ?-? ?copy|\.ipynb)+$", re.IGNORECASE)
 _MAX_LESSON_NAME = 120
+ANOTHER = "there is another"  # of the same name; begins what is said of it
 _NOTEBOOK_OR_ZIP = re.compile(r"(\.(ipynb|zip))+$", re.IGNORECASE)
 _OTHER_SUFFIX = re.compile(r"(\.ipynb)?\.[A-Za-z0-9]{1,8}$", re.IGNORECASE)
 # What lies beside submissions and is nobody's.
@@ -74,6 +78,18 @@ def lms_of(name: str) -> tuple[str, re.Match] | None:
         if match := pattern.fullmatch(name):
             return lms, match
     return None
+
+
+def bare_name(path: str) -> str:
+    """What a file was called before an LMS put its owner's name and numbers before it, with the folders below.
+
+    Example:
+        >>> bare_name("Ada_4018_assignsubmission_file_/03_x.ipynb"), bare_name("lovelaceada_1001_5555_03_x.ipynb")
+        ('03_x.ipynb', '03_x.ipynb')
+    """
+    entry, _, below = path.partition("/")
+    found = lms_of(entry)
+    return path if found is None else below or found[1]["file"] or path
 
 
 def is_late(name: str) -> bool:
@@ -189,7 +205,7 @@ def labels_of(owners: Collection[Owner], problems: list[str]) -> dict[Owner, str
         while _folded(label) in taken:
             label, number = f"{base} ({number})", number + 1
         if label != owner.name:
-            problems.append(f"{clean(owner.entry) or owner.name}: there is another {owner.name!r}; called {label!r}")
+            problems.append(f"{clean(owner.entry) or owner.name}: {ANOTHER} {owner.name!r}; called {label!r}")
         taken.add(_folded(label))
         labels[owner] = label
     return labels

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from fedlearn_edu.course.grading.owners import Owner, labels_of
 from fedlearn_edu.course.grading.sheet import Sheet
@@ -50,12 +50,14 @@ class Person:
 
     @property
     def keys(self) -> frozenset[str]:
-        """What a file of this person may be called: the name in any order an LMS has, the number, the address."""
+        """What a file may be called: the name in any order an LMS has, with or without the number; number; address."""
         words = _words(self.name)
         turned = {"".join(words[first:] + words[:first]) for first in range(min(len(words), _MAX_WORDS))}
         # The number of an LMS is not the student's to know or to write; its own names of files tell it.
         others = (self.email,) if self.lms else (self.email, self.number)
-        return frozenset(turned | {"".join(_words(one)) for one in others}) - {""}
+        number = "".join(_words(self.number))
+        both = {one for name in turned for one in (name + number, number + name)}
+        return frozenset(turned | both | {"".join(_words(one)) for one in others}) - {""}
 
 
 def _words(text: str) -> list[str]:
@@ -145,13 +147,17 @@ def match(
         if submission.lms and any(one.lms for one in people):
             continue  # an LMS's own numbers say that it is nobody of these
         named = set(by_key["".join(_words(submission.name))])
-        candidates = named | ({numbered} - {None})
+        if not submission.lms:  # then the number is another roster's: it may choose among those of the name, no more
+            numbered = numbered if numbered in named else None
+        candidates = {numbered} if numbered and not submission.lms else named | ({numbered} - {None})
         if len(candidates) == 1:
             [found[submission.student]] = candidates
         elif candidates:
             doubtful |= candidates
             shown = ", ".join(sorted(f"{one.shown} [{one.number or f'row {one.row + 1}'}]" for one in candidates))
-            notes.append(f"{submission.student}: could be {shown} of the roster; taken for none of them")
+            notes.append(
+                f"{submission.student}: could be {shown} of the roster; taken for none of them{_hint(candidates)}"
+            )
     holders = collections.Counter(found.values())
     for student, person in list(found.items()):
         if holders[person] > 1:
@@ -159,6 +165,15 @@ def match(
             notes.append(f"{student}: {holders[person]} submissions could be {person.shown}'s; none is taken for it")
             del found[student]
     return found, doubtful, notes
+
+
+def _hint(candidates: Collection[Person]) -> str:
+    """How to call a file that could be several people's, if numbers tell them apart."""
+    one = min(candidates, key=lambda one: (not (one.number and one.name), natural(one.number)))
+    if not one.number or not one.name:
+        return ""
+    alone = "" if one.lms else f"{one.number} or "
+    return f"; call the folder {alone}'{one.name} [{one.number}]'"
 
 
 def enrol(
@@ -181,8 +196,9 @@ def enrol(
     for one in submissions:
         person = found.get(one.student)
         name = person.name if person and _is_better(person.name, one) else ""
-        owner = Owner(name or one.student, one.lms, one.lms_id, entry=one.student)
-        owners[owner] = (dataclasses.replace(one, name=name or one.name), person)
+        number = one.lms_id or (person.number if person else "")
+        owner = Owner(name or one.student, one.lms, number, entry=one.student)
+        owners[owner] = (dataclasses.replace(one, name=name or one.name, lms_id=number), person)
     for person in absent:
         name = clean(person.shown)
         plain = Owner(name, person.lms, person.number, entry=f"row {person.row + 1}")

@@ -42,7 +42,7 @@ class Submission:
         student: Unique name, from the file, the folder or the LMS.
         name: The name alone, as the LMS has it.
         lms: "moodle", "canvas" or "".
-        lms_id: Number in the LMS, or "".
+        lms_id: Number in the LMS, or on the roster where no LMS tells one; or "".
         files: What cannot be read; then the notebooks in the order by which the last of several counts.
         instead: What was handed in where no notebook was, in words.
         identity: What no other student has and the student keeps from batch to batch: name and number in the LMS, or

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fedlearn_edu.course.grading.isolation import LEVELS
 from fedlearn_edu.course.grading.marks import Mark
+from fedlearn_edu.course.grading.roster import NOTHING
 
 _SHOWN_PROBLEMS = 10
 _SHOWN_NAMES = 5
@@ -34,8 +35,12 @@ def summary(result) -> str:
     """
     statuses = collections.Counter(mark.status for row in result.marks.values() for mark in row)
     counted = ", ".join(f"{number} {status}" for status, number in statuses.most_common())
+    absent = _absent(result)
+    handed_in = count(len(result.submissions), "submission")
+    if absent:
+        handed_in = f"{len(result.submissions) - absent} of {count(len(result.submissions), 'student')} handed in"
     lines = [
-        f"{count(len(result.submissions), 'submission')}, {count(statuses.total(), 'exercise')}: {counted}",
+        f"{handed_in}, {count(statuses.total(), 'exercise')}: {counted}",
         *_class(result),
         *result.remarks,
         *_similar(result),
@@ -54,6 +59,10 @@ def summary(result) -> str:
     return "\n".join([*lines, "Written, readable by you alone: " + ", ".join(written)])
 
 
+def _absent(result) -> int:
+    return sum(one.instead == NOTHING for one in result.submissions)
+
+
 def _class(result) -> list[str]:
     """The class as a whole; nothing for one student."""
     if len(result.submissions) < 2:
@@ -62,6 +71,8 @@ def _class(result) -> list[str]:
     highest = max(map(result.max_total, result.marks), default=0)
     mean, median = statistics.fmean(totals.values()), round(statistics.median(totals.values()), 2)
     lines = [f"Points: mean {mean:.1f}, median {median:g} of {highest}"]
+    if _absent(result):
+        lines[0] += f" over all {len(totals)}, who handed in nothing with 0"
     shares = collections.defaultdict(list)
     for row in result.marks.values():
         for mark in row:

@@ -82,11 +82,11 @@ class OpenTerm:
     def _open_table(self) -> Worksheet | Gradebook | None:
         term = self._term
         if term.moodle_worksheet and term.canvas_gradebook:
-            raise UsageError("canvas_gradebook: give it or moodle_worksheet, not both")
-        if bool(term.canvas_gradebook) != bool(term.canvas_column):
-            raise UsageError("canvas_column: give it together with canvas_gradebook; it names the column to fill in")
+            raise UsageError("canvas_gradebook: give --canvas-gradebook or --moodle-worksheet, not both")
+        if term.canvas_column and not term.canvas_gradebook:
+            raise UsageError("canvas_column: it names a column of Canvas's gradebook; give --canvas-gradebook too")
         if term.handed_in and not term.deadline:
-            raise UsageError("deadline: give one; handed_in alone does not tell who is late")
+            raise UsageError("deadline: give --deadline; --handed-in alone does not tell who is late")
         table = None
         if term.moodle_worksheet:
             table = Worksheet(term.moodle_worksheet)
@@ -95,7 +95,7 @@ class OpenTerm:
         if term.out_of is None:
             return table
         if table is None:
-            raise UsageError("out_of: it scales what an LMS gets; give moodle_worksheet or canvas_gradebook too")
+            raise UsageError("out_of: it scales what an LMS gets; give --moodle-worksheet or --canvas-gradebook too")
         most = table.maximum or _MAX_POINTS
         if not 0 < term.out_of <= most:
             raise UsageError(
@@ -131,7 +131,7 @@ class OpenTerm:
     def _with_lateness(self, submissions: list[Submission]) -> list[Submission]:
         deadline, penalty = self._deadline, self._penalty
         if penalty and not deadline and not any(one.lms == "canvas" for one in submissions):
-            raise UsageError("late_penalty: give a deadline too; only Canvas's names of files tell who is late without")
+            raise UsageError("late_penalty: give --deadline too; only Canvas's names of files tell who is late without")
         times = {}
         if deadline:
             times = times_of(

@@ -212,6 +212,9 @@ def _run(statements: list[Statement], namespace: dict) -> list[str]:
     return problems
 
 
+_NO_INPUT = "EOF when reading a line"  # what Python says of input() where there is no keyboard
+
+
 def _describe(error: BaseException) -> str:
     try:
         message = " ".join(str(error).split())
@@ -225,6 +228,8 @@ def _describe(error: BaseException) -> str:
             cell = trace.tb_frame.f_code.co_filename.strip("<>")
             where = f" (in {trace.tb_frame.f_code.co_name}, code {cell}, line {trace.tb_lineno})"
         trace = trace.tb_next
+    if type(error) is EOFError and message == _NO_INPUT:
+        return "asks for keyboard input; nobody can type here" + where
     kind = type(error).__name__
     return _short(f"raised {kind}: {message}" if message else f"raised {kind}") + where
 

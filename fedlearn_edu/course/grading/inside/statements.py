@@ -81,7 +81,7 @@ def read_statements(cells: Sequence[str]) -> tuple[list[Statement], list[str]]:
                         flags |= sum(getattr(__future__, alias.name).compiler_flag for alias in node.names)
                     statements.append(_statement(node, number, flags))
         except (SyntaxError, ValueError, RecursionError, MemoryError, AttributeError) as error:
-            line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+            line = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
             notes.append(f"code cell {number} is not valid Python{line} and was left out")
     return statements, notes
 
