@@ -16,6 +16,7 @@ from fedlearn_edu.backbone import teacher
 from fedlearn_edu.backbone.pretraining_images import gather_images
 from fedlearn_edu.backbone.student import build_student, to_student_size
 from fedlearn_edu.backbone.training import fit
+from fedlearn_edu.terminal import our_command
 
 TINY = {"image_size": 32, "batch_size": 16, "learning_rate": 0.01, "progress": False}
 
@@ -263,7 +264,7 @@ def test_the_command_publishes_and_answers_bad_input_in_one_line(tiny_network, t
     first = run("--epochs", "2")
     assert first.exit_code == 0, first.output
     assert "held-out accuracy" in first.output
-    assert f"next: fedlearn-edu demo --backbone {tmp_path / 'module'}" in first.output
+    assert f"next: {our_command()} demo --backbone {tmp_path / 'module'}" in first.output
     assert {"saved_model.pb", "MODEL_CARD.md", "curve.csv", "curve.png"} <= {
         path.name for path in (tmp_path / "module").iterdir()
     }

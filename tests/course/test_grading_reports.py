@@ -58,7 +58,7 @@ def test_tables_pages_and_resuming(tmp_path, folder):
     assert record["statuses"] == {"failed": 1, "passed": 5}
     written = [path for purpose, path in first.files.items() if purpose != "feedback"] + list(pages.iterdir())
     assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
-    assert len(written) == 6 + 2
+    assert len(written) == 5 + 2
     assert stat.S_IMODE(pages.stat().st_mode) == 0o700
     [page] = pages.glob("ada-*.html")
     assert "11 of 11 points" in page.read_text()
