@@ -165,20 +165,20 @@ FUNCTIONS = {
         forged = [{"case": i, "value": 1.0, "passed": True, "points": 1000, "status": "passed"} for i in range(9)]
         forged += [{"ended": True}, {"status": "passed", "points": 1000}, ["started"], "\\x00", 7, {"case": [1]}]
         text = "".join(json.dumps(frame) + "\\n" for frame in forged) + "\\xff{{{{\\n" + "[" * 100_000 + "\\n"
-        for descriptor in range(3, 64):
+        for descriptor in range(3, 1024):
             try: os.write(descriptor, text.encode("latin-1"))
             except OSError: pass
         os._exit(0)
         """,
     ),
-    "breaks_the_channel": ("crashed", "import os; os.closerange(0, 256); return {right}"),
+    "breaks_the_channel": ("crashed", "import os; os.closerange(0, 4096); return {right}"),
     "breaks_the_runner": ("crashed", "import os, json; os.write = json.dumps = None; exit = os.kill(os.getpid(), 9)"),
     "floods_the_channel": (
         "failed",
         """
         import os
         while True:
-            for descriptor in range(3, 64):
+            for descriptor in range(3, 1024):
                 try: os.write(descriptor, b"x" * 1_000_000)
                 except OSError: pass
         """,
@@ -199,7 +199,7 @@ FUNCTIONS = {
         """
         import os
         while True:
-            for descriptor in range(3, 64):
+            for descriptor in range(3, 1024):
                 try: os.write(descriptor, b"\\n" * 1_000_000)
                 except OSError: pass
         """,
@@ -211,7 +211,7 @@ FUNCTIONS = {
         pairs = [[i * (2**61 - 1), 0] for i in range(100_000)]
         for number in range(6):
             frame = json.dumps({"case": number, "value": {"dict": pairs}}).encode() + b"\\n"
-            for descriptor in range(3, 64):
+            for descriptor in range(3, 1024):
                 left = frame
                 try:
                     while left: left = left[os.write(descriptor, left):]
