@@ -84,7 +84,7 @@ def test_no_worker_is_left_behind(tmp_path, ending, signal_number):
         time.sleep(0.5)
         assert is_running(worker_pid)
         script.send_signal(signal_number)
-    script.wait(30)
+    script.wait(60)  # a machine under load takes its time
     wait_until(lambda: not is_running(worker_pid), 10)
 
 
