@@ -454,6 +454,13 @@ def test_a_folder_that_others_may_have_filled_is_refused(tmp_path, plant):
         open_private_copy(source_in(tmp_path), private)
 
 
+@pytest.fixture
+def short_path():
+    """A folder with a short name: a socket's path has at most 107 bytes, and pytest's own folders have long ones."""
+    with tempfile.TemporaryDirectory(prefix="fl_") as folder:
+        yield pathlib.Path(folder)
+
+
 def folder_in(place, monkeypatch):
     """Returns where a worker's folder is made if XDG_RUNTIME_DIR is `place`."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", os.fspath(place))
@@ -466,12 +473,12 @@ def folder_in(place, monkeypatch):
 @pytest.mark.parametrize(
     "fault", ["missing", "file", "of_another", "writable", "below_anothers", "too_long", "relative"]
 )
-def test_a_place_that_will_not_do_is_passed_over(tmp_path, monkeypatch, fault):
-    place = tmp_path / "place"
+def test_a_place_that_will_not_do_is_passed_over(short_path, monkeypatch, fault):
+    place = short_path / "place"
     if fault == "below_anothers":
-        place = tmp_path / "theirs" / "ours"
+        place = short_path / "theirs" / "ours"
     if fault == "too_long":
-        place = tmp_path / ("x" * 100)
+        place = short_path / ("x" * 100)
     if fault == "file":
         place.touch()
     elif fault != "missing":
@@ -484,7 +491,7 @@ def test_a_place_that_will_not_do_is_passed_over(tmp_path, monkeypatch, fault):
         os.chown(place.parent, NOBODY, NOBODY)
     fallback = pathlib.Path(tempfile.gettempdir())
     if fault == "relative":
-        monkeypatch.chdir(tmp_path)
+        monkeypatch.chdir(short_path)
         assert folder_in("place", monkeypatch) == place
         return
     assert folder_in(place, monkeypatch) == fallback
@@ -494,13 +501,6 @@ def test_a_place_that_will_not_do_is_passed_over(tmp_path, monkeypatch, fault):
 def test_the_users_own_runtime_folder_is_taken(tmp_path, monkeypatch):
     tmp_path.chmod(0o700)
     assert folder_in(tmp_path, monkeypatch) == tmp_path
-
-
-@pytest.fixture
-def short_path():
-    """A folder with a short name: a socket's path has at most 107 bytes, and pytest's own folders have long ones."""
-    with tempfile.TemporaryDirectory(prefix="fl_") as folder:
-        yield pathlib.Path(folder)
 
 
 def test_a_link_that_changes_after_the_check_leads_nowhere_else(short_path, monkeypatch):
