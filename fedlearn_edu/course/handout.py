@@ -7,11 +7,8 @@ import pathlib
 import tomllib
 from collections.abc import Sequence
 
-import nbformat
-
 from fedlearn_edu.backbone.cache import write_atomically
 from fedlearn_edu.course.answers import answers_in
-from fedlearn_edu.course.authoring import serialised
 from fedlearn_edu.course.own_wheel import make_wheel, read_pyproject, zipped
 from fedlearn_edu.course.relative_links import without_dead_links
 from fedlearn_edu.course.selection import choose_lessons
@@ -91,6 +88,11 @@ def _fresh(path: pathlib.Path) -> bytes:
 
 
 def _with_living_links(name: str, content: bytes, files: dict) -> bytes:
+    # Here, not above: they take seconds to import, for which nobody waits who named a lesson that is not there.
+    import nbformat
+
+    from fedlearn_edu.course.authoring import serialised
+
     notebook = nbformat.reads(content.decode(), as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":

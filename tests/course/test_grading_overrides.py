@@ -5,8 +5,9 @@ import json
 
 import pytest
 from grading_problems import make_exercises, notebook, write
+from lms_tables import MOODLE
 
-from fedlearn_edu.course.grading import grade
+from fedlearn_edu.course.grading import Term, grade, submissions
 from fedlearn_edu.course.grading.overrides import Override, read_overrides
 from fedlearn_edu.course.grading.submissions import Submission
 from fedlearn_edu.errors import UsageError
@@ -143,10 +144,33 @@ def test_the_teachers_marks_stand_above_all_runs(tmp_path):
     assert record["changes"][0]["exercises"] == {"90.weighted_mean": [["failed", 4.5], ["failed", 0.0]]}
 
 
-def test_a_wrong_line_stops_before_anything_is_run_or_written(tmp_path):
+DUE = {"deadline": "2026-11-30 23:59 UTC"}
+OTHER_COURSE = (
+    "Identifier,Full name,Status,Grade,Maximum Grade,Grade can be changed,Last modified (submission),Last mod"
+)
+OTHER_COURSE += (
+    'ified (grade),Feedback comments\nParticipant 4018,Grace,x,,10,Yes,"Friday, 27 November 2026, 9:58 AM",-,'
+)
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "others", "message"),
+    [
+        ("overrides", f"{HEADER}nobody,90.weighted_mean,4,x\n", {}, "nobody in this batch"),
+        ("handed_in", "student,time\nada,yesterday\n", DUE, "expected a time such as"),
+        ("moodle_worksheet", MOODLE, {}, "nobody who handed in is in it"),
+        ("lessons", None, {}, "'77' has no exercises"),
+        ("feedback", "a file", {}, "feedback: expected a folder"),
+    ],
+)
+def test_what_is_wrong_stops_before_anything_is_read_or_written(tmp_path, monkeypatch, option, text, others, message):
     folder = write(tmp_path / "in", {"ada.ipynb": notebook()})
-    own = tmp_path / "own.csv"
-    own.write_text(f"{HEADER}nobody,90.weighted_mean,4,x\n")
-    with pytest.raises(UsageError, match="nobody in this batch"):
-        grade(folder, output=tmp_path / "out" / "g.csv", overrides=own, exercises=EXERCISES, **OPTIONS)
+    value = ["77"] if text is None else tmp_path / "own.csv"
+    if text is not None:
+        value.write_text(text)
+    given = {option: value} | others
+    term = Term(**{name: given.pop(name) for name in list(given) if hasattr(Term, name)})
+    monkeypatch.setattr(submissions, "read_student", lambda *_, **__: pytest.fail("a notebook was read"))
+    with pytest.raises(UsageError, match=message):
+        grade(folder, output=tmp_path / "out" / "g.csv", exercises=EXERCISES, term=term, **given, **OPTIONS)
     assert not (tmp_path / "out").exists()

@@ -176,6 +176,12 @@ def test_an_exercise_that_somebody_worked_in_is_not_handed_out(small_course, tmp
     assert not (tmp_path / "handout.zip").exists()
 
 
+def test_a_lesson_that_is_not_there_is_not_waited_for():
+    slow = "nbformat"  # it builds grammars for seconds when it is imported
+    code = f"import sys, fedlearn_edu.course.handout as h; assert {slow!r} not in sys.modules, 'imported too early'"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_what_is_missing_is_one_line(small_course, tmp_path):
     (small_course / "exercises" / "01_federate_a_pretrained_model.ipynb").unlink()
     for lessons, message in [

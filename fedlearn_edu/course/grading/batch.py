@@ -20,8 +20,8 @@ from fedlearn_edu.course.grading.hidden import SEED_BITS, code_digest, digest, h
 from fedlearn_edu.course.grading.isolation import LEVELS, prepare
 from fedlearn_edu.course.grading.marks import Mark, empty_mark
 from fedlearn_edu.course.grading.mistakes import name_mistakes
-from fedlearn_edu.course.grading.overrides import apply_overrides, read_overrides
-from fedlearn_edu.course.grading.plan import make_plan
+from fedlearn_edu.course.grading.overrides import Overrides, apply_overrides, read_overrides
+from fedlearn_edu.course.grading.plan import choose, make_plan
 from fedlearn_edu.course.grading.progress import Bar
 from fedlearn_edu.course.grading.result import GradingResult
 from fedlearn_edu.course.grading.settings import kept, settle
@@ -126,20 +126,25 @@ def grade(
         from fedlearn_edu.course.checks.registry import all_exercises
 
         exercises = all_exercises()
+    choose(options["lessons"] or [], exercises)
     course = OpenTerm(Term(**{field.name: options[field.name] for field in dataclasses.fields(Term)}), output)
     files = report.paths(output, options["feedback"]) | course.files
-    found, nobodys = read_submissions(submissions, ignore=[*files.values(), course.zip_path], progress=progress)
-    found = course.enrol(found)
     state.seed = seed or state.seed or secrets.randbits(SEED_BITS) or 1
-    names, numbers = {one.student: one for one in found}, numbered(found, state.seed)
-    own = read_overrides(options["overrides"], found, exercises, numbers) if options["overrides"] is not None else {}
+
+    def look(found: list[Submission]) -> None:
+        own = _own_marks(options, course.try_enrol(found), exercises, state.seed)
+        changes.refuse_edited(output, state.written, own)
+
+    ours = [*files.values(), course.zip_path]
+    found, nobodys = read_submissions(submissions, ignore=ours, progress=progress, look=look)
+    found = course.enrol(found)
+    own = _own_marks(options, found, exercises, state.seed)
+    names = {one.student: one for one in found}
     if options["anonymous"]:
-        names, number_of = numbers, {one.student: number for number, one in numbers.items()}
-        own = {(number_of[student], id): override for (student, id), override in own.items()}
+        names = numbered(found, state.seed)
         found, nobodys = without_names(names), without_any_name(nobodys, names)
         files["names"] = report.beside(output, "_names.csv")
     tasks, unusual = make_plan(found, exercises, options["lessons"])
-    changes.refuse_edited(output, state.written, own)
     state.settings = kept(options, output.parent)
     private = [submissions, output.parent] + ([options["feedback"]] if options["feedback"] else [])
     identities = {label: one.identity or one.student for label, one in names.items()}
@@ -199,6 +204,18 @@ def grade(
     state.given, state.written = now, texts[output]
     replace_files(texts | {files["state"]: state.text()})
     return result
+
+
+def _own_marks(options: Mapping, found: list[Submission], exercises: Mapping, seed: int) -> Overrides:
+    """The teacher's own marks, by the names that the tables show."""
+    if options["overrides"] is None:
+        return {}
+    numbers = numbered(found, seed)
+    own = read_overrides(options["overrides"], found, exercises, numbers)
+    if not options["anonymous"]:
+        return own
+    number_of = {one.student: number for number, one in numbers.items()}
+    return {(number_of[student], id): override for (student, id), override in own.items()}
 
 
 def _given(result: GradingResult, one: Submission) -> dict[str, tuple[str, float]]:
@@ -262,6 +279,12 @@ def _check(options: Mapping, jobs: int | None, seed: int | None, both: bool, iso
         raise UsageError(f"memory_gb: expected 1 to 1024 GiB, got {memory_gb}")
     if partial not in PARTIAL:
         raise UsageError(f"partial: {nearest_names(partial, PARTIAL)}")
+    if (
+        options["feedback"] is not None
+        and os.path.lexists(options["feedback"])
+        and not os.path.isdir(options["feedback"])
+    ):
+        raise UsageError(f"feedback: expected a folder, got {options['feedback']}, which is a file")
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs: expected at least 1, got {jobs}")
     if seed is not None and not 1 <= seed < 2**SEED_BITS:

@@ -64,16 +64,12 @@ def make_plan(
     Raises:
         UsageError: A lesson has no exercises, or none was handed in by half of the students.
     """
-    known = list(dict.fromkeys(exercise.lesson for exercise in exercises.values()))
+    known = _lessons_with(exercises)
     answers = {s.student: _by_lesson(s, exercises) for s in submissions}
     if lessons is None:
         assigned = _assigned([answers[s.student] for s in submissions if s.files], known)
     else:
-        lessons = [lesson.zfill(2) if lesson.isdecimal() else lesson for lesson in lessons]
-        for lesson in lessons:
-            if lesson not in known:
-                raise UsageError(f"lessons: {lesson!r} has no exercises; {nearest_names(lesson, known)}")
-        assigned = [lesson for lesson in known if lesson in lessons]
+        assigned = choose(lessons, exercises)
     tasks, problems = [], {}
     for submission in submissions:
         found = answers[submission.student]
@@ -92,6 +88,28 @@ def make_plan(
                 if exercise.lesson == lesson
             ]
     return tasks, problems
+
+
+def choose(lessons: Sequence[str], exercises: Mapping[str, Exercise]) -> list[str]:
+    """The named lessons, in the order of the exercises.
+
+    Args:
+        lessons: Numbers ("03" or "3").
+        exercises: By id.
+
+    Raises:
+        UsageError: One of them has no exercises.
+    """
+    known = _lessons_with(exercises)
+    lessons = [lesson.zfill(2) if lesson.isdecimal() else lesson for lesson in lessons]
+    for lesson in lessons:
+        if lesson not in known:
+            raise UsageError(f"lessons: {lesson!r} has no exercises; {nearest_names(lesson, known)}")
+    return [lesson for lesson in known if lesson in lessons]
+
+
+def _lessons_with(exercises: Mapping[str, Exercise]) -> list[str]:
+    return list(dict.fromkeys(exercise.lesson for exercise in exercises.values()))
 
 
 def _task(student: str, exercise: Exercise, notebook: Notebook | None, status: str, message: str) -> Task:

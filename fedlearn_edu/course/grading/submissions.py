@@ -9,7 +9,7 @@ import functools
 import os
 import pathlib
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import BinaryIO
 
 from tqdm.auto import tqdm
@@ -65,7 +65,11 @@ class Submission:
 
 
 def read_submissions(
-    path: str | pathlib.Path, *, ignore: Collection[str | os.PathLike] = (), progress: bool = False
+    path: str | pathlib.Path,
+    *,
+    ignore: Collection[str | os.PathLike] = (),
+    progress: bool = False,
+    look: Callable[[list[Submission]], None] | None = None,
 ) -> tuple[list[Submission], list[str]]:
     """Reads all submissions of a folder or a zip, or one notebook.
 
@@ -78,6 +82,8 @@ def read_submissions(
         path: Folder, .zip or .ipynb.
         ignore: Files and folders that the grader itself writes.
         progress: Whether to show a progress bar.
+        look: Called with who handed in, without any file, before one is read: a batch takes minutes to read, and what
+            is refused for its names need not wait for that. What it raises ends the reading.
 
     Returns:
         Submissions in the natural order of their names, and one line on everything that is nobody's.
@@ -99,6 +105,8 @@ def read_submissions(
             hint = f"; {problems[-1]}" if problems and "a lesson's name" in problems[-1] else ""
             raise UsageError(f"submissions: expected notebooks (.ipynb) in {path}, found none{hint}")
         labels = labels_of(owners, problems)
+        if look:
+            look([_submission(labels[owner], owner, HandedIn((), "", ()), found) for owner, found in owners.items()])
         bar = tqdm(owners.items(), desc="reading", unit="student", delay=0.2, disable=not progress)
         submissions = [
             _submission(labels[owner], owner, read_student(tree, found, hidden=len(base)), found)

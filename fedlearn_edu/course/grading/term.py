@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 import pathlib
@@ -102,6 +103,12 @@ class OpenTerm:
                 f"out_of: expected above 0 and at most {most:g}, which the LMS allows, got {term.out_of:g}"
             )
         return table
+
+    def try_enrol(self, submissions: Sequence[Submission]) -> list[Submission]:
+        """Raises what `enrol` would, and keeps nothing of it: for names whose work is not read yet."""
+        trial = copy.copy(self)
+        trial.said = []
+        return trial.enrol(submissions)
 
     def enrol(self, submissions: Sequence[Submission]) -> list[Submission]:
         """Gives everyone on the roster a row, and all who were late the words for it.
