@@ -73,11 +73,11 @@ def test_the_rule_for_points_and_the_weights_go_through_the_limited_child():
     )
     for partial in ("cases", "half", "none"):
         outcome = Outcome(True, received, "ended", 0)
-        mark = marks.mark(exercise, exercise.cases(3), outcome, timeout=1.0, memory_gb=1.0, partial=partial)
+        mark = marks.mark(exercise, exercise.cases(3), outcome, timeout=1.0, memory_gb=1.0).under(partial)
         assert (mark.status, mark.points) == ("failed", 0), "only one of the two right answers counts"
         assert [case["weight"] for case in mark.cases] == [1, 0, 1]
         assert mark.earned.startswith("2 of 3 cases right: points ")
-        plain = marks.mark(EXERCISE, EXERCISE.cases(3), outcome, timeout=1.0, memory_gb=1.0, partial=partial)
+        plain = marks.mark(EXERCISE, EXERCISE.cases(3), outcome, timeout=1.0, memory_gb=1.0).under(partial)
         assert plain.points == {"cases": 0.5, "half": 1.5, "none": 0}[partial]
 
 

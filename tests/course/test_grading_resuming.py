@@ -11,9 +11,10 @@ import sys
 import pytest
 from click.testing import CliRunner
 from grading_problems import HONEST, make_exercises, notebook, write
+from lms_tables import MOODLE, put
 
 from fedlearn_edu.cli import cli
-from fedlearn_edu.course.grading import command, grade, run_grading
+from fedlearn_edu.course.grading import Term, command, grade, run_grading, workers
 from fedlearn_edu.course.grading.batch import Stopped
 from fedlearn_edu.course.grading.hidden import code_digest
 from fedlearn_edu.errors import UsageError
@@ -65,8 +66,36 @@ def test_settings_are_those_of_the_earlier_run_and_said(tmp_path, folder, option
     anew = grade(folder, resume=True, timeout=22.0, **options)
     assert anew.num_resumed == 0
     assert "--timeout is 22, it was 21: all is graded anew" in anew.remarks
-    run_grading(folder, resume=True, partial="cases", **options)
-    assert "--partial is cases, it was half: all is graded anew" in capsys.readouterr().out
+
+
+def test_what_changes_points_alone_runs_nothing_anew(tmp_path, options, monkeypatch, capsys):
+    some = (
+        "def model_delta(initial, trained):\n    return [a - b if a.ndim < 3 else a for a, b in zip(initial, trained)]"
+    )
+    folder = write(
+        tmp_path / "in", {"ada.ipynb": notebook(model_delta=some), "ben.ipynb": notebook(weighted_mean=WRONG)}
+    )
+    first = grade(folder, partial="none", **options)
+    assert [first.total(student) for student in ("ada", "ben")] == [8, 5]
+    monkeypatch.setattr(workers, "run_guarded", lambda *_, **__: pytest.fail("something was run again"))
+    run_grading(folder, resume=True, partial="half", **options)
+    said = capsys.readouterr().out
+    assert "--partial is half, it was none: points are counted anew" in said
+    assert "changed: ada 8 -> 9.5 (1 exercise)" in said
+
+    own, times, sheet = tmp_path / "own.csv", tmp_path / "times.csv", put(tmp_path, MOODLE)
+    own.write_text("student,exercise,points,reason\nben,90.weighted_mean,1,late\n")
+    times.write_text("student,time\nada,2026-11-30 08:00\nben,2026-12-02 08:00\n")
+    roster = put(tmp_path, "name,number\nada,4018\nben,4019\n", "roster.csv")
+    late = Term(
+        deadline="2026-12-01 00:00 UTC", handed_in=times, late_penalty="10%", roster=roster, moodle_worksheet=None
+    )
+    scaled = Term(moodle_worksheet=sheet, out_of=10.0, roster=roster)
+    write(folder, {"Ada Lovelace.ipynb": b""})
+    for given in ({"partial": "cases", "overrides": own}, {"term": late}, {"anonymous": True}, {"term": scaled}):
+        again = grade(folder, resume=True, **options | given)
+        assert again.num_resumed == 6, given
+    assert "ada" not in again.marks
 
 
 def test_a_folder_that_was_moved_as_a_whole_is_gone_on_with(tmp_path, folder, options):

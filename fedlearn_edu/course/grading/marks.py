@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Sequence
 
 from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import Case, CaseResult, Exercise, fail, judge, score, tell_apart
+from fedlearn_edu.course.checks.engine import PARTIAL, Case, CaseResult, Exercise, fail, judge, score, tell_apart
 from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.limited import run_limited
 from fedlearn_edu.course.grading.sandbox import Outcome
@@ -40,6 +40,8 @@ class Mark:
         earned: How the points came about, such as "2 of 4 cases right: ..."; "" where all or none are.
         seconds: How long the function ran, 0 if it did not.
         follows: The exercises, if any, whose functions this one calls and which are not right themselves.
+        by_rule: Where only some cases are right: (rule, points, how they came about) for each of `engine.PARTIAL`, so
+            that another rule needs no other run.
     """
 
     exercise_id: str
@@ -53,6 +55,12 @@ class Mark:
     earned: str = ""
     seconds: float = dataclasses.field(default=0.0, compare=False)  # two runs of one answer are equal
     follows: tuple[str, ...] = ()
+    by_rule: tuple[tuple[str, float, str], ...] = ()
+
+    def under(self, partial: str) -> Mark:
+        """The mark under one of the rules of `engine.PARTIAL`."""
+        found = next((rest for rule, *rest in self.by_rule if rule == partial), None)
+        return dataclasses.replace(self, points=found[0], earned=found[1]) if found else self
 
 
 def empty_mark(exercise: Exercise, status: str, message: str) -> Mark:
@@ -67,7 +75,6 @@ def mark(
     *,
     timeout: float,
     memory_gb: float,
-    partial: str = "cases",
 ) -> Mark:
     """Compares what came back with what was expected.
 
@@ -80,7 +87,9 @@ def mark(
         outcome: What the process did.
         timeout: Seconds that it had, for the message.
         memory_gb: GiB that it had, for the message.
-        partial: What is earned where not all is right, see `engine.score`.
+
+    Returns:
+        The mark under the first rule of `engine.PARTIAL`; `Mark.under` makes that of another.
 
     Raises:
         OSError: The system gives no process for the child.
@@ -102,7 +111,7 @@ def mark(
     ]
     for number, fields in parts[1:]:
         results[number] = CaseResult(**fields)
-    total = score(exercise, results, partial=partial)
+    total, *others = [score(exercise, results, partial=rule) for rule in PARTIAL]
     wrong = [result for result in results if not result.passed]
     message = ending if len(answered) < len(cases) else wrong[0].problem if wrong else ""
     if total.status != "failed":
@@ -117,7 +126,11 @@ def mark(
         for n, result in enumerate(results)
     )
     scored = (status, total.points, exercise.points)
-    return Mark(exercise.id, exercise.title, *scored, clean(message), rows, earned=clean(total.message))
+    made = Mark(exercise.id, exercise.title, *scored, clean(message), rows, earned=clean(total.message))
+    if not total.message:
+        return made
+    found = zip(PARTIAL, [total, *others], strict=True)
+    return dataclasses.replace(made, by_rule=tuple((rule, one.points, clean(one.message)) for rule, one in found))
 
 
 def judge_frames(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, send: Callable[[list], None]) -> None:

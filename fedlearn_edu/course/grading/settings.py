@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 import pathlib
@@ -19,8 +20,8 @@ _DEFAULTS = {
     "anonymous": False,
 } | {field.name: field.default for field in dataclasses.fields(Term)}
 _PATHS = ("feedback", "overrides", "roster", "moodle_worksheet", "canvas_gradebook", "handed_in")
-# These change marks, so all of them are given anew.
-_MARKING = ("timeout", "memory_gb", "partial")
+# With other limits other functions come to an end, so all marks are given anew; with another rule only points are.
+_MARKING = {"timeout": "all is graded anew", "memory_gb": "all is graded anew", "partial": "points are counted anew"}
 _FLAGS = {"memory_gb": "--memory", "lessons": "--lesson"}
 
 
@@ -35,7 +36,7 @@ def settle(given: Mapping[str, object], earlier: Mapping[str, object], folder: p
     Returns:
         The settings, and one line on all that was taken over or is another one now.
     """
-    settled, taken, changed = {}, [], []
+    settled, taken, changed = {}, [], collections.defaultdict(list)
     for name, default in _DEFAULTS.items():
         before = earlier.get(name, default)
         if name in _PATHS and before is not None:
@@ -45,9 +46,9 @@ def settle(given: Mapping[str, object], earlier: Mapping[str, object], folder: p
         if value is None and before != default:
             taken.append(_flag(name) if before is True else f"{_flag(name)} {_shown(before)}")
         if name in _MARKING and name in earlier and settled[name] != before:
-            changed.append(f"{_flag(name)} is {_shown(value)}, it was {_shown(before)}")
+            changed[_MARKING[name]].append(f"{_flag(name)} is {_shown(value)}, it was {_shown(before)}")
     lines = [f"as in the earlier run: {', '.join(taken)}"] if taken else []
-    return settled, lines + ([f"{'; '.join(changed)}: all is graded anew"] if changed else [])
+    return settled, lines + [f"{'; '.join(found)}: {what}" for what, found in changed.items()]
 
 
 def kept(settled: Mapping[str, object], folder: pathlib.Path) -> dict[str, object]:

@@ -135,8 +135,10 @@ def _parsed(data: dict) -> tuple[int, dict, str, dict, dict[str, Mark]]:
         raise ValueError
     marks = {}
     for key, fields in data["marks"].items():
-        mark = Mark(**fields | {"cases": tuple(fields["cases"]), "follows": tuple(fields.get("follows", ()))})
+        tuples = {"cases": tuple(fields["cases"]), "follows": tuple(fields.get("follows", ()))}
+        mark = Mark(**fields | tuples | {"by_rule": tuple(map(tuple, fields.get("by_rule", ())))})
         texts = [mark.exercise_id, mark.title, mark.message, mark.earned, mark.override, *mark.follows]
+        texts += [text for rule, _, earned in mark.by_rule for text in (rule, earned)]
         for case in mark.cases:
             texts += [case[field] for field in ("name", "given", "got", "problem", "hint")]
             texts += [text for pair in case.get("arguments", []) for text in _pair(pair)]
@@ -144,7 +146,8 @@ def _parsed(data: dict) -> tuple[int, dict, str, dict, dict[str, Mark]]:
                 raise ValueError
         if not all(isinstance(text, str) for text in texts) or mark.status not in STATUSES:
             raise ValueError
-        if not 0 <= mark.points <= mark.max_points or not 0 <= mark.seconds < math.inf:
+        scored = [mark.points, *(points for _, points, _ in mark.by_rule)]
+        if not all(0 <= points <= mark.max_points for points in scored) or not 0 <= mark.seconds < math.inf:
             raise ValueError
         marks[key] = mark
     given = {}

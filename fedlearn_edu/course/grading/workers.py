@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.engine import PARTIAL, Case, Exercise
 from fedlearn_edu.course.grading.inside import ending, kernel, wire
 from fedlearn_edu.course.grading.inside.runner import LACKING
 from fedlearn_edu.course.grading.isolation import Isolation
@@ -36,7 +36,6 @@ class Batch:
         timeout: Seconds that an exercise has.
         memory_gb: GiB that it has.
         patience: See `run_guarded`.
-        partial: What an answer is worth of which some cases are right; see `marks.mark`.
     """
 
     exercises: Mapping[str, Exercise]
@@ -45,7 +44,6 @@ class Batch:
     timeout: float
     memory_gb: float
     patience: float = 1.0
-    partial: str = "cases"
 
 
 _batch: Batch | None = None
@@ -204,19 +202,24 @@ def _grade_one(exercise_id: str, cells: Sequence[str], seconds: float) -> tuple[
     limits = {"timeout": seconds, "memory_gb": batch.memory_gb}
     try:
         outcome = _run(job, batch, limits)
-        result = mark(exercise, cases, outcome, partial=batch.partial, **limits)
+        result = mark(exercise, cases, outcome, **limits)
         used = outcome.seconds
         if result.status in ("failed", "missing") and outcome.exit_code == LACKING:
             # Cells that it does not seem to need may have changed what it reads. Each try gets all cases anew.
             outcome = _run(job | {"whole": True}, batch, limits)
-            whole = mark(exercise, batch.make_cases[exercise_id](), outcome, partial=batch.partial, **limits)
-            result, used = max(result, whole, key=lambda mark: mark.points), used + outcome.seconds
+            whole = mark(exercise, batch.make_cases[exercise_id](), outcome, **limits)
+            result, used = max(result, whole, key=_worth), used + outcome.seconds
     except Exception as error:  # the machine or us, not the learner; and nobody but this learner
         return empty_mark(exercise, "ungraded", f"the grader failed: {type(error).__name__}: {error}"), True
     # Where memory is short the system kills the largest, who need not be the one that took too much.
     killed = outcome.ending == "ended" and outcome.exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL)
     again = outcome.starved or killed or not outcome.started
     return dataclasses.replace(result, seconds=round(used, 2)), again
+
+
+def _worth(mark: Mark) -> list[float]:
+    """Which of two tries counts, whatever rule for answers in part may come later."""
+    return [mark.under(rule).points for rule in PARTIAL]
 
 
 def _run(job: dict, batch: Batch, limits: dict) -> Outcome:
