@@ -132,7 +132,7 @@ class Silent:
     def __init__(self):
         self.order = []
 
-    def started(self, index, seconds):
+    def started(self, index, seconds, longest):
         self.order.append(index)
 
     def stopped(self, index, mark):
@@ -226,17 +226,24 @@ def test_the_bar_says_whom_it_waits_for_and_does_not_count_loops(monkeypatch):
     tasks = [Task(f"s{n}", "12.clip_delta", ()) for n in range(9)] + [Task("Fatima Al-Sayed", "12.clip_delta", ())]
     bar = Bar(tasks, num_done=0, jobs=2, shown=False)
     assert bar.text() == ""
-    bar.started(9, 30.0)
+    bar.started(9, 30.0, 90.0)
     for n in range(3):
-        bar.started(n, 30.0)
+        bar.started(n, 30.0, 90.0)
         now[0] += 2.0
         bar.stopped(n, Mark("12.clip_delta", "", "passed", 1, 1))
+        bar.done(n)
         bar._bar.n += 1
     assert bar.text() == "about 0:24 left; 12.clip_delta of Fatima Al-Sayed: 6 of 30 s", "its loop may last that long"
     now[0] += 20.0
     assert bar.text() == "about 0:07 left; 12.clip_delta of Fatima Al-Sayed: 26 of 30 s"
     now[0] += 14.0
-    assert bar.text() == "about 0:07 left; 12.clip_delta of Fatima Al-Sayed: 40 s, 30 s of its own"
+    assert bar.text() == "up to 0:50 left; 12.clip_delta of Fatima Al-Sayed: 40 s, 30 s of its own"
     bar.stopped(9, Mark("12.clip_delta", "", "timeout", 0, 1))
+    assert bar.text() == "about 0:36 left", "it is to be run again: six others of 2 s on two cores, then all its time"
+    bar.started(9, 30.0, 90.0)
+    now[0] += 1.0
+    assert bar.text() == "about 0:29 left; 12.clip_delta of Fatima Al-Sayed: 1 of 30 s"
+    bar.stopped(9, Mark("12.clip_delta", "", "timeout", 0, 1))
+    bar.done(9)
     bar._bar.n += 1
     assert bar.text() == "about 0:06 left", "a loop says nothing of the others"

@@ -251,7 +251,7 @@ def _run(
                 marks[index] = mark
                 if mark.status != "ungraded":
                     state.put(keys[index], mark)
-                bar.done()
+                bar.done(index)
 
             try:
                 run_tasks(batch, open_tasks, jobs=jobs, done=done, watcher=bar, endless=endless)

@@ -20,6 +20,9 @@ from fedlearn_edu.course.grading.plan import Task
 from fedlearn_edu.course.grading.sandbox import Outcome, run_guarded
 
 FOLLOWING_SECONDS = 5.0  # of a function that depends on one which does not end
+# Of `run_guarded`, in the first try already: to go on for what others took costs less than another whole turn, and what
+# has had its time and does not end is not run a second time.
+_PATIENCE = 3.0
 _MAX_ATTEMPTS = 3
 _TICK_SECONDS = 1.0
 
@@ -35,7 +38,6 @@ class Batch:
         isolation: The walls.
         timeout: Seconds that an exercise has.
         memory_gb: GiB that it has.
-        patience: See `run_guarded`.
     """
 
     exercises: Mapping[str, Exercise]
@@ -43,7 +45,6 @@ class Batch:
     isolation: Isolation
     timeout: float
     memory_gb: float
-    patience: float = 1.0
 
 
 _batch: Batch | None = None
@@ -52,7 +53,7 @@ _batch: Batch | None = None
 class Watcher(Protocol):
     """Who wants to know what is running: `progress.Bar`."""
 
-    def started(self, index: int, seconds: float) -> None: ...
+    def started(self, index: int, seconds: float, longest: float) -> None: ...
     def stopped(self, index: int, mark: Mark) -> None: ...
     def tick(self) -> None: ...
 
@@ -71,8 +72,8 @@ def run_tasks(
     A function waits for those of the same student on which it depends. If one of them did not end in time, it gets
     `FOLLOWING_SECONDS`: a loop that never ends costs its whole time once and not again in each function that calls it.
 
-    A task that ran out of time without having had the processor, was killed from outside or never started, is run again
-    alone at the end: a hostile neighbour costs nobody marks.
+    A task that others keep from the processor gets more time by the clock. One that still has not had it, was killed
+    from outside or never started, is run again alone at the end: a hostile neighbour costs nobody marks.
 
     Args:
         batch: What all tasks share.
@@ -99,8 +100,7 @@ def run_tasks(
         later.append(index) if again else final(index, result)
 
     _Round(batch, tasks, jobs, seconds, first, watcher).run(list(tasks))
-    patient = dataclasses.replace(batch, patience=3.0)
-    _Round(patient, tasks, 1, seconds, lambda index, result, _: final(index, result), watcher).run(sorted(later))
+    _Round(batch, tasks, 1, seconds, lambda index, result, _: final(index, result), watcher).run(sorted(later))
 
 
 @dataclasses.dataclass
@@ -149,7 +149,7 @@ class _Round:
                         broken.append(None)
                         break
                     del waiting[index]
-                    self.watcher.started(index, limit)
+                    self.watcher.started(index, limit, _PATIENCE * limit)
                 ended, _ = concurrent.futures.wait(running, _TICK_SECONDS, concurrent.futures.FIRST_COMPLETED)
                 for future in ended:
                     index = running.pop(future)
@@ -224,7 +224,7 @@ def _worth(mark: Mark) -> list[float]:
 
 def _run(job: dict, batch: Batch, limits: dict) -> Outcome:
     known = ending.below(os.getpid()).keys()
-    outcome = run_guarded(job, batch.isolation, patience=batch.patience, **limits)
+    outcome = run_guarded(job, batch.isolation, patience=_PATIENCE, **limits)
     if outcome.exit_code < 0:  # somebody killed the guard, and what it held is ours now
         ending.end_others(known)
     return outcome
