@@ -15,8 +15,8 @@ import pathlib
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.datasets import load_dataset
 from fedlearn_edu.data.icon_packages import IconPackage, draw_svg
 from fedlearn_edu.errors import FedlearnError, UsageError
@@ -68,7 +68,9 @@ def build(packages: str, output: pathlib.Path) -> None:
     private, sources = load_dataset("emoji").images, {}
     for name in PACKAGES:
         package = IconPackage(packages, f"@iconify-json/{name}")
-        drawn = {icon: draw_svg(svg, ICON_SIZE) for icon, svg in tqdm(package.svg_icons(), desc=name, unit="icon")}
+        drawn = {
+            icon: draw_svg(svg, ICON_SIZE) for icon, svg in progress_bar(package.svg_icons(), desc=name, unit="icon")
+        }
         white = Image.new("RGBA", (ICON_SIZE, ICON_SIZE), "white")
         on_white = np.stack([np.asarray(Image.alpha_composite(white, icon).convert("RGB")) for icon in drawn.values()])
         blank = on_white.min(axis=(1, 2, 3)) == 255

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-from tqdm.auto import tqdm
+
+from fedlearn_edu.bars import progress_bar
 
 _BATCH = 250
 _STAGES = ((0,), (1, 2), (3, 4, 5), (6, 7, 8, 9), (10, 11, 12), (13, 14, 15), (16,))  # blocks that share a basis
@@ -52,7 +53,7 @@ def compress(teacher: tf.keras.Model, student: tf.keras.Model, images: np.ndarra
         narrow.get_layer("bn_Conv1"), stem[..., kept], *(part[kept] for part in _affine(wide.get_layer("bn_Conv1")))
     )
     hidden = relu[..., kept]
-    for name in tqdm(blocks, desc="compress", unit="block"):
+    for name in progress_bar(blocks, desc="compress", unit="block"):
         before = hidden
         if name != blocks[0]:
             expanded, depthwise = _run(wide, inputs, [f"{name}_expand_BN", f"{name}_depthwise_relu"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from fedlearn_edu.backbone.cache import FeatureStore, cache_root, image_key
 from fedlearn_edu.backbone.hub import PREPROCESSING_VERSION, Backbone, check_images
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.errors import UsageError
 
@@ -87,7 +87,7 @@ def cached_features(
     missing = [key for key in first_row if key not in found]
     if missing:
         store.reserve(len(missing))
-        with tqdm(total=len(missing), desc="features", unit="image", disable=not progress) as bar:
+        with progress_bar(total=len(missing), desc="features", unit="image", disable=not progress) as bar:
             for start in range(0, len(missing), CHUNK_IMAGES):
                 chunk = missing[start : start + CHUNK_IMAGES]
                 rows = [first_row[key] for key in chunk]

@@ -7,8 +7,8 @@ import pathlib
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.errors import UsageError
 
 
@@ -41,7 +41,7 @@ def draw_icon_scenes(icons: list[Image.Image], num_images: int, *, size: int = 9
     """
     rng = np.random.default_rng(seed)
     pictures = np.empty([num_images, size, size, 3], np.uint8)
-    for index in tqdm(range(num_images), desc="draw icons", unit="image"):
+    for index in progress_bar(range(num_images), desc="draw icons", unit="image"):
         alone = rng.random() < 0.6
         white = alone and rng.random() < 0.7
         picture = Image.new("RGB", (size, size), "white") if white else _background(size, rng)

@@ -8,9 +8,9 @@ import pathlib
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from fedlearn_edu.backbone.hub import check_images
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.datasets import dataset_names, load_dataset
 from fedlearn_edu.data.image_files import UnreadableImageError, decode_image, is_image_name
 from fedlearn_edu.data.images import ImageDataset, allocate_images
@@ -130,7 +130,7 @@ def _read_images(folder: pathlib.Path, *, size: int) -> np.ndarray:
     if not paths:
         raise UsageError(f"images: expected images in the folder {str(folder)!r}, found none")
     images = allocate_images(len(paths), image_size=size)
-    for row, path in enumerate(tqdm(paths, desc="read", unit="image", leave=False)):
+    for row, path in enumerate(progress_bar(paths, desc="read", unit="image", leave=False)):
         try:
             images[row] = decode_image(path, image_size=size).pixels
         except UnreadableImageError as error:

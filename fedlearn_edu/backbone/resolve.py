@@ -17,11 +17,10 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 
-from tqdm.auto import tqdm
-
 from fedlearn_edu.backbone.cache import cache_root
 from fedlearn_edu.backbone.contract import check_is_saved_model
 from fedlearn_edu.backbone.hub import is_url
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.errors import RunError
 from fedlearn_edu.folders import check_private, everything_below, make_private, take_over
 
@@ -190,7 +189,7 @@ def _watch(thread: threading.Thread, download: _Download, stall_seconds: float) 
             size = download.received
             if size > received:
                 if bar is None:  # a bar of unknown length has no truth value
-                    bar = tqdm(desc="download backbone", unit="B", unit_scale=True, leave=False)
+                    bar = progress_bar(desc="download backbone", unit="B", unit_scale=True, leave=False)
                 bar.update(size - received)
                 received, last_change = size, time.monotonic()
             if time.monotonic() - last_change > stall_seconds:

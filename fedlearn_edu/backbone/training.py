@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from tqdm.auto import tqdm
+
+from fedlearn_edu.bars import progress_bar
 
 _EVALUATION_BATCH = 128
 
@@ -89,7 +90,7 @@ def fit(
     manager = tf.train.CheckpointManager(state, str(checkpoint_dir), max_to_keep=1)
     manager.restore_or_initialize()
     rng = np.random.default_rng(seed)
-    with tqdm(total=steps * epochs * batch_size, desc="pre-train", unit="image", disable=not progress) as bar:
+    with progress_bar(total=steps * epochs * batch_size, desc="pre-train", unit="image", disable=not progress) as bar:
         for epoch in range(epochs):
             order, total, started = rng.permutation(len(images)), 0.0, time.monotonic()
             if epoch < int(done):

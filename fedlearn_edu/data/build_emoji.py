@@ -19,8 +19,8 @@ import pathlib
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.build_assets import ASSETS, sha256, write_asset
 from fedlearn_edu.data.icon_packages import IconPackage, draw_svg, emoji_key
 from fedlearn_edu.errors import FedlearnError, UsageError
@@ -94,7 +94,7 @@ def read_vendors(folder: str, table: list[Emoji]) -> dict[str, dict[str, Image.I
 
 def _draw(package: IconPackage, key_of_name: dict[str, str]) -> dict[str, Image.Image]:
     icons = [(key_of_name[name], svg) for name, svg in package.svg_icons() if name in key_of_name]
-    return {key: draw_svg(svg, IMAGE_SIZE) for key, svg in tqdm(icons, desc=package.name, unit="icon")}
+    return {key: draw_svg(svg, IMAGE_SIZE) for key, svg in progress_bar(icons, desc=package.name, unit="icon")}
 
 
 def on_white(picture: Image.Image) -> np.ndarray:

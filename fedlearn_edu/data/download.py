@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import platformdirs
-from tqdm.auto import tqdm
 
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data import class_names
 from fedlearn_edu.data.folder import load_folder
 from fedlearn_edu.data.images import ImageDataset, allocate_images, grey_to_rgb
@@ -205,7 +205,7 @@ def _pool_clients(
             raise UsageError(f"max_clients: expected 1 to {len(client_ids)}, got {max_clients}")
         client_ids = sorted(np.random.default_rng(seed).choice(client_ids, max_clients, replace=False).tolist())
     parts = []
-    progress = tqdm(desc="reading clients", unit="image", delay=1)
+    progress = progress_bar(desc="reading clients", unit="image", delay=1)
     for split in splits:
 
         def examples_of(client_id, split=split):

@@ -9,8 +9,8 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.arguments import check_whole
 from fedlearn_edu.data.folder_tree import LAYOUTS, Parts, Tree, layout, scan
 from fedlearn_edu.data.image_files import UnreadableImageError, decode_image
@@ -149,7 +149,7 @@ def _read(folder: str, tree: Tree, rows: dict[str, _Row], image_size: int) -> tu
     """Returns the images that can be read and where each lies, and counts everything in `rows`."""
     images = allocate_images(len(tree.images), image_size=image_size)
     read = []
-    for parts in tqdm(tree.images, desc=f"reading {one_line(_name_of(folder))}", unit="image", delay=1):
+    for parts in progress_bar(tree.images, desc=f"reading {one_line(_name_of(folder))}", unit="image", delay=1):
         row = rows[same_name(parts[0])]
         try:
             decoded = decode_image(os.path.join(folder, *parts), image_size=image_size)

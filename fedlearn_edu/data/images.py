@@ -8,8 +8,8 @@ import os
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm.auto import tqdm
 
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.arguments import as_class_names, as_flags, as_images, as_labels, as_owners
 from fedlearn_edu.data.names import check_name
 from fedlearn_edu.errors import RunError
@@ -84,7 +84,7 @@ def resize_images(images: np.ndarray, *, image_size: int) -> np.ndarray:
         image_size: Height and width of the result in pixels, >= 1.
     """
     resized = allocate_images(len(images), image_size=image_size)
-    for i, image in enumerate(tqdm(images, desc="resizing images", unit="image", delay=1)):
+    for i, image in enumerate(progress_bar(images, desc="resizing images", unit="image", delay=1)):
         square = Image.fromarray(image).resize((image_size, image_size), Image.Resampling.BILINEAR)
         resized[i] = np.asarray(square)
     return resized

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
 from fedlearn_edu.simulation.checkpoint import VERSION, Checkpoints
@@ -65,7 +65,7 @@ def run_rounds(
         resume=resume,
     )
     history = None
-    with tqdm(total=num_rounds, unit="round", disable=not progress) as bar:
+    with progress_bar(total=num_rounds, unit="round", disable=not progress) as bar:
         try:
             for history in rounds:
                 bar.update(history.num_rounds - bar.n)

@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.course.checks.engine import Case, CaseResult, Exercise, check_function
 from fedlearn_edu.course.grading.limited import run_limited
 from fedlearn_edu.course.grading.marks import Mark
@@ -62,7 +62,7 @@ def name_mistakes(
     ids = [id for id in make_cases if any(mark.exercise_id == id for _, mark in failed)]
     known = {
         id: _stored(exercises[id], make_cases[id])
-        for id in tqdm(ids, desc="naming mistakes", unit="exercise", delay=0.5, disable=not progress)
+        for id in progress_bar(ids, desc="naming mistakes", unit="exercise", delay=0.5, disable=not progress)
     }
     named = {(student, m.exercise_id): _nearest(m.cases, known.get(m.exercise_id, {})) for student, m in failed}
     return {key: name for key, name in named.items() if name}

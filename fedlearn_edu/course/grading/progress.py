@@ -6,8 +6,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from tqdm.auto import tqdm
-
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.course.grading.marks import Mark
 from fedlearn_edu.course.grading.plan import Task
 
@@ -34,7 +33,9 @@ class Bar:
         self._running: dict[int, tuple[float, float, float]] = {}
         self._again: dict[int, float] = {}  # seconds of what ran out of time and has no mark yet
         self._seconds: list[float] = []
-        self._bar = tqdm(total=len(tasks), initial=num_done, unit="exercise", disable=not shown, bar_format=_FORMAT)
+        self._bar = progress_bar(
+            total=len(tasks), initial=num_done, unit="exercise", disable=not shown, bar_format=_FORMAT
+        )
 
     def __enter__(self) -> Bar:
         return self

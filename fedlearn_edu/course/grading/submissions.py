@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable, Collection
 from typing import BinaryIO
 
-from tqdm.auto import tqdm
-
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.course.grading.files import Archive, BadArchive, Folder, Path, Tree, walk
 from fedlearn_edu.course.grading.limited import OverLimit, call_limited
 from fedlearn_edu.course.grading.owners import (
@@ -107,7 +106,7 @@ def read_submissions(
         labels = labels_of(owners, problems)
         if look:
             look([_submission(labels[owner], owner, HandedIn((), "", ()), found) for owner, found in owners.items()])
-        bar = tqdm(owners.items(), desc="reading", unit="student", delay=0.2, disable=not progress)
+        bar = progress_bar(owners.items(), desc="reading", unit="student", delay=0.2, disable=not progress)
         submissions = [
             _submission(labels[owner], owner, read_student(tree, found, hidden=len(base)), found)
             for owner, found in bar

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm.std import tqdm
 
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.checks import check_seed
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.privacy.attacks.image_reconstruction import score_image
@@ -158,7 +159,7 @@ def invert_gradients(
     search = _Search(_objective(received, network, labels, shape, match, total_variation), shape)
     rng = np.random.default_rng(check_seed(seed))
     best = None
-    with tqdm(total=num_steps * num_starts, desc="inverting", unit="step", disable=not progress) as bar:
+    with progress_bar(total=num_steps * num_starts, desc="inverting", unit="step", disable=not progress) as bar:
         for start in range(num_starts):
             found = search.run(rng.uniform(0.3, 0.7, search.size), num_steps, bar)
             bar.update((start + 1) * num_steps - bar.n)  # it may stop early

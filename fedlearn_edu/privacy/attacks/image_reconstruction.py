@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from fedlearn_edu.backbone.hub import Backbone, check_images
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.privacy.attacks.received import check_count, check_features, check_positive
 from fedlearn_edu.privacy.attacks.result import AttackResult
@@ -119,7 +119,7 @@ def reconstruct_image(
         optimizer.apply_gradients([(tape.gradient(loss, place), place)])
         return tf.reduce_mean(distance)
 
-    with tqdm(total=num_steps, desc="image", unit="step", disable=not progress or not num_steps) as bar:
+    with progress_bar(total=num_steps, desc="image", unit="step", disable=not progress or not num_steps) as bar:
         for _ in range(num_steps):
             distance = float(improve())
             bar.update()

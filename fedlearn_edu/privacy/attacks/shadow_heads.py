@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.checks import check_seed
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.privacy.attacks.received import check_count, check_features, check_labels, check_positive, softmax
@@ -99,7 +99,7 @@ def train_shadow_heads(
     weight = (saw / saw.sum(axis=1, keepdims=True)).T.astype(np.float32)[:, :, None]
     heads = np.zeros([inputs.shape[1], len(saw) * num_classes], np.float32)
     speed = np.zeros_like(heads)
-    for _ in tqdm(range(num_steps), desc="shadow heads", unit="step", disable=not progress):
+    for _ in progress_bar(range(num_steps), desc="shadow heads", unit="step", disable=not progress):
         error = (softmax((inputs @ heads).reshape(shape)) - one_hot) * weight
         speed = np.float32(0.9) * speed - rate * (inputs.T @ error.reshape(len(inputs), -1))
         heads += speed

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
+from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.errors import RunError, UsageError, nearest_names
 from fedlearn_edu.privacy.secure_aggregation.client import SecureAggregationClient
 from fedlearn_edu.privacy.secure_aggregation.fixed_point import FixedPoint
@@ -115,7 +115,9 @@ def secure_sum(
             warnings.warn(f"{client_id} takes no part in the secure sum: {error}", stacklevel=2)
 
     rows, answers, server_seconds = [], {}, 0.0
-    with tqdm(total=len(STAGES) * len(clients), unit="message", delay=2, leave=False, disable=not progress) as bar:
+    with progress_bar(
+        total=len(STAGES) * len(clients), unit="message", delay=2, leave=False, disable=not progress
+    ) as bar:
         for stage in STAGES:
             for client_id in [c for c in clients if dropouts.get(c) == stage]:
                 del clients[client_id]
