@@ -253,6 +253,8 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "Worker": check_worker,
     "First computation": check_hello,
 }
+# Said before they are tried: who reads nothing for half a minute takes it for dead.
+_SLOW = {check_worker: "loads TFF and starts its worker", check_hello: "takes about half a minute"}
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red")}
 
 
@@ -264,9 +266,11 @@ def run_checks() -> int:
     """
     failed = 0
     for name, check in CHECKS.items():
-        if check in (check_worker, check_hello) and failed:
+        if check in _SLOW and failed:
             click.echo(f"  - {name}: not tried, mend the above first")
             continue
+        if check in _SLOW:
+            click.echo(f"  … {name}: {_SLOW[check]}")
         try:
             finding = check()
         except Exception as error:  # a check that breaks must not hide the others

@@ -221,6 +221,20 @@ class Unreachable(WorkerAccess):
         raise Unavailable("not here")
 
 
+def test_what_takes_long_is_announced_before_it_begins(monkeypatch, capfd):
+    seen = []
+
+    def slow():
+        seen.append(capfd.readouterr().out)  # what has reached the file by now
+        return doctor.Finding("ok", "at last")
+
+    monkeypatch.setattr(doctor, "_SLOW", {slow: "takes long"})
+    monkeypatch.setattr(doctor, "CHECKS", {"First": lambda: doctor.Finding("ok", "there"), "Second": slow})
+    assert doctor.run_checks() == 0
+    assert seen == ["  ✓ First: there\n  … Second: takes long\n"]
+    assert capfd.readouterr().out.startswith("  ✓ Second: at last\n")
+
+
 def test_a_worker_that_nothing_closes_is_a_failure_and_an_open_one_a_warning(monkeypatch):
     monkeypatch.setattr(worker, "CLOSED_WAYS", (Unreachable,))
     finding = doctor.check_worker()
