@@ -515,6 +515,26 @@ def test_plain_data_comes_through_unchanged(value):
     assert isinstance(describe(value), str)
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.array([0.5, 1.0]), "array([0.5, 1.0])"),
+        (np.array([1, -2], np.int32), "array([1, -2], dtype=int32)"),
+        (np.array([True, False]), "array([True, False])"),
+        ([np.array([[1 / 3], [np.nan]]), np.array("a")], "[array([[0.333333], [nan]]), array('a')]"),
+        ({"w": np.float32([1e-9, 1e9])}, "{'w': array([1e-09, 1e+09], dtype=float32)}"),
+        (np.arange(13) / 2, "array of shape (13,): [0.0, 0.5, 1.0, 1.5, ...]"),
+        (np.zeros([5, 4, 3], int), "array of shape (5, 4, 3): [[[0, 0, 0], ...], ...]"),
+        (np.zeros([1, 20], np.float32), "array of shape (1, 20) and dtype float32: [[0.0, 0.0, 0.0, 0.0, ...]]"),
+        (np.array([]), "array([])"),
+        (np.zeros([12] * 9 + [0]), f"array of shape ({'12, ' * 9}0)"),
+        (np.array(["x" * 90] * 4), "array of shape (4,): [" + ", ".join(["'" + "x" * 35 + "...'"] * 4) + "]"),
+    ],
+)  # fmt: skip
+def test_short_arrays_are_shown_by_their_values_and_long_ones_by_their_shape(value, text):
+    assert describe(value) == text
+
+
 def test_arrays_and_scalars():
     array = np.arange(6).reshape(2, 3)
     copied = to_data([array])[0]

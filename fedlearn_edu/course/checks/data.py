@@ -12,6 +12,9 @@ import numpy as np
 _MAX_DEPTH = 20  # deeper than any exercise needs; also stops at a list that holds itself
 _NUMERIC_KINDS = "biuf"
 _ARRAY_KINDS = _NUMERIC_KINDS + "U"
+_USUAL = (np.float64, np.int64, np.bool_)  # the types that NumPy does not name either
+_MAX_SHOWN, _FIRST = 12, 4  # entries of a short array; of a long one
+_MAX_CHARACTERS, _MAX_WORD = 160, 40
 
 
 class NotDataError(TypeError):
@@ -158,7 +161,7 @@ def _canonical(value: Any) -> str:
 
 
 class _Short(reprlib.Repr):
-    """Shortens long values; arrays keep their shape and type in view."""
+    """Shortens long values. A short array is shown as NumPy prints it, a long one by its shape and first values."""
 
     def __init__(self):
         super().__init__()
@@ -167,13 +170,15 @@ class _Short(reprlib.Repr):
         self.maxlevel = 4
 
     def repr_ndarray(self, value, level):
-        numbers = np.array2string(
-            value, precision=4, threshold=12, edgeitems=3, max_line_width=10**6, separator=", ", suppress_small=True
-        )
-        numbers = " ".join(numbers.split())
-        shape = "x".join(str(n) for n in value.shape) or "single"
-        text = numbers if len(numbers) <= 160 else numbers[:157] + "..."
-        return f"array({text}, {shape} {value.dtype})"
+        usual = value.dtype in _USUAL or value.dtype.kind == "U"
+        kind = "" if usual else f" and dtype {value.dtype}"
+        if not value.size:  # it may have many axes all the same
+            return f"array of shape {value.shape}{kind}" if value.ndim > 1 else "array([])"
+        if value.size <= _MAX_SHOWN:
+            text = f"array({_items(value)})" if usual else f"array({_items(value)}, dtype={value.dtype})"
+            if len(text) <= _MAX_CHARACTERS:
+                return text
+        return f"array of shape {value.shape}{kind}: {_items(value, most=_FIRST)}"
 
     def repr_float(self, value, level):
         return f"{value:.6g}"
@@ -187,6 +192,26 @@ class _Short(reprlib.Repr):
         return "{" + ", ".join(items + ["..."] * (len(value) > self.maxdict)) + "}"
 
 
+def _items(value: np.ndarray, *, most: int = _MAX_SHOWN) -> str:
+    """An array as nested lists: of a short one all items, of a long one the first `most` of the first row."""
+    if value.ndim == 0:
+        item = value.item()
+        return _decimal(item) if isinstance(item, float) else _shortened(repr(item))
+    shown = most if value.ndim == 1 or most == _MAX_SHOWN else 1
+    items = [_items(item, most=most) for item in map(np.asarray, value[:shown])]
+    return f"[{', '.join(items + ['...'] * (len(value) > shown))}]"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_WORD else f"{text[: _MAX_WORD - 4]}...{text[-1]}"
+
+
+def _decimal(value: float) -> str:
+    """A float with a point, as Python writes it, rounded to 6 digits."""
+    text = f"{value:.6g}"
+    return f"{text}.0" if text.lstrip("-").isdigit() else text
+
+
 _SHORT = _Short()
 
 
@@ -194,8 +219,10 @@ def describe(value: Any, *, limit: int = 400) -> str:
     """Returns plain data as one short line for a learner.
 
     Example:
-        >>> describe(np.zeros([2, 3]))
-        'array([[0., 0., 0.], [0., 0., 0.]], 2x3 float64)'
+        >>> describe(np.array([[0.5, 1], [2, 3]]))
+        'array([[0.5, 1.0], [2.0, 3.0]])'
+        >>> describe(np.zeros([20, 9], np.float32))
+        'array of shape (20, 9) and dtype float32: [[0.0, 0.0, 0.0, 0.0, ...], ...]'
         >>> describe([0.1 + 0.2, "a"])
         "[0.3, 'a']"
     """
