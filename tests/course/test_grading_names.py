@@ -45,8 +45,8 @@ def _names(*of):
     return st.dictionaries(st.one_of(*of), _KIND, min_size=1, max_size=8).map(lambda names: list(names.items()))
 
 
-def submission(owner, label="x"):
-    return Submission(label, owner.name, owner.lms, owner.lms_id, (), identity=owner.identity)
+def submission(owner, label=None):
+    return Submission(label or owner.name, owner.name, owner.lms, owner.lms_id, (), identity=owner.identity)
 
 
 @settings(max_examples=150, deadline=None)
@@ -106,6 +106,27 @@ def test_readable_parts_of_feedback_names():
         "Ada_Lovelace", "\u674e\u96f7", "\u97d3\u6885\u6885", "student",
     ]  # fmt: skip
     assert pages[names[4]].startswith("Zo\u00ebZo\u00eb")
+
+
+def test_pages_of_two_of_one_name_are_told_apart_by_people_and_listed_in_the_totals(tmp_path):
+    moodle = {f"Wei Li_{number}_assignsubmission_file_/90.ipynb": BOOK for number in (4011, 4012)}
+    plain = {"ada.ipynb": BOOK, "ada/90.ipynb": BOOK, "ben.ipynb": BOOK}
+    only = {"90.largest_client": make_exercises()["90.largest_client"]}
+    expected = {"Wei Li [4011]": "Wei_Li_4011", "Wei Li [4012]": "Wei_Li_4012"}
+    for name, books, readable in (
+        ("moodle", moodle, expected),
+        ("plain", plain, {"ada [ada]": "ada_ada", "ada [ada.ipynb]": "ada_ada_ipynb", "ben": "ben"}),
+    ):
+        folder, pages = write(tmp_path / name, books), tmp_path / f"{name}_pages"
+        result = grade(folder, output=tmp_path / f"{name}.csv", feedback=pages, exercises=only, **OPTIONS)
+        with open(result.files["totals"], newline="", encoding="utf-8-sig") as stream:
+            listed = {row["student"]: row["feedback"] for row in csv.DictReader(stream)}
+        assert sorted(listed.values()) == sorted(path.name for path in pages.iterdir())
+        assert {student: page.rpartition("-")[0] for student, page in listed.items()} == readable
+        assert all(f"Feedback for {student}<" in (pages / page).read_text() for student, page in listed.items())
+    without = grade(folder, output=tmp_path / "g.csv", exercises=only, **OPTIONS)
+    assert without.files["totals"].read_text().splitlines()[0].endswith(",files,feedback")
+    assert without.files["totals"].read_text().splitlines()[3].endswith("ben.ipynb,")
 
 
 @pytest.mark.parametrize("layout", ["zip in a folder", "zip in a zip", "zip in an LMS's zip"])

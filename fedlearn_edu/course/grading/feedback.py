@@ -82,14 +82,23 @@ def make_pages(result, folder: pathlib.Path) -> dict[pathlib.Path, str]:
 
 
 def file_name(submission: Submission) -> str:
-    """A name that is the student's alone on any file system, whoever else hands in: the readable part, then a hash."""
-    letters = "".join(
-        character if unicodedata.category(character)[0] in "LMN" else "_"
-        for character in unicodedata.normalize("NFC", submission.name)
-    )
-    readable = re.sub("_+", "_", letters).strip("_").encode()[:_READABLE_BYTES].decode(errors="ignore")
+    """A name that is the student's alone on any file system, whoever else hands in: the readable part, then a hash.
+
+    People tell two of one name apart by the number in the LMS, else by what tells them apart in the tables.
+    """
+    readable = _readable(submission.name if submission.lms else submission.student)
+    if submission.lms and submission.lms_id:
+        readable = f"{readable or 'student'}_{_readable(submission.lms_id)}"
     digest = hashlib.sha256(submission.identity.encode()).hexdigest()[:_DIGEST_CHARACTERS]
     return f"{readable or 'student'}-{digest}"
+
+
+def _readable(text: str) -> str:
+    letters = "".join(
+        character if unicodedata.category(character)[0] in "LMN" else "_"
+        for character in unicodedata.normalize("NFC", text)
+    )
+    return re.sub("_+", "_", letters).strip("_").encode()[:_READABLE_BYTES].decode(errors="ignore")
 
 
 def told_older(submissions: Sequence[Submission], folder: pathlib.Path, *, anonymous: bool) -> list[str]:

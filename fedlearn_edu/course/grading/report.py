@@ -11,6 +11,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Mapping
 
+from fedlearn_edu.course.grading.feedback import file_name
 from fedlearn_edu.course.grading.isolation import LEVELS
 from fedlearn_edu.course.grading.submissions import Submission
 from fedlearn_edu.course.grading.text import neutral, whole
@@ -70,10 +71,22 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
             s.late,
             whole(result.taken_off(s.student)),
             _files(s),
+            f"{file_name(s)}.html" if "feedback" in result.files else "",
         )
         for s in result.submissions
     ]
-    header = ["student", "lms_id", "points", "max_points", "passed", "exercises", "late", "taken_off", "files"]
+    header = [
+        "student",
+        "lms_id",
+        "points",
+        "max_points",
+        "passed",
+        "exercises",
+        "late",
+        "taken_off",
+        "files",
+        "feedback",
+    ]
     tables[result.files["totals"]] = _csv(header, totals)
     record = {
         "seed": result.seed,
