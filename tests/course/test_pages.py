@@ -70,7 +70,9 @@ class Page(html.parser.HTMLParser):
 
 
 def pages_of(result):
-    return {path.stem.rpartition("-")[0]: text for path, text in make_pages(result, pathlib.Path("f")).items()}
+    """By student: pages are made in the order of the submissions."""
+    made = make_pages(result, pathlib.Path("f")).values()
+    return {one.student: text for one, text in zip(result.submissions, made, strict=True)}
 
 
 def question(**fields):

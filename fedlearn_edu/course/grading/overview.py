@@ -31,7 +31,9 @@ svg { max-width: 100%; height: auto; } svg text { fill: var(--text); font-size: 
 svg rect { fill: var(--link); } svg line { stroke: var(--line); }
 .bar { display: inline-block; width: 6rem; height: .7rem; background: var(--bad-soft); vertical-align: middle; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; } dd { margin: 0; }
-@media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
+@media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; }
+  .grid tbody th { max-width: 7rem; } .grid td, .grid th { padding: .1rem .2rem; }
+  .grid .number .quiet { display: block; font-size: .75em; white-space: normal; max-width: 5rem; margin-left: auto; } }
 """.strip()
 
 
@@ -147,7 +149,7 @@ def _exercises(exercises) -> str:
         '<p class="quiet">A known mistake is a stored wrong answer of the exercise that is wrong in the same cases and '
         "gives the same numbers: a likely reason, no proof.</p>"
     )
-    return pages.table(head, rows, numbers=[2]) + note
+    return pages.table(head, rows, numbers=[2], cards=True) + note
 
 
 def _counted(pairs: Sequence[tuple[str, int]]) -> str:

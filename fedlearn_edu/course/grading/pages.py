@@ -58,7 +58,10 @@ details { margin: .4rem 0; } summary { cursor: pointer; font-weight: 600; }
 .case td { padding-right: 0; }
 @media (max-width: 40rem) { .case, .case tbody, .case tr, .case th, .case td { display: block; padding: 0; }
   .case tr { margin-bottom: .3rem; } .case th { white-space: normal; }
-  .roomy { display: none; } th, td { padding-right: .5rem; } }
+  .roomy { display: none; } th, td { padding-right: .5rem; } td code { font-size: .8em; overflow-wrap: anywhere; }
+  .cards thead { display: none; } .cards, .cards tbody, .cards tr, .cards td { display: block; text-align: left; }
+  .cards tr { padding: .4rem 0; } .cards td { padding: 0; white-space: normal; } .cards td:empty { display: none; }
+  .cards td + td::before { content: attr(data-name) ": "; color: var(--quiet); } }
 """.strip()
 
 
@@ -136,21 +139,27 @@ def link(exercise_id: str) -> str:
     return f'<a href="#{anchor(exercise_id)}"><code>{escape(exercise_id)}</code></a>'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str] | str], *, numbers: Sequence[int] = ()) -> str:
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str] | str], *, numbers: Sequence[int] = (), cards: bool = False
+) -> str:
     """A table that scrolls by itself where a screen is too narrow.
 
     Args:
         head: Plain text.
         rows: Cells, or one text that heads the rows below it; HTML in which every text is escaped.
         numbers: Positions of the columns that hold numbers.
+        cards: On a narrow screen each row becomes a paragraph, whose lines begin with the names of the columns: for
+            columns of sentences.
     """
+    names = [f' data-name="{escape(name)}"' if cards else "" for name in head]
 
     def cells(tag: str, row: Sequence[str] | str, scope: str = "") -> str:
         if isinstance(row, str):
             return f'<th scope="rowgroup" colspan="{len(head)}">{row}</th>'
-        kinds = [' class="number"' if n in numbers else "" for n in range(len(row))]
+        kinds = [names[n] * (tag == "td") + ' class="number"' * (n in numbers) for n in range(len(row))]
         return "".join(f"<{tag}{scope}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
 
     top = cells("th", [escape(name) for name in head], ' scope="col"')
     body = "".join(f"<tr>{cells('td', row)}</tr>\n" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody></table></div>'
+    kind = ' class="cards"' if cards else ""
+    return f'<div class="scroll"><table{kind}><thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody></table></div>'
