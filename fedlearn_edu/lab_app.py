@@ -11,9 +11,13 @@ import pathlib
 import sys
 import urllib.parse
 
+from jupyter_core.paths import jupyter_config_dir
 from jupyter_server.serverapp import WILDCARD_IPS
 from jupyterlab.labapp import LabApp
 from traitlets.config import Config
+
+# Holds a style sheet; one of the user's own, where Jupyter looks for it, goes before it.
+_LOOK = pathlib.Path(__file__).parent / "lab_look"
 
 
 class LessonsApp(LabApp):
@@ -33,13 +37,16 @@ class LessonsApp(LabApp):
         config = Config()
         config.ServerApp.root_dir = cls.lessons_root
         config.LabApp.default_url = f"/lab/tree/{urllib.parse.quote(cls.first_lesson)}"
+        config.LabApp.custom_css = True
         config.LabApp.news_url = None
         config.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
         # Not for ServerApp: a more special section would win over `--debug`, which sets this one.
         config.Application.log_level = logging.ERROR
         if os.geteuid() == 0:
             config.ServerApp.allow_root = True
-        return super().make_serverapp(config=config, **kwargs)
+        server = super().make_serverapp(config=config, **kwargs)
+        server.static_custom_path = [os.path.join(jupyter_config_dir(), "custom"), str(_LOOK)]  # no option of Jupyter's
+        return server
 
     @classmethod
     def initialize_server(cls, *args, **kwargs):

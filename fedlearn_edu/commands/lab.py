@@ -29,7 +29,7 @@ def lab(directory, jupyter_args):
       fedlearn-edu lab --no-browser --port 8899
       fedlearn-edu lab --ip 0.0.0.0 --no-browser     (in a container whose port 8888 is published)
     """
-    from fedlearn_edu.lessons import prepare_lessons  # imports nbformat, for which --help does not wait
+    from fedlearn_edu.lessons import prepare_lessons  # --help does not wait for what it imports
 
     lessons = prepare_lessons(directory)
     click.echo(f"Your lessons and exercises: {lessons.root}")

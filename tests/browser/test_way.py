@@ -46,6 +46,10 @@ def wait_for_title(page, title):
 def test_from_the_printed_address_to_the_exercises_and_on(page, tmp_path):
     wait_for_title(page, "Welcome: one round")
     click_link(page, "Exercises 00", leads_to="exercises/00_welcome.ipynb", title="Exercises 00: warm-up")
+    before = "tab => getComputedStyle(tab.querySelector('.lm-TabBar-tabLabel'), '::before').content"
+    tabs = page.locator("#jp-main-dock-panel .lm-TabBar-tab").all()
+    assert [tab.inner_text().strip() for tab in tabs] == ["00_welcome.ipynb"] * 2
+    assert [tab.evaluate(before) for tab in tabs] == ["none", '"exercises: "'], "which of the two it is"
     click_link(page, "lesson 00", leads_to="notebooks/00_welcome.ipynb", title="Welcome: one round")
     click_link(page, "Exercises 00", leads_to="exercises/00_welcome.ipynb", title="Exercises 00: warm-up")
     following = "01_federate_a_pretrained_model.ipynb"
