@@ -18,6 +18,7 @@ def run_pretraining(datasets: list[str], *, output: pathlib.Path, **options) -> 
         output: Folder to create.
         options: As for `fedlearn_edu.pretrain`.
     """
+    click.echo(f"pre-training on {', '.join(map(str, datasets))}: reading images, building the network ...")
     try:
         result = fl.pretrain(datasets, output=output, **options)
     except KeyboardInterrupt:

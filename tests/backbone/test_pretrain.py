@@ -263,6 +263,7 @@ def test_the_command_publishes_and_answers_bad_input_in_one_line(tiny_network, t
 
     first = run("--epochs", "2")
     assert first.exit_code == 0, first.output
+    assert first.output.startswith("pre-training on ")
     assert "held-out accuracy" in first.output
     assert f"next: {our_command()} demo --backbone {tmp_path / 'module'}" in first.output
     assert {"saved_model.pb", "MODEL_CARD.md", "curve.csv", "curve.png"} <= {
