@@ -138,17 +138,18 @@ def run_all_cells(page, url: str, *, timeout_s: float) -> None:
     )
 
 
-def settled_picture(locator, *, quiet_s: float = 1.0, timeout_s: float = 60.0) -> str:
+def settled_picture(locator, *, other_than: str | None = None, quiet_s: float = 1.0, timeout_s: float = 60.0) -> str:
     """Returns a digest of a picture's content once it has not been redrawn for a while.
 
-    While a control moves the picture is redrawn several times: comparing earlier would compare a half-way frame.
+    While a control moves the picture is redrawn several times: comparing earlier would compare a half-way frame. Where
+    a control has been moved, say what it was before: a busy machine may take a while to begin.
     """
     deadline = time.monotonic() + timeout_s
     content, since = None, time.monotonic()
-    while time.monotonic() - since < quiet_s:
-        assert time.monotonic() < deadline, "the picture did not come to rest"
-        now = locator.evaluate("picture => picture.outerHTML")
+    while content == other_than or time.monotonic() - since < quiet_s:
+        assert time.monotonic() < deadline, "the picture did not come to rest, or did not change"
+        now = hashlib.sha256(locator.evaluate("picture => picture.outerHTML").encode()).hexdigest()
         if now != content or _IDLE not in locator.page.inner_text("#jp-main-statusbar"):  # the kernel is drawing
             content, since = now, time.monotonic()
-        time.sleep(0.05)
-    return hashlib.sha256(content.encode()).hexdigest()
+        time.sleep(0.2)
+    return content
