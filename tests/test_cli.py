@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -292,6 +293,20 @@ def test_of_many_clients_the_worst_and_the_best_are_shown(capsys):
     *_, header, a, b, c, d, e, dots, f, g, h = capsys.readouterr().out.splitlines()
     assert [line[:3] for line in (a, b, c, d, e, f, g, h)] == ["c00", "c01", "c02", "c03", "c04", "c17", "c18", "c19"]
     assert (header[:9], dots) == ("client_id", "...")
+
+
+def test_a_licence_is_named_only_where_it_is_known():
+    """A folder may be called nearly as a known data set is: its images are still its owner's."""
+    from fedlearn_edu.demo_options import DemoOptions
+    from fedlearn_edu.demo_results import _origin
+
+    def origin(name):
+        return _origin(DemoOptions(dataset=name), types.SimpleNamespace(dataset=types.SimpleNamespace(name="mine")))
+
+    for name in ("fashion", "medmnist:dermamnist", "medmnist:dermamnist_64"):
+        assert origin(name).endswith(("; licence: MIT", "; licence: CC BY-NC 4.0")), name
+    for name in ("fashion_mine", "./fashion", "emoji_of_my_own/", "photos"):
+        assert origin(name) == "mine: its maker's own images; ask them for the licence", name
 
 
 def test_the_command_to_resume_can_be_pasted_into_a_shell():
