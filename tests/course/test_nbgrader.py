@@ -100,6 +100,39 @@ def test_one_assignment_a_lesson_and_what_comes_next(folders, capsys, monkeypatc
     assert (folders[1] / "nbgrader_config.py").read_text() == "# mine"
 
 
+@pytest.mark.parametrize(
+    ("here", "target", "course", "assignment"),
+    [
+        (".", "my course", "my course", "98_toy"),
+        (".", "my course/source", "my course", "98_toy"),
+        (".", "my course/source/week 3", "my course", "week 3"),
+        ("my course", ".", "my course", "98_toy"),
+        ("my course", "source/week 3", "my course", "week 3"),
+        ("my course/source", ".", "my course", "98_toy"),
+        ("my course/source", "week 3", "my course", "week 3"),
+        ("my course/source/week 3", ".", "my course", "week 3"),
+        ("source", "my course", "source/my course", "98_toy"),  # somebody's folder of programs, and no course
+        ("source", ".", "source", "98_toy"),
+    ],
+)
+def test_a_target_is_the_same_from_wherever_it_is_named(
+    folders, tmp_path, monkeypatch, capsys, here, target, course, assignment
+):
+    (tmp_path / "my course" / "source" / "week 3").mkdir(parents=True)
+    (tmp_path / "my course" / "nbgrader_config.py").touch()
+    (tmp_path / "source").mkdir()
+    monkeypatch.chdir(tmp_path / here)
+    for given in (pathlib.Path(target), pathlib.Path(os.path.abspath(target))):
+        if given.is_absolute() and here == "source":
+            continue  # then the word was typed
+        run_assignments(folders[0], given, force=True)
+        made = [path for path in tmp_path.rglob("98_toy.ipynb") if not {"old", "solutions"} & set(path.parts)]
+        assert made == [tmp_path / course / "source" / assignment / "98_toy.ipynb"]
+        command = capsys.readouterr().out.splitlines()[-1].replace("nbgrader", "printf '%s:' \"$PWD\"")
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+        assert done.stdout == f"{tmp_path / course}:generate_assignment:{assignment}:--create:"
+
+
 def test_links_to_lessons_are_plain_text(folders):
     cells = solution_cells()
     cells[0].source = "# Toy\n\nSee [lesson 98](../notebooks/98_toy.ipynb) and [a paper](https://arxiv.org/a.ipynb)."
@@ -128,6 +161,7 @@ def test_an_assignment_is_not_replaced_unless_told_and_then_kept_out_of_the_way(
         ({"seed": 0}, r"^seed: expected 1 to 2\*\*256 - 1 \(0 is what learners see\), got 0"),
         ({"seed": 2**256}, r"^seed: expected 1 to"),
         ({"lessons": ["97"]}, r"^lesson: there is no '97'; Known: 98, 99"),
+        ({"assignment": "a+b"}, r"^target: nbgrader takes no \+ in the name of an assignment, got a\+b$"),
         ({"assignment": "all"}, r"^target: all is one assignment; name one --lesson"),
     ],
 )
