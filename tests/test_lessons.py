@@ -122,6 +122,19 @@ def test_a_part_of_copies_means_all_of_them(course, tmp_path):
     assert sorted(path.name for path in root.iterdir()) == [".fedlearn-edu.json", "exercises", "notebooks"]
 
 
+@pytest.mark.parametrize("here", ["", "notebooks", "exercises"])
+@pytest.mark.parametrize("what", ["copies", "hand-out"])
+def test_who_is_in_a_folder_of_lessons_gets_these_and_no_second_copy(course, tmp_path, monkeypatch, what, here):
+    root = prepare_lessons(tmp_path / "mine").root
+    if what == "hand-out":
+        (root / ".fedlearn-edu.json").rename(root / MARK)
+    (root / "exercises" / "00_a.ipynb").write_text("my answer")
+    before = sorted(root.rglob("*"))
+    monkeypatch.chdir(root / here)
+    assert prepare_lessons().root == prepare_lessons(pathlib.Path(".")).root == root
+    assert sorted(root.rglob("*")) == before
+
+
 def test_a_folder_that_cannot_be_written(course, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"^--directory: .*file/below cannot be written \(Not a directory\)$"):
