@@ -55,6 +55,14 @@ def test_the_course_is_copied_whole(tmp_path, monkeypatch):
 def test_what_a_learner_or_a_teacher_makes_in_a_checkout_is_ignored_by_git():
     names = ["fedlearn-edu-lessons/exercises/00_welcome.ipynb", "exercises/00_welcome_old.ipynb", "grades.csv"]
     names += ["handout.zip", "submissions/ann/00_welcome.ipynb", "feedback/ann.html", "course/source/04/a.ipynb"]
+    names += ["grades_overview.html", "notebooks/fedlearn-edu-lessons/exercises/00_welcome.ipynb"]
+    # What a teacher is told to type must not lie open to the next `git add .`, whatever it is called.
+    documents = ("README.md", "docs/teaching.md", "fedlearn_edu/commands/grade.py")
+    told = "".join((REPOSITORY / name).read_text() for name in documents)
+    options = "output|feedback|overrides|roster|handed-in|moodle-worksheet|canvas-gradebook"
+    found = set(re.findall(rf"(?:fedlearn-edu grade|--(?:{options})) ([a-zA-Z][\w./-]*\w)", told))
+    assert {"submissions.zip", "marks/feedback", "Grades-FL101.csv", "roster.csv"} < found
+    names += sorted(name if "." in name else f"{name}/anything" for name in found - set(names))
     ignored = subprocess.run(["git", "check-ignore", *names], cwd=REPOSITORY, capture_output=True, text=True)
     assert ignored.stdout.splitlines() == names
     kept = ["fedlearn_edu/course/stub.py", "exercises/00_welcome.ipynb", "tests/course/test_authoring.py"]
