@@ -171,7 +171,8 @@ def test_an_edit_leaves_the_other_cells_ids(folders):
 # Drift
 
 
-def test_check_tells_drift_and_writes_nothing(folders, capsys):
+def test_check_tells_drift_and_writes_nothing(folders, capsys, monkeypatch):
+    monkeypatch.setenv("UV", "/usr/bin/uv")
     assert run_exercises(*folders, check=True) == 1
     assert not folders[1].exists()
     assert run_exercises(*folders) == 0
@@ -184,7 +185,7 @@ def test_check_tells_drift_and_writes_nothing(folders, capsys):
         assert run_exercises(*folders, check=True) == 1
         out = capsys.readouterr().out
         assert f"differs: {path}" in out
-        assert "1 of the exercises differs from its source; run: fedlearn-edu exercises build" in out
+        assert "1 of the exercises differs from its source; run: uv run fedlearn-edu exercises build" in out
         assert path.read_text() == spoil(good)
         path.write_text(good)
 

@@ -176,13 +176,45 @@ def test_an_exercise_that_somebody_worked_in_is_not_handed_out(small_course, tmp
     assert not (tmp_path / "handout.zip").exists()
 
 
+def test_what_running_a_lesson_left_in_it_stays_with_the_teacher(small_course, tmp_path):
+    path = small_course / "notebooks" / "00_welcome.ipynb"
+    make_handout(small_course, tmp_path / "before.zip", lessons=["00"])
+    notebook = nbformat.read(path, as_version=4)
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    cell.outputs, cell.execution_count = [nbformat.v4.new_output("stream", text="/home/teacher")], 7
+    notebook.metadata["widgets"] = {"state": "/home/teacher"}
+    nbformat.write(notebook, path)
+    make_handout(small_course, tmp_path / "after.zip", lessons=["00"])
+    assert (tmp_path / "after.zip").read_bytes() == (tmp_path / "before.zip").read_bytes()
+
+
+def test_a_copy_of_a_lesson_or_no_notebook_is_one_line(small_course, tmp_path):
+    notebooks = small_course / "notebooks"
+    copy = shutil.copy(notebooks / "00_welcome.ipynb", notebooks / "00_welcome-Copy1.ipynb")
+    named = (
+        r"^lesson: '00' may be 00_welcome-Copy1\.ipynb and 00_welcome\.ipynb in .*notebooks; move away what is a copy$"
+    )
+    for lessons, message in [
+        (["0"], named),
+        ([], r"^exercises: expected .*-Copy1\.ipynb, .* \(or is it a lesson's copy\?"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            make_handout(small_course, tmp_path / "handout.zip", lessons=lessons)
+    copy.unlink()
+    for content in (b"junk", b"\xff", b"{}"):
+        (notebooks / "01_federate_a_pretrained_model.ipynb").write_bytes(content)
+        with pytest.raises(UsageError, match=r"^01_federate_a_pretrained_model\.ipynb: (expected a Jupyter|cannot be)"):
+            make_handout(small_course, tmp_path / "handout.zip", lessons=["00"])
+    assert not (tmp_path / "handout.zip").exists()
+
+
 def test_what_is_missing_is_one_line(small_course, tmp_path):
     (small_course / "exercises" / "01_federate_a_pretrained_model.ipynb").unlink()
     for lessons, message in [
         (["7"], r"^lesson: there is no '07'; Known: 00, 01, 02$"),
         (
             ["00"],
-            r"^exercises: expected .*01_federate_a_pretrained_model\.ipynb, found none; run: fedlearn-edu exercises",
+            r"^exercises: expected .*01_federate_a_pretrained_model\.ipynb, found none; run: .*fedlearn-edu exercises",
         ),
     ]:
         with pytest.raises(UsageError, match=message):
@@ -205,6 +237,7 @@ def test_each_command_has_a_page_and_every_option_a_text():
 
 
 def test_options_of_nbgrader_are_refused_without_it():
-    result = CliRunner().invoke(cli, ["exercises", "build", "--lesson", "04"])
-    assert result.exit_code == 2
-    assert "--lesson and --seed go with --nbgrader" in result.output
+    for option in ("--lesson", "--seed", "--written-points"):
+        result = CliRunner().invoke(cli, ["exercises", "build", option, "04"])
+        assert result.exit_code == 2
+        assert "--lesson, --seed and --written-points go with --nbgrader" in result.output
