@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import logging
+import math
 import os
 import pathlib
 import random
@@ -293,6 +294,37 @@ def test_of_many_clients_the_worst_and_the_best_are_shown(capsys):
     *_, header, a, b, c, d, e, dots, f, g, h = capsys.readouterr().out.splitlines()
     assert [line[:3] for line in (a, b, c, d, e, f, g, h)] == ["c00", "c01", "c02", "c03", "c04", "c17", "c18", "c19"]
     assert (header[:9], dots) == ("client_id", "...")
+
+
+ODD = {  # losses and accuracies of rounds 0 and 1, the ceiling, options -> what the end says of it
+    "rose": ([1.1, 12.94], [0.3, 0.9], 0.9, {"client_lr": 0.03}, "rose from 1.1 to 12.9: the learning rate 0.03 is"),
+    "no number": ([1.1, math.nan], [0.3, 0.3], 0.9, {}, "try --client-lr 0.01 and another --output"),
+    "far below": ([2.3, 1.9], [0.1, 0.45], 0.9, {"num_rounds": 10}, "so few images, need more rounds (--rounds 40)"),
+    "alike": ([2.3, 1.9], [0.1, 0.45], 0.9, {"partition": "iid"}, "that are alike need more rounds (--rounds 160), or"),
+    "above": ([2.3, 0.4], [0.1, 0.91], 0.9, {}, "Above its ceiling by chance, with 1,234 test images, or"),
+    "as it should be": ([2.3, 0.4], [0.1, 0.75], 0.9, {}, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(ODD))
+def test_what_is_odd_about_the_end_is_said(name, capsys):
+    from fedlearn_edu.demo_options import DemoOptions
+    from fedlearn_edu.demo_output import print_end
+
+    losses, accuracies, ceiling, given, said = ODD[name]
+    values = {"loss": losses, "accuracy": accuracies}
+    rows = [(n, "global", metric, value) for metric in values for n, value in enumerate(values[metric])]
+    history = fl.History({}, rows, central_accuracy=ceiling, status="finished")
+    options = DemoOptions(**({"client_lr": 0.1, "partition": "dirichlet:0.3"} | given))
+    output = pathlib.Path("run")
+    print_end(
+        options, types.SimpleNamespace(num_test=1234), history, output, missing={"accuracy.png", "model"}, seconds=1
+    )
+    _, end, *remarks, results = capsys.readouterr().out.splitlines()
+    assert end.startswith(f"global accuracy {100 * accuracies[-1]:.1f}%, central ceiling 90.0% (")
+    assert results == "Results in run/: history.csv, summary.json"
+    assert len(remarks) == (said is not None)
+    assert not said or said in remarks[0]
 
 
 def test_a_licence_is_named_only_where_it_is_known():
