@@ -416,6 +416,7 @@ def test_what_to_mend_first_is_said():
     check("98.upload_bytes", namespace["upload_bytes"])
     mend = "uses your upload_bytes (98.upload_bytes), which is not right yet: mend that first"
     assert check("98.weighted_mean", function).message == mend
+    assert check("98.weighted_mean", lambda deltas, sizes: sizes.upload_bytes).message == "", "only an attribute"
     check("98.upload_bytes", upload_bytes)
     assert check("98.weighted_mean", function).message == ""
 
