@@ -97,6 +97,17 @@ def test_without_a_record_of_what_was_copied_nothing_is_overwritten(course, mani
     assert contents(root) == before
 
 
+def test_a_record_that_was_lost_is_made_again_of_copies_that_nobody_edited(course):
+    root = prepare_lessons().root
+    (root / ".fedlearn-edu.json").unlink()
+    (root / "exercises" / "00_a.ipynb").write_text("my answer")
+    prepare_lessons()
+    for path in course.rglob("*.ipynb"):
+        path.write_text("second edition")
+    prepare_lessons()
+    assert contents(root) == contents(course) | {"exercises/00_a.ipynb": "my answer"}
+
+
 def test_a_folder_of_an_earlier_version_keeps_its_files_in_sight(course, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()

@@ -19,6 +19,7 @@ from packaging.metadata import Metadata
 from shared import REPOSITORY
 
 from fedlearn_edu.cli import cli
+from fedlearn_edu.course import own_wheel
 from fedlearn_edu.course.handout import MARK, make_handout
 from fedlearn_edu.course.relative_links import links_in
 from fedlearn_edu.errors import UsageError
@@ -131,6 +132,35 @@ def test_the_wheel_is_one(installed):
     assert (script.name, script.value) == ("fedlearn-edu", project["scripts"]["fedlearn-edu"])
 
 
+def test_a_wheel_of_other_content_is_another_version_and_holds_only_the_package(tmp_path, monkeypatch):
+    """Else an installer that has seen last week's hand-out would install nothing."""
+    package = tmp_path / "fedlearn_edu"
+    monkeypatch.setattr(own_wheel, "_PACKAGE", package)
+    for name in (
+        "a.py",
+        "b/c.json",
+        ".git/x",
+        "b/.ipynb_checkpoints/c.py",
+        "b/__pycache__/c.pyc",
+        "exercises/old.ipynb",
+    ):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("1")
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    lessons = {"exercises/00.ipynb": b"1"}
+    (first, content), (again, same) = own_wheel.make_wheel(lessons), own_wheel.make_wheel(lessons)
+    assert (first, content) == (again, same)
+    inside = zipfile.ZipFile(io.BytesIO(content)).namelist()
+    assert [name for name in inside if "dist-info" not in name] == [
+        "fedlearn_edu/a.py", "fedlearn_edu/b/c.json", "fedlearn_edu/exercises/00.ipynb", "fedlearn_edu/pyproject.toml",
+    ]  # fmt: skip
+    (package / "a.py").write_text("2")
+    second, _ = own_wheel.make_wheel(lessons)
+    third, _ = own_wheel.make_wheel({"exercises/00.ipynb": b"2"})
+    assert len({first, second, third}) == 3
+    assert all(re.fullmatch(r"fedlearn_edu-[\d.]+\+handout\.\w{8}-py3-none-any\.whl", name) for name in (first, third))
+
+
 def test_what_it_installs_opens_the_hand_out_and_makes_the_same_one_again(installed, unpacked, zipped, tmp_path):
     """As a teacher who installed the package, without a checkout; -I: nothing of this checkout is on the path."""
     source = f"""
@@ -222,7 +252,7 @@ def test_what_is_missing_is_one_line(small_course, tmp_path):
     with pytest.raises(UsageError, match=r"^lessons: expected NN_\*\.ipynb in .*, found none$"):
         make_handout(tmp_path / "nowhere", tmp_path / "handout.zip")
     with pytest.raises(UsageError, match=r"^output: .* is a folder$"):
-        make_handout(small_course, tmp_path)
+        make_handout(small_course, tmp_path, force=True)
 
 
 def test_each_command_has_a_page_and_every_option_a_text():
