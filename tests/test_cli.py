@@ -355,6 +355,16 @@ def test_the_command_to_resume_can_be_pasted_into_a_shell():
     assert words == ["demo", "--output", "../a b", "--dataset", "my photos/$x", "--rounds", "60", "--resume"]
 
 
+@pytest.mark.parametrize("uv", ["", "/usr/bin/uv"])
+def test_grading_repeats_its_command_as_the_user_called_it(invoke, monkeypatch, uv):
+    monkeypatch.setenv("UV", uv)
+    seen = []
+    monkeypatch.setattr("fedlearn_edu.course.grading.run_grading", lambda *_, command, **__: seen.append(command) or 0)
+    assert invoke("grade", "my work", "--lesson", "04")[0] == 0
+    called = ["uv", "run", "fedlearn-edu"] if uv else ["fedlearn-edu"]
+    assert seen == [[*called, "grade", "my work", "--lesson", "04"]]
+
+
 def test_ctrl_c_before_the_first_round_leaves_nothing_and_says_so(invoke, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

@@ -92,6 +92,15 @@ def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path):
     assert (finding.status, "locked cannot be written" in finding.detail) == ("warning", True)
 
 
+def test_a_folder_that_was_deleted_under_the_user_is_named(monkeypatch, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    finding = doctor.check_disk()
+    assert (finding.status, finding.detail, "cd" in finding.fix) == ("failed", "this folder was deleted", True)
+
+
 def test_little_memory_and_a_small_container_are_named(monkeypatch):
     import psutil
 
