@@ -40,13 +40,16 @@ def make_handout(
       The files in it, sorted.
 
     Raises:
-      UsageError: A lesson is unknown or no notebook, an exercise holds answers or is missing, or `output` exists.
+      UsageError: A lesson is unknown or no notebook, an exercise holds answers or is missing, `output` exists, or
+        its folder does not.
       RunError: A file cannot be read or written.
     """
     output = pathlib.Path(output)
     if output.exists() and (output.is_dir() or not force):
         what = "is a folder" if output.is_dir() else "is there already; --force replaces it"
         raise UsageError(f"output: {output} {what}")
+    if not output.parent.is_dir():
+        raise UsageError(f"output: there is no folder {output.parent} to write {output.name} into; make it first")
     try:
         known = sorted((course / PARTS[0]).glob("[0-9][0-9]_*.ipynb"))
         if not known:

@@ -24,7 +24,7 @@ def choose_lessons(paths: Sequence[pathlib.Path], lessons: Sequence[str]) -> lis
     known: dict[str, list[pathlib.Path]] = {}
     for path in paths:
         known.setdefault(path.name[:2], []).append(path)
-    wanted = sorted({lesson.zfill(2) for lesson in lessons}) or list(known)
+    wanted = sorted({lesson.zfill(2) if lesson.isdecimal() else lesson for lesson in lessons}) or list(known)
     for lesson in wanted:
         if lesson not in known:
             raise UsageError(f"lesson: there is no {lesson!r}; {nearest_names(lesson, known)}")

@@ -242,6 +242,7 @@ def test_what_is_missing_is_one_line(small_course, tmp_path):
     (small_course / "exercises" / "01_federate_a_pretrained_model.ipynb").unlink()
     for lessons, message in [
         (["7"], r"^lesson: there is no '07'; Known: 00, 01, 02$"),
+        ([""], r"^lesson: there is no ''; Known: 00, 01, 02$"),  # a variable of a script that is not set
         (
             ["00"],
             r"^exercises: expected .*01_federate_a_pretrained_model\.ipynb, found none; run: .*fedlearn-edu exercises",
@@ -253,6 +254,8 @@ def test_what_is_missing_is_one_line(small_course, tmp_path):
         make_handout(tmp_path / "nowhere", tmp_path / "handout.zip")
     with pytest.raises(UsageError, match=r"^output: .* is a folder$"):
         make_handout(small_course, tmp_path, force=True)
+    with pytest.raises(UsageError, match=r"^output: there is no folder .*nowhere to write a\.zip into; make it first$"):
+        make_handout(small_course, tmp_path / "nowhere" / "a.zip")
 
 
 def test_each_command_has_a_page_and_every_option_a_text():
