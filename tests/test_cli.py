@@ -344,7 +344,8 @@ def test_a_licence_is_named_only_where_it_is_known():
 def test_the_command_to_resume_can_be_pasted_into_a_shell():
     from fedlearn_edu.demo_options import DemoOptions
 
-    options = DemoOptions(dataset="my photos/$x", num_rounds=60, seed=7, explicit=frozenset({"dataset", "num_rounds"}))
+    explicit = frozenset({"dataset", "num_rounds", "output", "resume"})
+    options = DemoOptions(dataset="my photos/$x", num_rounds=60, seed=7, resume=True, explicit=explicit)
     done = subprocess.run(
         ["sh", "-c", f"printf '%s\\n' {options.command_to_resume(pathlib.Path('../a b'))}"],
         capture_output=True,
