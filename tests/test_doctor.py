@@ -120,6 +120,14 @@ def test_little_memory_and_a_small_container_are_named(monkeypatch):
     assert "docker run --memory" in finding.fix
 
 
+def test_a_warning_is_told_with_its_fix_and_is_no_failure(monkeypatch):
+    monkeypatch.setattr(doctor, "CHECKS", {"Odd": lambda: doctor.Finding("warning", "cause", "fix it")})
+    result = CliRunner().invoke(cli.cli, ["doctor"])
+    assert result.output.splitlines()[:2] == ["  ! Odd: cause", "      fix: fix it"]
+    assert result.output.splitlines()[-1].startswith("Everything works. Next: ")
+    assert result.exit_code == 0
+
+
 def test_a_problem_has_a_next_step_too(monkeypatch):
     monkeypatch.setattr(doctor, "CHECKS", {"Bad": lambda: doctor.Finding("failed", "cause", "fix it")})
     monkeypatch.setenv("UV", "/usr/bin/uv")
