@@ -26,7 +26,7 @@ _SECTIONS = {
         pretrain: "make a backbone of your own from public images",
     },
     "For teachers": {
-        exercises: "build exercises from solutions, or check that they agree",
+        exercises: "hand out lessons; build exercises from solutions, for nbgrader too",
         grade: "a folder or zip of submissions -> marks",
     },
 }

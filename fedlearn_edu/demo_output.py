@@ -100,7 +100,7 @@ def _distance(reached: float, ceiling: float) -> str:
 
 def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History, is_above: bool) -> list[str]:
     remarks = []
-    loss = history.global_metrics()["loss"].dropna()
+    loss = history.global_metrics()["loss"]
     if not loss.iloc[-1] <= loss.iloc[0]:
         lower = f"{options.client_lr / 10:.1g}"
         remarks.append(
@@ -108,9 +108,12 @@ def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History,
             f"too large for these images; try --client-lr {lower} and another --output"
         )
     elif history.status != "stopped" and history.central_accuracy - history.global_accuracy > _FAR_BELOW:
+        rounds = f"more rounds (--rounds {4 * options.num_rounds})"
         remarks.append(
-            "Far below its ceiling: clients that are so unlike, or have so few images, need more rounds (--rounds "
-            f"{4 * options.num_rounds}); --partition iid shows what becomes of alike ones"
+            f"Far below its ceiling: clients that are alike need {rounds}, or a higher --client-lr"
+            if options.partition == "iid"
+            else f"Far below its ceiling: clients that are so unlike, or have so few images, need {rounds}; "
+            "--partition iid shows what becomes of alike ones"
         )
     elif is_above:
         num_test = experiment.num_test

@@ -78,9 +78,10 @@ def _summary(options, experiment, history: fl.History, seconds: float) -> dict:
 
 def _origin(options, experiment) -> str:
     """Returns whose images the model was trained on, and under which licence, as far as it is known."""
-    dataset, known = experiment.dataset, fl.dataset_names()
-    name = next((n for n in known.index if n == options.dataset or options.dataset.startswith(f"{n}_")), None)
-    if name is None:
+    dataset, known, name = experiment.dataset, fl.dataset_names(), options.dataset
+    if name.startswith("medmnist:"):
+        name = name.partition("_")[0]  # the larger editions, such as medmnist:pathmnist_64, are not listed
+    if name not in known.index:
         return f"{dataset.name}: its maker's own images; ask them for the licence"
     row = known.loc[name]
     return f"{dataset.name}: {row['description']}; {row['origin']}; licence: {row['licence']}"

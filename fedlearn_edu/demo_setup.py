@@ -57,7 +57,7 @@ def prepare(options: DemoOptions) -> tuple[DemoOptions, Experiment]:
     """Loads, deals out, extracts features and builds the process, saying what is used.
 
     Returns:
-        The options with everything decided that decides what a round computes, and the experiment.
+        The options with the partition and the learning rate that were chosen, and the experiment.
 
     Raises:
         FedlearnError: An option does not fit the data, or something cannot be loaded.

@@ -148,13 +148,17 @@ def check_disk() -> Finding:
     from fedlearn_edu.backbone.cache import CACHE_VARIABLE, cache_root
 
     try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        return Finding("failed", "this folder was deleted", "go to one that exists, e.g. by `cd`")
+    try:
         temporary = tempfile.gettempdir()
     except FileNotFoundError:
         return Finding("failed", "no folder for temporary files can be written", "make room, or set TMPDIR to a folder")
     places = {
         "cache": (str(cache_root()), f"set {CACHE_VARIABLE} to a folder on another disk"),
         "temporary files": (temporary, "set TMPDIR to a folder on another disk"),
-        "this folder": (os.getcwd(), "work in a folder on another disk"),
+        "this folder": (here, "work in a folder on another disk"),
     }
     free = {}
     for what, (path, way_out) in places.items():

@@ -51,8 +51,8 @@ def prepare_lessons(directory: pathlib.Path | None = None) -> Lessons:
     `course.handout`) is used as it is: what the teacher chose stays what it is.
 
     Args:
-        directory: Where the copies are. Without it: the current folder if it is a hand-out, else
-            `./fedlearn-edu-lessons`. A checkout named as such is used as it is.
+        directory: Where the copies are. Without it: the current folder if it is such a folder or a hand-out, or part
+            of one, else `./fedlearn-edu-lessons`. A checkout named as such is used as it is.
 
     Returns:
         The folder to serve.
@@ -62,11 +62,9 @@ def prepare_lessons(directory: pathlib.Path | None = None) -> Lessons:
     """
     source = course_folder()
     if directory is None:
-        here = pathlib.Path.cwd()
-        directory = here if (here / MARK).is_file() else pathlib.Path(DEFAULT_FOLDER)
-    root = directory.absolute()
-    if root.name in PARTS and (root.parent.resolve() == source.resolve() or (root.parent / _MANIFEST).is_file()):
-        root = root.parent  # the part of a course that was meant lies beside its other part
+        here = _whole(pathlib.Path.cwd(), source)
+        directory = here if _is_learners(here) else pathlib.Path(DEFAULT_FOLDER)
+    root = _whole(directory.absolute(), source)
     if root.resolve() == source.resolve() or (root / MARK).is_file():
         return Lessons(root, _first_lesson(root))
     try:
@@ -76,6 +74,17 @@ def prepare_lessons(directory: pathlib.Path | None = None) -> Lessons:
     if former := [path.name for path in sorted(root.glob("[0-9][0-9]_*.ipynb"))]:
         notes.append(f"yours from before stay where they are, below the folders in Lab's list: {_listed(former)}")
     return Lessons(root, _first_lesson(root), tuple(notes))
+
+
+def _whole(folder: pathlib.Path, source: pathlib.Path) -> pathlib.Path:
+    """The folder, or the one above it where this is one part of a course that lies beside its other part."""
+    above = folder.parent
+    is_part = folder.name in PARTS and (above.resolve() == source.resolve() or _is_learners(above))
+    return above if is_part else folder
+
+
+def _is_learners(folder: pathlib.Path) -> bool:
+    return any((folder / name).is_file() for name in (_MANIFEST, MARK))
 
 
 def _bring_up_to_date(source: pathlib.Path, root: pathlib.Path) -> list[str]:

@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import logging
+import math
 import os
 import pathlib
 import random
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -190,14 +192,18 @@ def test_every_algorithm_has_a_builder_that_needs_no_more_than_the_demo_knows(al
 
 
 def test_own_folder_natural_clients_other_algorithms_and_numbered_runs(invoke, photos, tmp_path):
-    algorithms = ["weighted_fed_avg", "fed_sgd", "scaffold"]
+    algorithms = [
+        "fed_sgd",
+        "scaffold",
+    ]  # one with a server's rate only, one that has to know how many clients there are
     for algorithm in algorithms:
-        arguments = ["--dataset", photos, "--partition", "natural", "--algorithm", algorithm, "--rounds", 1]
+        arguments = ["--dataset", photos, "--partition", "natural", "--algorithm", algorithm]
+        arguments += ["--rounds", 1, "--num-epochs", 1]
         code, output = invoke("demo", *arguments)
         assert code == 0, output
-        assert all(name in output for name in ("anna", "ben", "cleo"))
+        assert all(name in output for name in ("anna", "ben", "cleo", ", 1 epoch, rate", ", 1 round, "))
     runs = sorted((tmp_path / "fedlearn-edu-run").iterdir())
-    assert [run.name for run in runs] == ["1", "2", "3"]  # without --output they are numbered
+    assert [run.name for run in runs] == ["1", "2"]  # without --output they are numbered
     summaries = [json.loads((run / "summary.json").read_text()) for run in runs]
     assert [summary["settings"]["algorithm"] for summary in summaries] == algorithms
 
@@ -255,15 +261,16 @@ def test_a_rate_that_was_given_stands_and_if_it_diverges_the_end_says_so(invoke,
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["central_accuracy"] == 1.0
 
 
-def test_a_folder_without_owners_gets_as_many_clients_as_it_has_images_for(invoke, colours, tmp_path):
+def test_a_folder_without_owners_gets_as_many_clients_as_it_has_images_for(colours, tmp_path, capsys):
+    from fedlearn_edu.demo_options import DemoOptions
+    from fedlearn_edu.demo_setup import _deal_out
+
     for owner in ("anna", "ben"):
         shutil.copytree(colours / owner, tmp_path / "mine", dirs_exist_ok=True)  # the second replaces the first's
-    code, output = invoke("demo", "--dataset", "mine", "--rounds", 1, "--num-epochs", 1)
-    assert code == 0, output
+    _deal_out(DemoOptions(dataset=str(tmp_path / "mine")), fl.load_dataset(tmp_path / "mine"))
+    output = capsys.readouterr().out
     assert "mine: 24 images of 3 classes, dirichlet:0.3, over 2 clients (" in output
     assert "; fewer than 50 clients, the images are few: --num-clients sets it)" in output
-    assert ", 1 epoch, rate" in output
-    assert ", 1 round, " in output
 
 
 def test_too_many_clients_for_a_folder_with_owners_names_the_owners_first(invoke, colours):
@@ -294,10 +301,56 @@ def test_of_many_clients_the_worst_and_the_best_are_shown(capsys):
     assert (header[:9], dots) == ("client_id", "...")
 
 
+ODD = {  # losses and accuracies of rounds 0 and 1, the ceiling, options -> what the end says of it
+    "rose": ([1.1, 12.94], [0.3, 0.9], 0.9, {"client_lr": 0.03}, "rose from 1.1 to 12.9: the learning rate 0.03 is"),
+    "no number": ([1.1, math.nan], [0.3, 0.3], 0.9, {}, "try --client-lr 0.01 and another --output"),
+    "far below": ([2.3, 1.9], [0.1, 0.45], 0.9, {"num_rounds": 10}, "so few images, need more rounds (--rounds 40)"),
+    "alike": ([2.3, 1.9], [0.1, 0.45], 0.9, {"partition": "iid"}, "that are alike need more rounds (--rounds 160), or"),
+    "above": ([2.3, 0.4], [0.1, 0.91], 0.9, {}, "Above its ceiling by chance, with 1,234 test images, or"),
+    "as it should be": ([2.3, 0.4], [0.1, 0.75], 0.9, {}, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(ODD))
+def test_what_is_odd_about_the_end_is_said(name, capsys):
+    from fedlearn_edu.demo_options import DemoOptions
+    from fedlearn_edu.demo_output import print_end
+
+    losses, accuracies, ceiling, given, said = ODD[name]
+    values = {"loss": losses, "accuracy": accuracies}
+    rows = [(n, "global", metric, value) for metric in values for n, value in enumerate(values[metric])]
+    history = fl.History({}, rows, central_accuracy=ceiling, status="finished")
+    options = DemoOptions(**({"client_lr": 0.1, "partition": "dirichlet:0.3"} | given))
+    output = pathlib.Path("run")
+    print_end(
+        options, types.SimpleNamespace(num_test=1234), history, output, missing={"accuracy.png", "model"}, seconds=1
+    )
+    _, end, *remarks, results = capsys.readouterr().out.splitlines()
+    assert end.startswith(f"global accuracy {100 * accuracies[-1]:.1f}%, central ceiling 90.0% (")
+    assert results == "Results in run/: history.csv, summary.json"
+    assert len(remarks) == (said is not None)
+    assert not said or said in remarks[0]
+
+
+def test_a_licence_is_named_only_where_it_is_known():
+    """A folder may be called nearly as a known data set is: its images are still its owner's."""
+    from fedlearn_edu.demo_options import DemoOptions
+    from fedlearn_edu.demo_results import _origin
+
+    def origin(name):
+        return _origin(DemoOptions(dataset=name), types.SimpleNamespace(dataset=types.SimpleNamespace(name="mine")))
+
+    for name in ("fashion", "medmnist:dermamnist", "medmnist:dermamnist_64"):
+        assert origin(name).endswith(("; licence: MIT", "; licence: CC BY-NC 4.0")), name
+    for name in ("fashion_mine", "./fashion", "emoji_of_my_own/", "photos"):
+        assert origin(name) == "mine: its maker's own images; ask them for the licence", name
+
+
 def test_the_command_to_resume_can_be_pasted_into_a_shell():
     from fedlearn_edu.demo_options import DemoOptions
 
-    options = DemoOptions(dataset="my photos/$x", num_rounds=60, seed=7, explicit=frozenset({"dataset", "num_rounds"}))
+    explicit = frozenset({"dataset", "num_rounds", "output", "resume"})
+    options = DemoOptions(dataset="my photos/$x", num_rounds=60, seed=7, resume=True, explicit=explicit)
     done = subprocess.run(
         ["sh", "-c", f"printf '%s\\n' {options.command_to_resume(pathlib.Path('../a b'))}"],
         capture_output=True,
@@ -306,6 +359,16 @@ def test_the_command_to_resume_can_be_pasted_into_a_shell():
     words = done.stdout.splitlines()
     words = words[words.index("demo") :]
     assert words == ["demo", "--output", "../a b", "--dataset", "my photos/$x", "--rounds", "60", "--resume"]
+
+
+@pytest.mark.parametrize("uv", ["", "/usr/bin/uv"])
+def test_grading_repeats_its_command_as_the_user_called_it(invoke, monkeypatch, uv):
+    monkeypatch.setenv("UV", uv)
+    seen = []
+    monkeypatch.setattr("fedlearn_edu.course.grading.run_grading", lambda *_, command, **__: seen.append(command) or 0)
+    assert invoke("grade", "my work", "--lesson", "04")[0] == 0
+    called = ["uv", "run", "fedlearn-edu"] if uv else ["fedlearn-edu"]
+    assert seen == [[*called, "grade", "my work", "--lesson", "04"]]
 
 
 def test_ctrl_c_before_the_first_round_leaves_nothing_and_says_so(invoke, tmp_path, monkeypatch):

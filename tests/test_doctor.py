@@ -92,6 +92,15 @@ def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path):
     assert (finding.status, "locked cannot be written" in finding.detail) == ("warning", True)
 
 
+def test_a_folder_that_was_deleted_under_the_user_is_named(monkeypatch, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    finding = doctor.check_disk()
+    assert (finding.status, finding.detail, "cd" in finding.fix) == ("failed", "this folder was deleted", True)
+
+
 def test_little_memory_and_a_small_container_are_named(monkeypatch):
     import psutil
 
@@ -109,6 +118,14 @@ def test_little_memory_and_a_small_container_are_named(monkeypatch):
     assert finding.status == "warning"
     assert "1.0 GB is this container's limit" in finding.detail
     assert "docker run --memory" in finding.fix
+
+
+def test_a_warning_is_told_with_its_fix_and_is_no_failure(monkeypatch):
+    monkeypatch.setattr(doctor, "CHECKS", {"Odd": lambda: doctor.Finding("warning", "cause", "fix it")})
+    result = CliRunner().invoke(cli.cli, ["doctor"])
+    assert result.output.splitlines()[:2] == ["  ! Odd: cause", "      fix: fix it"]
+    assert result.output.splitlines()[-1].startswith("Everything works. Next: ")
+    assert result.exit_code == 0
 
 
 def test_a_problem_has_a_next_step_too(monkeypatch):

@@ -55,6 +55,14 @@ def test_the_course_is_copied_whole(tmp_path, monkeypatch):
 def test_what_a_learner_or_a_teacher_makes_in_a_checkout_is_ignored_by_git():
     names = ["fedlearn-edu-lessons/exercises/00_welcome.ipynb", "exercises/00_welcome_old.ipynb", "grades.csv"]
     names += ["handout.zip", "submissions/ann/00_welcome.ipynb", "feedback/ann.html", "course/source/04/a.ipynb"]
+    names += ["grades_overview.html", "notebooks/fedlearn-edu-lessons/exercises/00_welcome.ipynb"]
+    # What a teacher is told to type must not lie open to the next `git add .`, whatever it is called.
+    documents = ("README.md", "docs/teaching.md", "fedlearn_edu/commands/grade.py")
+    told = "".join((REPOSITORY / name).read_text() for name in documents)
+    options = "output|feedback|overrides|roster|handed-in|moodle-worksheet|canvas-gradebook"
+    found = set(re.findall(rf"(?:fedlearn-edu grade|--(?:{options})) ([a-zA-Z][\w./-]*\w)", told))
+    assert {"submissions.zip", "marks/feedback", "Grades-FL101.csv", "roster.csv"} < found
+    names += sorted(name if "." in name else f"{name}/anything" for name in found - set(names))
     ignored = subprocess.run(["git", "check-ignore", *names], cwd=REPOSITORY, capture_output=True, text=True)
     assert ignored.stdout.splitlines() == names
     kept = ["fedlearn_edu/course/stub.py", "exercises/00_welcome.ipynb", "tests/course/test_authoring.py"]
@@ -89,6 +97,17 @@ def test_without_a_record_of_what_was_copied_nothing_is_overwritten(course, mani
     assert contents(root) == before
 
 
+def test_a_record_that_was_lost_is_made_again_of_copies_that_nobody_edited(course):
+    root = prepare_lessons().root
+    (root / ".fedlearn-edu.json").unlink()
+    (root / "exercises" / "00_a.ipynb").write_text("my answer")
+    prepare_lessons()
+    for path in course.rglob("*.ipynb"):
+        path.write_text("second edition")
+    prepare_lessons()
+    assert contents(root) == contents(course) | {"exercises/00_a.ipynb": "my answer"}
+
+
 def test_a_folder_of_an_earlier_version_keeps_its_files_in_sight(course, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -120,6 +139,19 @@ def test_a_part_of_copies_means_all_of_them(course, tmp_path):
     root = prepare_lessons(tmp_path / "mine").root
     assert prepare_lessons(root / "exercises").root == root
     assert sorted(path.name for path in root.iterdir()) == [".fedlearn-edu.json", "exercises", "notebooks"]
+
+
+@pytest.mark.parametrize("here", ["", "notebooks", "exercises"])
+@pytest.mark.parametrize("what", ["copies", "hand-out"])
+def test_who_is_in_a_folder_of_lessons_gets_these_and_no_second_copy(course, tmp_path, monkeypatch, what, here):
+    root = prepare_lessons(tmp_path / "mine").root
+    if what == "hand-out":
+        (root / ".fedlearn-edu.json").rename(root / MARK)
+    (root / "exercises" / "00_a.ipynb").write_text("my answer")
+    before = sorted(root.rglob("*"))
+    monkeypatch.chdir(root / here)
+    assert prepare_lessons().root == prepare_lessons(pathlib.Path(".")).root == root
+    assert sorted(root.rglob("*")) == before
 
 
 def test_a_folder_that_cannot_be_written(course, tmp_path):

@@ -29,10 +29,8 @@ def exercises():
 @click.option(
     "--written-points",
     type=click.IntRange(min=0),
-    default=2,
-    show_default=True,
     metavar="N",
-    help="Points that a person gives for a written answer in nbgrader.",
+    help="Points that a person gives for a written answer in nbgrader.  [default: 2]",
 )
 def build(source, target, force, nbgrader, lessons, seed, written_points):
     """Build exercise notebooks from solutions.
@@ -48,10 +46,13 @@ def build(source, target, force, nbgrader, lessons, seed, written_points):
     if nbgrader:
         from fedlearn_edu.course.nbgrader_assignments import run_assignments
 
-        options = dict(lessons=lessons, seed=seed, written_points=written_points, force=force)
+        options = dict(lessons=lessons, seed=seed, force=force)
+        options |= {} if written_points is None else {"written_points": written_points}
         sys.exit(run_assignments(source, target or pathlib.Path("course"), **options))
-    if lessons or seed is not None:
-        raise click.UsageError("--lesson and --seed go with --nbgrader; without it all exercises are built")
+    if lessons or seed is not None or written_points is not None:
+        raise click.UsageError(
+            "--lesson, --seed and --written-points go with --nbgrader; without it all exercises are built"
+        )
     from fedlearn_edu.course.authoring import run_exercises
 
     sys.exit(run_exercises(source, target or pathlib.Path("exercises"), force=force))

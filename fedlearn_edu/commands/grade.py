@@ -8,6 +8,8 @@ import sys
 
 import click
 
+from fedlearn_edu.terminal import our_command
+
 _FILE = click.Path(path_type=pathlib.Path)
 
 
@@ -78,6 +80,6 @@ def grade(submissions, lessons, **options):
     """
     from fedlearn_edu.course.grading import Term, run_grading
 
-    command = ["fedlearn-edu", *sys.argv[1:]]
+    command = [*our_command().split(), *sys.argv[1:]]
     term = Term(**{field.name: options.pop(field.name) for field in dataclasses.fields(Term)})
     sys.exit(run_grading(submissions, lessons=lessons or None, command=command, term=term, **options))

@@ -14,7 +14,7 @@ import click
     "--directory",
     type=click.Path(path_type=pathlib.Path, file_okay=False),
     help="Folder for your copies of lessons and exercises.  "
-    "[default: ./fedlearn-edu-lessons, or the hand-out in which you are]",
+    "[default: ./fedlearn-edu-lessons, or the copies or the hand-out in which you are]",
 )
 @click.argument("jupyter_args", nargs=-1, type=click.UNPROCESSED)
 def lab(directory, jupyter_args):

@@ -24,6 +24,7 @@ from fedlearn_edu.backbone.cache import write_atomically
 from fedlearn_edu.course.answers import answers_in, digest, move_away, name_for_old
 from fedlearn_edu.course.solution_cells import SourceCell, read_solution
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.terminal import our_command
 
 _NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -120,7 +121,7 @@ def run_exercises(
             if len(changed) == 1
             else f"{len(changed)} of the exercises differ from their"
         )
-        print(f"{what} source; run: fedlearn-edu exercises build")
+        print(f"{what} source; run: {our_command()} exercises build")
         return 1
     if not changed:
         print(f"{target_dir}: up to date")
@@ -197,7 +198,7 @@ def make_notebook(cells: list, name: str) -> nbformat.NotebookNode:
 
 
 def serialised(notebook: nbformat.NotebookNode) -> bytes:
-    """Returns the notebook's bytes: sorted keys, no outputs, no times, one newline at the end."""
+    """Returns the notebook's bytes, the same for the same content: sorted keys, one newline at the end."""
     nbformat.validate(notebook)
     plain = json.loads(nbformat.writes(notebook))
     return (json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

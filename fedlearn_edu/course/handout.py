@@ -12,7 +12,9 @@ from fedlearn_edu.course.answers import answers_in
 from fedlearn_edu.course.own_wheel import make_wheel, read_pyproject, zipped
 from fedlearn_edu.course.relative_links import without_dead_links
 from fedlearn_edu.course.selection import choose_lessons
+from fedlearn_edu.course.solution_cells import read_notebook
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.terminal import our_command
 
 _START_HERE = pathlib.Path(__file__).parent / "start_here.md"
 # By this file `fedlearn-edu lab` knows a hand-out, and opens it as it is.
@@ -35,13 +37,16 @@ def make_handout(
       The files in it, sorted.
 
     Raises:
-      UsageError: A lesson is unknown, an exercise holds answers or is missing, or `output` exists.
+      UsageError: A lesson is unknown or no notebook, an exercise holds answers or is missing, `output` exists, or
+        its folder does not.
       RunError: A file cannot be read or written.
     """
     output = pathlib.Path(output)
     if output.exists() and (output.is_dir() or not force):
         what = "is a folder" if output.is_dir() else "is there already; --force replaces it"
         raise UsageError(f"output: {output} {what}")
+    if not output.parent.is_dir():
+        raise UsageError(f"output: there is no folder {output.parent} to write {output.name} into; make it first")
     try:
         known = sorted((course / PARTS[0]).glob("[0-9][0-9]_*.ipynb"))
         if not known:
@@ -79,12 +84,20 @@ def run_handout(course: pathlib.Path, output: pathlib.Path, **options) -> int:
 
 
 def _fresh(path: pathlib.Path) -> bytes:
-    """The notebook, if nobody has worked in it."""
+    """The notebook, if nobody has worked in it; what running a lesson has left in it is taken out."""
     if not path.is_file():
-        raise UsageError(f"exercises: expected {path}, found none; run: fedlearn-edu exercises build")
+        raise UsageError(
+            f"exercises: expected {path}, found none; run: {our_command()} exercises build (or is it a lesson's copy? "
+            "Then move the lesson away)"
+        )
     if path.parent.name == "exercises" and (found := answers_in(path)):
         raise UsageError(f"exercises: {path} holds answers ({', '.join(found)}); build it anew before you hand it out")
-    return path.read_bytes()
+    notebook = read_notebook(path)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return serialised(notebook)
 
 
 def _with_living_links(name: str, content: bytes, files: dict) -> bytes:

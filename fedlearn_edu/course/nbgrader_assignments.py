@@ -6,8 +6,10 @@ import ast
 import copy
 import hashlib
 import itertools
+import os
 import pathlib
 import secrets
+import shlex
 from collections.abc import Sequence
 
 import nbformat
@@ -21,6 +23,7 @@ from fedlearn_edu.course.stub import BEGIN, END
 from fedlearn_edu.errors import RunError, UsageError
 
 _SEED_BITS = 256  # a learner's code that searches the seeds for the arguments it was given never ends
+_CONFIG_NAME = "nbgrader_config.py"
 _CONFIG = """\
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = {course!r}
@@ -60,6 +63,8 @@ def build_assignments(
     if seed is not None and not 1 <= seed < 2**_SEED_BITS:
         raise UsageError(f"seed: expected 1 to 2**{_SEED_BITS} - 1 (0 is what learners see), got {str(seed)[:80]}")
     sources = choose_lessons(find_sources(source_dir), lessons)
+    if assignment and "+" in assignment:
+        raise UsageError(f"target: nbgrader takes no + in the name of an assignment, got {assignment}")
     if assignment and len(sources) != 1:
         raise UsageError(f"target: {assignment} is one assignment; name one --lesson, or a course folder for all")
     if course_dir.exists() and not course_dir.is_dir():
@@ -82,7 +87,7 @@ def build_assignments(
         for path, text in wanted.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, lambda file, text=text: file.write(text))
-        if not (config := course_dir / "nbgrader_config.py").exists():
+        if not (config := course_dir / _CONFIG_NAME).exists():
             text = _CONFIG.format(course=course_dir.resolve().name)
             write_atomically(config, lambda file: file.write(text.encode()))
     except OSError as error:
@@ -101,19 +106,33 @@ def run_assignments(source_dir: pathlib.Path, target: pathlib.Path, **options) -
     Returns:
       Exit code 0.
     """
-    if target.name == "source":
-        target = target.parent
-    elif target.absolute().parent.name == "source":
-        options["assignment"] = target.absolute().name
-        target = target.parent.parent
-    paths = build_assignments(source_dir, target, **options)
+    course_dir, assignment = _course_and_assignment(target)
+    paths = build_assignments(source_dir, course_dir, assignment=assignment, **options)
     for path in paths:
         print(f"built: {path}")
     print("next, with nbgrader installed:")
-    where = "" if target.resolve() == pathlib.Path.cwd() else f"cd {target} && "
+    where = "" if course_dir.resolve() == pathlib.Path.cwd() else f"cd {shlex.quote(str(course_dir))} && "
     for path in paths:
-        print(f"  {where}nbgrader generate_assignment {path.parent.name} --create")
+        print(f"  {where}nbgrader generate_assignment {shlex.quote(path.parent.name)} --create")
     return 0
+
+
+def _course_and_assignment(target: pathlib.Path) -> tuple[pathlib.Path, str | None]:
+    """Tells nbgrader's course folder, and the assignment if the target is one; relative if the target is.
+
+    What lies in a folder `source` is an assignment if that word was typed. If it is only where the user happens to
+    be, it may be any folder of that name: then a course has to be around it.
+    """
+    whole, assignment = pathlib.Path(os.path.abspath(target)), None
+    if whole.name == "source":
+        course_dir = whole.parent
+    elif whole.parent.name == "source":
+        course_dir, assignment = whole.parent.parent, whole.name
+    else:
+        return target, None
+    if "source" not in target.parts and not (course_dir / _CONFIG_NAME).is_file():
+        return target, None
+    return course_dir if target.is_absolute() else pathlib.Path(os.path.relpath(course_dir)), assignment
 
 
 def nbgrader_source(cells: list[SourceCell], *, name: str, seed: int, written_points: int = 2) -> nbformat.NotebookNode:

@@ -21,6 +21,9 @@ def without_dead_links(source: str, exists: Callable[[str], bool], *, folder: st
         >>> text = "see [00](../notebooks/00.ipynb) and [01](../notebooks/01.ipynb)"
         >>> without_dead_links(text, {"notebooks/01.ipynb"}.__contains__, folder="exercises")
         'see 00 and [01](../notebooks/01.ipynb)'
+        >>> text = "then [01](01.ipynb), then [02](02.ipynb)"
+        >>> without_dead_links(text, {"notebooks/01.ipynb"}.__contains__, folder="notebooks")
+        'then [01](01.ipynb), then 02'
     """
 
     def kept(match: re.Match) -> str:

@@ -19,11 +19,16 @@ def choose_lessons(paths: Sequence[pathlib.Path], lessons: Sequence[str]) -> lis
       The chosen ones of `paths`.
 
     Raises:
-      UsageError: There is no such lesson.
+      UsageError: There is no such lesson, or two notebooks of one that was named.
     """
-    known = {path.name[:2]: path for path in paths}
-    wanted = sorted({lesson.zfill(2) for lesson in lessons}) or list(known)
+    known: dict[str, list[pathlib.Path]] = {}
+    for path in paths:
+        known.setdefault(path.name[:2], []).append(path)
+    wanted = sorted({lesson.zfill(2) if lesson.isdecimal() else lesson for lesson in lessons}) or list(known)
     for lesson in wanted:
         if lesson not in known:
             raise UsageError(f"lesson: there is no {lesson!r}; {nearest_names(lesson, known)}")
-    return [known[lesson] for lesson in wanted] if lessons else list(paths)
+        if lessons and len(known[lesson]) > 1:
+            names = " and ".join(path.name for path in known[lesson])
+            raise UsageError(f"lesson: {lesson!r} may be {names} in {paths[0].parent}; move away what is a copy")
+    return [known[lesson][0] for lesson in wanted] if lessons else list(paths)

@@ -77,6 +77,22 @@ class SourceCell:
         return self.source
 
 
+def read_notebook(path: pathlib.Path) -> nbformat.NotebookNode:
+    """Reads a notebook of the teacher's own.
+
+    Raises:
+      UsageError: It is none (format 4), or cannot be read; the message names the file and the reason.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            return nbformat.reads(file.read(), as_version=4)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name}: cannot be read ({error})") from error
+    except Exception as error:  # nbformat raises many kinds for broken JSON and broken notebooks
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"{path.name}: expected a Jupyter notebook, format 4 ({reason})") from error
+
+
 def read_solution(path: pathlib.Path) -> list[SourceCell]:
     """Reads and checks a solutions notebook.
 
@@ -89,14 +105,7 @@ def read_solution(path: pathlib.Path) -> list[SourceCell]:
     Raises:
       UsageError: It is no notebook, or a cell is malformed; the message names file, cell number and reason.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            notebook = nbformat.reads(file.read(), as_version=4)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name}: cannot be read ({error})") from error
-    except Exception as error:  # nbformat raises many kinds for broken JSON and broken notebooks
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{path.name}: expected a Jupyter notebook, format 4 ({reason})") from error
+    notebook = read_notebook(path)
     cells: list[SourceCell] = []
     for number, cell in enumerate(notebook.cells, start=1):
         try:

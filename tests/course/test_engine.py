@@ -101,6 +101,13 @@ def test_error_names_the_learners_own_line():
     assert problem.startswith("raised AttributeError: 'numpy.ndarray' object has no attribute 'no_such_thing'")
     assert "return max(item.no_such_thing" in problem
 
+    def helper(array):
+        return array.no_such_thing
+
+    problem = check("98.upload_bytes", lambda arrays: helper(arrays[0])).cases[0].problem
+    line = helper.__code__.co_firstlineno + 1
+    assert problem.endswith(f"(in helper, line {line}: return array.no_such_thing)")
+
 
 def test_a_function_may_spoil_its_input_and_harms_nobody():
     def spoils(deltas, sizes):
@@ -334,6 +341,16 @@ def test_right_answers_of_another_type_are_the_same_answer():
     assert check_function(exercise, lambda i: zeros[i] if i in (1, 2) else i).points > 0
 
 
+def test_noise_within_the_tolerance_is_no_second_answer_whatever_a_trivial_case_wants():
+    cases = [Case(str(i), (i,), near(0.5), "", "") for i in range(2)]
+    cases += [Case("2", (2,), equal(None), "", "", 0.0), Case("3", (3,), near(7.5), "", "")]
+    exercise = Exercise("98.noise", 8, "", lambda seed: cases, {"a": "", "b": ""})
+    noisy = [0.50000049, 0.50000051, None, 0.5]  # on both sides of what is rounded up
+    result = check_function(exercise, lambda i: noisy[i])
+    assert ([case.passed for case in result.cases], result.points) == ([True, True, True, False], 0)
+    assert check_function(exercise, lambda i: [*noisy[:3], 7.5][i]).passed
+
+
 # The registry
 
 
@@ -416,6 +433,7 @@ def test_what_to_mend_first_is_said():
     check("98.upload_bytes", namespace["upload_bytes"])
     mend = "uses your upload_bytes (98.upload_bytes), which is not right yet: mend that first"
     assert check("98.weighted_mean", function).message == mend
+    assert check("98.weighted_mean", lambda deltas, sizes: sizes.upload_bytes).message == "", "only an attribute"
     check("98.upload_bytes", upload_bytes)
     assert check("98.weighted_mean", function).message == ""
 
@@ -477,7 +495,9 @@ def test_html_opens_the_first_wrong_case_and_folds_the_rest():
     assert page.folds == [True, False], "two are wrong"
     for text in ("1 and 3", "2 of 4 cases right: points begin with two", "case 3 (no points: nearly any function"):
         assert (text in page.text) == (text in str(result)) == (text != "1 and 3")
-    assert _Balanced(check_function(exercise, lambda i: i)._repr_html_()).folds == []
+    whole = check_function(exercise, lambda i: i)
+    assert _Balanced(whole._repr_html_()).folds == []
+    assert "no points" not in str(whole), "nobody counts where all is right"
 
 
 def test_html_says_the_status_in_words_too():
@@ -672,6 +692,7 @@ def test_a_hint_names_the_slip(said):
         (np.array([2.0, 2.0]), [6.0, 6.0]),  # no factor to be told from an offset
         (ROWS, np.zeros([2, 3])),
         (ROWS, [[1, 2], [3]]),
+        (np.array([1.25, 2.5]), [2.5, 1.25]),  # two in another order are the answer itself
         (np.array([1, 0, 1, 0]), [0, 1, 1, 0]),  # labels: as many of each by chance
         (ROWS, np.full([2, 3], np.nan)),
         (ROWS, None),
@@ -690,6 +711,8 @@ def test_a_wrong_structure_has_a_hint_of_its_own_if_there_is_one():
     assert judge(case, [ROWS]).hint == judge(case, [ROWS[0], ROWS]).hint == "one array for each"
     assert judge(case, [ROWS, ROWS[1]]).hint == "about the numbers"
     assert judge(case, [-ROWS, -ROWS[0]]).hint == "every number has the opposite sign"
+    zeros = Case("c", (), near([ROWS, np.zeros(2)]), "", "")
+    assert judge(zeros, [-ROWS, [0, 0]]).hint == "every number has the opposite sign", "a flipped 0 is right as well"
 
 
 def test_an_argument_that_comes_back_is_recognised():

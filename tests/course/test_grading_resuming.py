@@ -224,6 +224,7 @@ def test_a_student_who_is_called_otherwise_now_is_not_new(tmp_path, options):
 def test_ctrl_c_says_the_command_that_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "grade", lambda *_, **__: (_ for _ in ()).throw(Stopped(151, 520)))
     monkeypatch.setattr(sys, "argv", ["fedlearn-edu", "grade", "my work/", "--fresh", "--lesson", "4"])
+    monkeypatch.delenv("UV", raising=False)
     ran = CliRunner().invoke(cli, ["grade", "my work/", "--fresh", "--lesson", "4"])
     assert ran.exit_code == 130
     expected = "151 of 520 marks are kept; go on with: fedlearn-edu grade 'my work/' --lesson 4 --resume"

@@ -19,6 +19,7 @@ from packaging.metadata import Metadata
 from shared import REPOSITORY
 
 from fedlearn_edu.cli import cli
+from fedlearn_edu.course import own_wheel
 from fedlearn_edu.course.handout import MARK, make_handout
 from fedlearn_edu.course.relative_links import links_in
 from fedlearn_edu.errors import UsageError
@@ -131,6 +132,35 @@ def test_the_wheel_is_one(installed):
     assert (script.name, script.value) == ("fedlearn-edu", project["scripts"]["fedlearn-edu"])
 
 
+def test_a_wheel_of_other_content_is_another_version_and_holds_only_the_package(tmp_path, monkeypatch):
+    """Else an installer that has seen last week's hand-out would install nothing."""
+    package = tmp_path / "fedlearn_edu"
+    monkeypatch.setattr(own_wheel, "_PACKAGE", package)
+    for name in (
+        "a.py",
+        "b/c.json",
+        ".git/x",
+        "b/.ipynb_checkpoints/c.py",
+        "b/__pycache__/c.pyc",
+        "exercises/old.ipynb",
+    ):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("1")
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    lessons = {"exercises/00.ipynb": b"1"}
+    (first, content), (again, same) = own_wheel.make_wheel(lessons), own_wheel.make_wheel(lessons)
+    assert (first, content) == (again, same)
+    inside = zipfile.ZipFile(io.BytesIO(content)).namelist()
+    assert [name for name in inside if "dist-info" not in name] == [
+        "fedlearn_edu/a.py", "fedlearn_edu/b/c.json", "fedlearn_edu/exercises/00.ipynb", "fedlearn_edu/pyproject.toml",
+    ]  # fmt: skip
+    (package / "a.py").write_text("2")
+    second, _ = own_wheel.make_wheel(lessons)
+    third, _ = own_wheel.make_wheel({"exercises/00.ipynb": b"2"})
+    assert len({first, second, third}) == 3
+    assert all(re.fullmatch(r"fedlearn_edu-[\d.]+\+handout\.\w{8}-py3-none-any\.whl", name) for name in (first, third))
+
+
 def test_what_it_installs_opens_the_hand_out_and_makes_the_same_one_again(installed, unpacked, zipped, tmp_path):
     """As a teacher who installed the package, without a checkout; -I: nothing of this checkout is on the path."""
     source = f"""
@@ -182,13 +212,46 @@ def test_a_lesson_that_is_not_there_is_not_waited_for():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_what_running_a_lesson_left_in_it_stays_with_the_teacher(small_course, tmp_path):
+    path = small_course / "notebooks" / "00_welcome.ipynb"
+    make_handout(small_course, tmp_path / "before.zip", lessons=["00"])
+    notebook = nbformat.read(path, as_version=4)
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    cell.outputs, cell.execution_count = [nbformat.v4.new_output("stream", text="/home/teacher")], 7
+    notebook.metadata["widgets"] = {"state": "/home/teacher"}
+    nbformat.write(notebook, path)
+    make_handout(small_course, tmp_path / "after.zip", lessons=["00"])
+    assert (tmp_path / "after.zip").read_bytes() == (tmp_path / "before.zip").read_bytes()
+
+
+def test_a_copy_of_a_lesson_or_no_notebook_is_one_line(small_course, tmp_path):
+    notebooks = small_course / "notebooks"
+    copy = shutil.copy(notebooks / "00_welcome.ipynb", notebooks / "00_welcome-Copy1.ipynb")
+    named = (
+        r"^lesson: '00' may be 00_welcome-Copy1\.ipynb and 00_welcome\.ipynb in .*notebooks; move away what is a copy$"
+    )
+    for lessons, message in [
+        (["0"], named),
+        ([], r"^exercises: expected .*-Copy1\.ipynb, .* \(or is it a lesson's copy\?"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            make_handout(small_course, tmp_path / "handout.zip", lessons=lessons)
+    copy.unlink()
+    for content in (b"junk", b"\xff", b"{}"):
+        (notebooks / "01_federate_a_pretrained_model.ipynb").write_bytes(content)
+        with pytest.raises(UsageError, match=r"^01_federate_a_pretrained_model\.ipynb: (expected a Jupyter|cannot be)"):
+            make_handout(small_course, tmp_path / "handout.zip", lessons=["00"])
+    assert not (tmp_path / "handout.zip").exists()
+
+
 def test_what_is_missing_is_one_line(small_course, tmp_path):
     (small_course / "exercises" / "01_federate_a_pretrained_model.ipynb").unlink()
     for lessons, message in [
         (["7"], r"^lesson: there is no '07'; Known: 00, 01, 02$"),
+        ([""], r"^lesson: there is no ''; Known: 00, 01, 02$"),  # a variable of a script that is not set
         (
             ["00"],
-            r"^exercises: expected .*01_federate_a_pretrained_model\.ipynb, found none; run: fedlearn-edu exercises",
+            r"^exercises: expected .*01_federate_a_pretrained_model\.ipynb, found none; run: .*fedlearn-edu exercises",
         ),
     ]:
         with pytest.raises(UsageError, match=message):
@@ -196,7 +259,9 @@ def test_what_is_missing_is_one_line(small_course, tmp_path):
     with pytest.raises(UsageError, match=r"^lessons: expected NN_\*\.ipynb in .*, found none$"):
         make_handout(tmp_path / "nowhere", tmp_path / "handout.zip")
     with pytest.raises(UsageError, match=r"^output: .* is a folder$"):
-        make_handout(small_course, tmp_path)
+        make_handout(small_course, tmp_path, force=True)
+    with pytest.raises(UsageError, match=r"^output: there is no folder .*nowhere to write a\.zip into; make it first$"):
+        make_handout(small_course, tmp_path / "nowhere" / "a.zip")
 
 
 def test_each_command_has_a_page_and_every_option_a_text():
@@ -211,6 +276,7 @@ def test_each_command_has_a_page_and_every_option_a_text():
 
 
 def test_options_of_nbgrader_are_refused_without_it():
-    result = CliRunner().invoke(cli, ["exercises", "build", "--lesson", "04"])
-    assert result.exit_code == 2
-    assert "--lesson and --seed go with --nbgrader" in result.output
+    for option in ("--lesson", "--seed", "--written-points"):
+        result = CliRunner().invoke(cli, ["exercises", "build", option, "04"])
+        assert result.exit_code == 2
+        assert "--lesson, --seed and --written-points go with --nbgrader" in result.output

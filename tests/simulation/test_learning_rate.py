@@ -73,3 +73,10 @@ def test_only_training_examples_decide_and_the_same_seed_gives_the_same_rate():
 def test_many_steps_and_large_cohorts_are_cut_short():
     """Asked for a million epochs of single examples, it answers all the same."""
     assert steady_client_lr(two_classes(num_clients=30), num_epochs=10**6, batch_size=1, clients_per_round=30) <= 0.1
+
+
+def test_without_a_batch_size_a_step_sees_all_of_a_clients_examples():
+    """Each client has 20; single ones swing more, and bear a smaller rate."""
+    features = two_classes(10.0)
+    rates = [steady_client_lr(features, num_epochs=1, batch_size=size) for size in (None, 20, 1)]
+    assert rates[0] == rates[1] > rates[2]

@@ -74,6 +74,8 @@ def test_a_legend_of_all_panels_is_whole():
     assert left[0] + left[1] == pytest.approx(right[0], abs=0.1)
     assert legend[0] < right[0] < legend[0] + legend[1]  # it stands across the border, so it is a part of its own
     assert legend[2] <= LAB_AT_1024
+    curve, other, below = panel_boxes(figure)
+    assert min(curve.y0, other.y0) >= below.y1 - 0.1, "it is not shown in parts as well"
     assert svg.count('<g id="legend-all">') == 1
     assert svg.count('<use href="#legend-all"/>') == 2  # drawn once, shown in parts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import dis
 import inspect
 import types
 from typing import Any
@@ -69,15 +70,16 @@ def _with_what_to_mend(result: CheckResult, function: Any) -> CheckResult:
 
 
 def _names_used(function: types.FunctionType) -> set[str]:
-    """The names in a function and in those that it calls by name."""
+    """The global names in a function and in those that it calls by name; what only an attribute is called is none."""
     names, todo = set(), [function.__code__]
     while todo:
         code = todo.pop()
         todo += [part for part in code.co_consts if isinstance(part, types.CodeType)]
-        for name in set(code.co_names) - names:
+        used = {one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL"}
+        for name in used - names:
             called = function.__globals__.get(name)
             todo += [called.__code__] if inspect.isfunction(called) else []
-        names.update(code.co_names)
+        names |= used
     return names
 
 
