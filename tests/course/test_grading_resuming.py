@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from grading_problems import HONEST, make_exercises, notebook, write
 
 from fedlearn_edu.cli import cli
-from fedlearn_edu.course.grading import command, grade, run_grading
+from fedlearn_edu.course.grading import batch, command, grade, run_grading
 from fedlearn_edu.course.grading.batch import Stopped
 from fedlearn_edu.course.grading.hidden import code_digest
-from fedlearn_edu.errors import UsageError
+from fedlearn_edu.errors import RunError, UsageError
 
 OPTIONS = {"memory_gb": 1.0, "jobs": 2, "progress": False}
 WRONG = "def weighted_mean(values, weights):\n    return float(np.mean(values))"
@@ -95,6 +95,90 @@ def test_a_mark_changed_by_hand_is_not_written_over(tmp_path, folder, options, o
     own = tmp_path / "own.csv"
     own.write_text("student,exercise,points,reason\nben,90.weighted_mean,1.5,late\n")
     assert grade(folder, resume=True, overrides=own, **options).total("ben") == 6.5
+
+
+def test_a_mark_changed_by_hand_after_it_was_overridden_is_not_written_over(tmp_path, folder, small):
+    own = tmp_path / "own.csv"
+    own.write_text("student,exercise,points,reason\nben,90.weighted_mean,1.5,late\n")
+    grade(folder, overrides=own, **small)
+    edited = small["output"].read_bytes().replace(b"failed,1.5,6", b"failed,3,6")
+    small["output"].write_bytes(edited)
+    with pytest.raises(UsageError, match=r"changed by hand \(ben 90.weighted_mean 1.5 -> 3\)"):
+        grade(folder, resume=True, **small)
+    assert small["output"].read_bytes() == edited
+    own.write_text("student,exercise,points,reason\nben,90.weighted_mean,3,late\n")
+    assert grade(folder, resume=True, **small).total("ben") == 3
+
+
+@pytest.fixture
+def small(options):
+    return options | {"exercises": {"90.weighted_mean": make_exercises()["90.weighted_mean"]}}
+
+
+@pytest.mark.parametrize("state", [None, "{}", "no marks"])
+def test_a_table_that_no_known_run_wrote_is_not_written_over(folder, small, state):
+    output = small["output"]
+    write(output.parent, {output.name: b"name,points\nada,3\n"})
+    if state == "no marks":
+        output.unlink()
+        grade(write(folder.parent / "other", {"cy.ipynb": b""}), **small)
+        output.write_bytes(b"name,points\nada,3\n")
+    elif state:
+        write(output.parent, {"grades_state.json": state.encode()})
+    with pytest.raises(UsageError, match=r"grades\.csv is there, and nothing .*another name, or --fresh"):
+        grade(folder, **small)
+    assert output.read_bytes() == b"name,points\nada,3\n"
+    assert grade(folder, fresh=True, **small).total("ada") == 6
+
+
+def test_a_table_changed_while_a_batch_ran_is_not_written_over(folder, small, monkeypatch):
+    grade(folder, **small)
+    table = small["output"]
+    edited = table.read_bytes().replace(b"failed,0,6", b"failed,2,6")
+    real = batch._run
+    monkeypatch.setattr(batch, "_run", lambda *given: (real(*given), table.write_bytes(edited))[0])
+    with pytest.raises(UsageError, match=r"changed by hand \(ben 90.weighted_mean 0 -> 2\)"):
+        grade(folder, resume=True, **small)
+    assert table.read_bytes() == edited
+
+
+def test_whoever_is_ended_between_two_files_goes_on(tmp_path, small, monkeypatch):
+    folder = write(tmp_path / "in", {"ada.ipynb": notebook()})
+    own, output = tmp_path / "own.csv", small["output"]
+    real, left = os.replace, []
+
+    def replace(source, target):
+        if not left.pop():
+            raise KeyboardInterrupt
+        real(source, target)
+
+    grade(folder, **small)
+    # The first file is the state alone; then the changes, the state again, the table of marks and all others.
+    for number in (1, 2, 3, 4):
+        own.write_text(f"student,exercise,points,reason\nada,90.weighted_mean,{number / 2},x\n")
+        left[:] = [False, *[True] * number]
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", replace)
+            with pytest.raises(KeyboardInterrupt):
+                grade(folder, resume=True, overrides=own, **small)
+        assert not list(output.parent.glob(".tmp-*"))
+        assert grade(folder, resume=True, overrides=own, **small).total("ada") == number / 2
+        told = output.with_name("grades_changes.csv").read_text(encoding="utf-8-sig")
+        before = 6 if number == 1 else (number - 1) / 2
+        assert f"ada,90.weighted_mean,{before:g},{number / 2:g}," in told, "no change is lost"
+
+
+def test_a_folder_in_the_place_of_a_file_leaves_all_as_it_was(folder, small):
+    grade(folder, **small)
+    (totals := small["output"].with_name("grades_totals.csv")).unlink()
+    totals.mkdir()
+    files = {path: path.read_bytes() for path in small["output"].parent.iterdir() if path.is_file()}
+    write(folder, {"cy.ipynb": b""})
+    with pytest.raises(RunError, match=r"grades_totals\.csv cannot be written: a folder of this name is there"):
+        grade(folder, resume=True, **small)
+    state = small["output"].with_name("grades_state.json")
+    del files[state]  # it is written while marks come in
+    assert {path: path.read_bytes() for path in files} == files
 
 
 def test_a_row_taken_away_by_hand_is_a_change_too(folder, options):

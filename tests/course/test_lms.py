@@ -594,12 +594,31 @@ def test_a_moodle_course_from_its_zip_to_its_worksheet(tmp_path, capsys):
         assert sorted(archive.namelist()) == [f"{person}_assignfeedback_file_/feedback.html" for person in people]
 
 
-def test_the_teachers_own_file_is_never_replaced(tmp_path):
+@pytest.mark.parametrize(
+    ("option", "name", "text"),
+    [
+        ("moodle_worksheet", "g_moodle.csv", MOODLE),
+        ("moodle_worksheet", "g_totals.csv", MOODLE),
+        ("roster", "g.csv", "name\nann\n"),
+        ("roster", "g_names.csv", "name\nann\n"),
+        ("handed_in", "g_changes.csv", "student,time\n"),
+        ("overrides", "g_similar.csv", "student,exercise,points,reason\n"),
+    ],
+)
+def test_the_teachers_own_file_is_never_replaced(tmp_path, option, name, text):
+    folder = write(tmp_path / "in", {"ann.ipynb": b""})
     (tmp_path / "x").mkdir()
-    path = put(tmp_path, MOODLE, "g_moodle.csv")
-    with pytest.raises(UsageError, match=r"^output: .*g_moodle\.csv would replace your own file; give another name"):
-        OpenTerm(Term(moodle_worksheet=tmp_path / "x" / ".." / "g_moodle.csv"), tmp_path / "g.csv")
-    assert OpenTerm(Term(moodle_worksheet=path), tmp_path / "h.csv").files
+    options = {"output": tmp_path / "g.csv", "exercises": make_exercises(), **OPTIONS}
+    put(tmp_path, text, name)
+    path = tmp_path / "x" / ".." / name
+    if option == "overrides":
+        options["overrides"] = path
+    else:
+        options["term"] = Term(**{option: path}, deadline="2026-11-30T23:59Z" if option == "handed_in" else None)
+    with pytest.raises(UsageError, match=rf"^output: .*{name} would replace your own file \({option}\); give another"):
+        grade(folder, **options)
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "x", name}
+    assert (tmp_path / name).read_bytes().decode() == text
 
 
 def test_points_taken_off_are_never_more_than_there_are(tmp_path):

@@ -128,7 +128,9 @@ def grade(
         exercises = all_exercises()
     course = OpenTerm(Term(**{field.name: options[field.name] for field in dataclasses.fields(Term)}), output)
     files = report.paths(output, options["feedback"]) | course.files
-    found, nobodys = read_submissions(submissions, ignore=[*files.values(), course.zip_path], progress=progress)
+    written = [*files.values(), course.zip_path, *report.sometimes(output).values()]
+    changes.refuse_foreign(output, options, written, known=state.known or fresh)
+    found, nobodys = read_submissions(submissions, ignore=written, progress=progress)
     found = course.enrol(found)
     state.seed = seed or state.seed or secrets.randbits(SEED_BITS) or 1
     names, numbers = {one.student: one for one in found}, numbered(found, state.seed)
@@ -137,9 +139,11 @@ def grade(
         names, number_of = numbers, {one.student: number for number, one in numbers.items()}
         own = {(number_of[student], id): override for (student, id), override in own.items()}
         found, nobodys = without_names(names), without_any_name(nobodys, names)
-        files["names"] = report.beside(output, "_names.csv")
+        files["names"] = report.sometimes(output)["names"]
     tasks, unusual = make_plan(found, exercises, options["lessons"])
-    changes.refuse_edited(output, state.written, own)
+    lessons = dict.fromkeys(task.exercise_id.partition(".")[0] for task in tasks)
+    changes.refuse_edited(output, state.written, own, before=state.before)
+    answers.filled_in(files["answers_table"], (one.student for one in found), lessons)
     state.settings = kept(options, output.parent)
     private = [submissions, output.parent] + ([options["feedback"]] if options["feedback"] else [])
     identities = {label: one.identity or one.student for label, one in names.items()}
@@ -154,7 +158,10 @@ def grade(
     ids = dict.fromkeys(task.exercise_id for task in tasks)
     make_cases = {id: functools.partial(hidden_cases, exercises[id], state.seed) for id in ids}
     sources = answers.sources_of(found, tasks)
-    texts = answers.make_files(found, dict.fromkeys(id.split(".")[0] for id in ids), sources, files)
+    # Once more: a batch takes time, in which a person may write.
+    changes.refuse_edited(output, state.written, own, before=state.before)
+    filled = answers.filled_in(files["answers_table"], (one.student for one in found), lessons)
+    texts = answers.make_files(found, lessons, sources, files, filled)
     files = {purpose: path for purpose, path in files.items() if path in texts or not purpose.startswith("answers")}
     result = GradingResult(
         tuple(found),
@@ -173,12 +180,12 @@ def grade(
         changes.named_as_now(state.given, now), {student: (total, marks) for student, total, marks in now.values()}
     )
     if moved:
-        files["changes"] = report.beside(output, "_changes.csv")
+        files["changes"] = report.sometimes(output)["changes"]
         remarks += changes.told(moved, files["changes"].name)
     written = {(task.student, task.exercise_id) for task, m in zip(tasks, marks, strict=True) if m.status != "todo"}
     similar = find_similar(tasks, written=written)
-    if similar or report.beside(output, "_similar.csv").exists():
-        files["similar"] = report.beside(output, "_similar.csv")
+    if similar or report.sometimes(output)["similar"].exists():
+        files["similar"] = report.sometimes(output)["similar"]
     # An LMS needs to know whose marks they are, also where tables and pages do not tell.
     by_name = {names[number].student: row for number, row in result.marks.items()}
     exports = course.exports(dataclasses.replace(result, submissions=tuple(names.values()), marks=by_name))
@@ -190,14 +197,14 @@ def grade(
     result = dataclasses.replace(result, remarks=tuple(remarks), changes=tuple(moved), similar=tuple(similar))
     texts |= report.make_tables(result, timeout=options["timeout"], memory_gb=options["memory_gb"]) | exports
     texts[files["overview"]] = overview.make_overview(result)
-    if moved:
-        texts[files["changes"]] = changes.as_table(moved, files["changes"])
     if options["feedback"]:
         texts |= feedback_pages.make_pages(result, pathlib.Path(options["feedback"]))
     if options["anonymous"]:
         texts[files["names"]] = report.make_key(names)
-    state.given, state.written = now, texts[output]
-    replace_files(texts | {files["state"]: state.text()})
+    state.given, state.before, state.written = now, state.written, texts[output]
+    # Whoever ends us between two of these files finds no change untold, and no table that the state does not know.
+    record = {files["changes"]: changes.as_table(moved, files["changes"])} if moved else {}
+    replace_files(record | {files["state"]: state.text()} | texts)
     return result
 
 

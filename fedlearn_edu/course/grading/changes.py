@@ -6,10 +6,12 @@ import csv
 import dataclasses
 import io
 import itertools
+import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from fedlearn_edu.course.grading import report
 from fedlearn_edu.course.grading.overrides import Overrides, table_rows
 from fedlearn_edu.course.grading.text import clean, neutral, whole
 from fedlearn_edu.errors import UsageError
@@ -100,31 +102,65 @@ def as_table(changes: list[Change], path: pathlib.Path) -> str:
     return earlier + stream.getvalue()
 
 
-def refuse_edited(path: pathlib.Path, written: str, overrides: Overrides) -> None:
+def refuse_foreign(
+    output: pathlib.Path, options: Mapping[str, object], written: Iterable[pathlib.Path], *, known: bool
+) -> None:
+    """Refuses to write over a file that no earlier run wrote.
+
+    Args:
+        output: The table of marks.
+        options: Of the batch; the teacher's own files are among them.
+        written: All files that the batch may write.
+        known: Whether the table of marks, if there is one, may be replaced: its state is here, or it shall be lost.
+
+    Raises:
+        UsageError: An option names a file that would be replaced, or there is a table of marks without its state.
+    """
+    taken = {os.path.realpath(path): path for path in written}
+    for name in ("moodle_worksheet", "canvas_gradebook", "roster", "handed_in", "overrides"):
+        path = taken.get(os.path.realpath(options[name])) if options[name] else None
+        # The table of answers is made to be filled in and given back; what stands in it is kept.
+        if path and not (name == "overrides" and path == report.paths(output, None)["answers_table"]):
+            raise UsageError(f"output: {path} would replace your own file ({name}); give another name to one of them")
+    if output.exists() and not known:
+        raise UsageError(
+            f"output: {output} is there, and nothing beside it tells that grading wrote it; give another name, or "
+            f"--fresh to lose it"
+        )
+
+
+def refuse_edited(path: pathlib.Path, written: str, overrides: Overrides, *, before: str = "") -> None:
     """Refuses to write over a table of marks that somebody has changed; saved anew by a spreadsheet it is as it was.
 
     Args:
         path: The table.
         written: What the last run wrote there, "" if that is not known.
-        overrides: What the teacher has put there already is not asked for again.
+        overrides: What the teacher has put there is not asked for again.
+        before: What the run before it wrote, which is still there if the last one was ended while it wrote.
 
     Raises:
         UsageError: A mark, or anything else in the table, is another one.
     """
     if not written or not path.is_file():
         return
-    old, new = _by_mark(csv.reader(io.StringIO(written, newline=""))), _by_mark(row for _, row in table_rows(path))
-    given = {(str(neutral(student)), id) for student, id in overrides}
+    new = _by_mark(row for _, row in table_rows(path))
+    old, earlier = (_by_mark(csv.reader(io.StringIO(text, newline=""))) for text in (written, before))
+    given = {(str(neutral(student)), id): override.points for (student, id), override in overrides.items()}
     found = [
         f"{' '.join(key)}{_difference(old.get(key), new.get(key))}"
         for key in dict.fromkeys([*old, *new])
-        if old.get(key) != new.get(key) and key not in given
+        if old.get(key) != new.get(key) and not _is_settled(given.get(key), old.get(key), new.get(key))
     ]
-    if found:
+    if found and new != earlier:
         more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
         raise UsageError(
             f"{path} was changed by hand ({clean(found[0])}{more}); put that into --overrides, or --fresh to lose it"
         )
+
+
+def _is_settled(given: float | None, old: list | None, new: list | None) -> bool:
+    """Whether the overrides say what the edited row says, or were changed as well; else the edit came after them."""
+    return given is not None and ([given] == (new or [])[1:2] or [given] != (old or [])[1:2])
 
 
 def _by_mark(rows) -> dict[tuple[str, str], list]:

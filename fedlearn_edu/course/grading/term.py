@@ -68,11 +68,6 @@ class OpenTerm:
         self._table = self._open_table()
         self._people = read_roster(term.roster) if term.roster else self._table.people if self._table else []
         self._table_path = output.with_name(f"{output.stem}_{'canvas' if term.canvas_gradebook else 'moodle'}.csv")
-        for path in (term.moodle_worksheet, term.canvas_gradebook, term.roster, term.handed_in):
-            if path and os.path.realpath(path) == os.path.realpath(self._table_path):
-                raise UsageError(
-                    f"output: {self._table_path} would replace your own file; give another name to one of them"
-                )
         self.said: list[str] = []
         self.zip_path = output.with_name(f"{output.stem}_moodle_feedback.zip")
         self.files = {"lms": self._table_path} if self._table else {}
