@@ -74,6 +74,7 @@ def test_a_name_that_the_tables_show_with_a_quote_is_found_as_shown(tmp_path):
         ("4005,90.model_delta,,x", "expected 0 to 3, got ''"),
         ("4005,90.model_delta,1", "no reason"),
         ("4005,90.model_delta,1, ", "no reason"),
+        ("4005,90.model_delta,1,5,late", "more cells than the header has; what holds a comma or semicolon needs quot"),
         ("4012,90.weighted_mean,2,again", "Wei Li [4012] 90.weighted_mean stands in line 2 already"),
     ],
 )
@@ -94,7 +95,12 @@ def test_all_wrong_lines_are_named_at_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "is empty"), ("student,points\nA,1\n", "has no column 'exercise', 'reason'"), ("\0\0", "has no column")],
+    [
+        ("", "is empty"),
+        ("student,points\nA,1\n", "has no column 'exercise', 'reason'"),
+        ("student,points,exercise,points,reason\n", "has the column 'points' twice; leave one in"),
+        ("\0\0", "has no column"),
+    ],
 )
 def test_another_table_is_refused(tmp_path, content, message):
     with pytest.raises(UsageError, match=message):

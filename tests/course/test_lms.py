@@ -83,7 +83,7 @@ def test_only_the_cell_that_is_set_changes(tmp_path):
 @pytest.mark.parametrize(
     ("text", "header"),
     [("a,b;c\n1,2", ["a", "b;c"]), ('"x; y; z",b\n1,2', ["x; y; z", "b"]), ("a\tb\n1\t2", ["a", "b"]),
-     ("a;b,c;d\n1;2;3", ["a", "b,c", "d"]), (" a \n1", ["a"])],
+     ("a;b,c;d\n1;2;3", ["a", "b,c", "d"]), ('a;"b,b,b\nb,b";c\n1;2;3', ["a", "b,b,b\nb,b", "c"]), (" a \n1", ["a"])],
 )  # fmt: skip
 def test_what_stands_between_cells(tmp_path, text, header):
     sheet = Sheet(put(tmp_path, text), "table")
@@ -144,10 +144,19 @@ def test_one_reason_for_many_exercises_is_told_once(tmp_path):
     result.marks[zoe.student] = tuple(empty_mark(one, "missing", f"no notebook of {one.lesson}") for one in exercises)
     table = Worksheet(put(tmp_path, MOODLE))
     fill(table, {ada.student: 1, zoe.student: 2}, result, out_of=20.0, name="x")
-    comments = [text.partition("fedlearn-edu: ")[2] for text in table._sheet.column(11)]
+    comments = [text.partition("fedlearn-edu: ")[2] for text in (table._sheet.cell(row, 11) for row in (1, 2))]
     assert comments[0] == "0 of 22; all 6 exercises 0/22 (handed in x.pdf)"
     assert [comments[1].count(f"(no notebook of {lesson})") for lesson in ("90", "91")] == [1, 1]
     assert all(one.id in comments[1] for one in exercises)
+
+
+@pytest.mark.parametrize("end", ["\r\n", ",,,,,,,,,,,\r\n", "\r\n,,\r\n"])
+def test_rows_without_anything_in_them_change_nothing(tmp_path, end):
+    students, points = [moodle("Lovelace, Ada", 4018)], {"Lovelace, Ada": 8.0}
+    options = {"deadline": "2026-11-30 23:59 Europe/Berlin"}
+    before = filled(tmp_path, students, points, moodle_worksheet=put(tmp_path, MOODLE), **options)
+    after = filled(tmp_path, students, points, moodle_worksheet=put(tmp_path, MOODLE + end), **options)
+    assert after == (before[0] + end, *before[1:])
 
 
 def test_a_worksheet_in_german_keeps_its_commas(tmp_path):
@@ -300,6 +309,25 @@ def test_times_of_submission_come_from_the_worksheet(tmp_path):
     german = {"moodle_worksheet": put(tmp_path, GERMAN), "deadline": "2026-12-01T00:00Z"}
     _, _, enrolled = filled(tmp_path, [moodle("Ada Lovelace", 4018), moodle("F", 4019)], {}, **german)
     assert [one.late for one in enrolled] == ["", "2 days 1 h"]
+
+
+def test_the_teachers_own_times_go_before_those_of_the_worksheet(tmp_path):
+    students = [moodle("Lovelace, Ada", 4018), moodle("Zo\u00eb M\u00fcller", 4019)]
+    options = {"deadline": "2026-11-30 12:00 Europe/Berlin", "late_penalty": "10%/day"}
+    options["handed_in"] = put(tmp_path, "student,time\n4019,2026-11-30 12:00\n", "extended.csv")
+    # A date of hers that nobody can read does not matter then.
+    for text in (MOODLE, MOODLE.replace("Thursday, 3 December 2026, 1:15 AM", "03/12/2026 1:15")):
+        _, said, enrolled = filled(tmp_path, students, {}, moodle_worksheet=put(tmp_path, text), **options)
+        assert [(one.student, one.late_share) for one in enrolled] == [
+            ("Lovelace, Ada", 0.1), ("O'Brien, =Bo", 0.0), ("Zo\u00eb M\u00fcller", 0.0)
+        ]  # fmt: skip
+        assert "times in the worksheet were read as those of Europe/Berlin" in said
+        assert "taken for on time" not in said
+    blind, ada = put(tmp_path, BLIND), moodle("Participant", 4018)
+    options["handed_in"] = put(tmp_path, "student,time\n4018,2026-12-01 12:00\n", "extended.csv")
+    _, said, enrolled = filled(tmp_path, [ada, moodle("B", 4019)], {}, moodle_worksheet=blind, **options)
+    assert {one.student: one.late_share for one in enrolled if one.late} == {"Participant 4018": 0.1}
+    assert "no time of submission, so taken for on time: 1 (B)" in said
 
 
 def test_a_time_that_cannot_be_read_is_nobodys_guess(tmp_path):
@@ -463,7 +491,7 @@ def test_canvas_late_marks_and_penalties(tmp_path):
     ("points", "possible", "out_of", "grade"),
     [(68, 68, 20, "20"), (34, 68, 20, "10"), (1, 3, 10, "3.33"), (2, 3, 10, "6.67"), (0.125, 1, 1, "0.13"),
      (67.999, 68, 20, "20"), (68, 68, 12.345, "12.345"), (0, 0, 10, "0"), (0, 5, 100, "0"), (100, 100, 100, "100"),
-     (1.005, 2.01, 2.01, "1.01")],
+     (1.005, 2.01, 2.01, "1.01"), (15.5, 150, 7.5, "0.78")],
 )  # fmt: skip
 def test_the_scale_of_the_lms(points, possible, out_of, grade):
     assert scaled(points, possible, out_of) == grade

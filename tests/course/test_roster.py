@@ -50,6 +50,8 @@ def test_rosters_of_many_kinds(tmp_path, text, people):
             'expected a column "name", or "first name" and "last name"; found points, first',
         ),
         ("name,number\n,\n", "nobody is in it"),
+        ("name,number\nLovelace, Ada,7\n", "row 2 has 3 cells, its header 2; what holds a ',' needs quotation marks"),
+        ("name,number,Name\nAda,7,Ben\n", "the column 'name' is there twice; leave one in"),
     ],
 )
 def test_rosters_that_are_refused_in_one_line(tmp_path, text, message):
@@ -138,9 +140,18 @@ def test_moodles_names_stay_but_for_groups_and_blind_marking():
     assert notes == []
 
 
+def test_the_numbers_of_a_roster_are_none_of_moodles():
+    people = [Person("Ada Lovelace", "7"), Person("Ben Bo", "8"), Person("Wei Li", "9"), Person("Wei Li", "10")]
+    given = [numbered("moodle", name, number) for name, number in (("Ada Lovelace", "8"), ("Eve", "7"))]
+    enrolled, persons, notes = enrol(given, people)
+    assert names(enrolled) == ["Ada Lovelace", "Ben Bo", "Eve", "Wei Li [9]", "Wei Li [10]"]
+    assert persons["Ada Lovelace"] is people[0], "not Ben, whose number on the roster is hers in Moodle"
+    assert "not on the roster, graded all the same: 1 (Eve)" in notes, "not Ada, who has handed in herself"
+
+
 def test_a_number_and_a_name_that_contradict_each_other_are_nobodys():
     people = [Person("Ada Lovelace", "7"), Person("Ben Bo", "8")]
-    found, doubtful, notes = match([numbered("moodle", "Ada Lovelace", "8")], people)
+    found, doubtful, notes = match([numbered("canvas", "Ada Lovelace", "8")], people)
     assert found == {}
     assert doubtful == set(people)
     assert notes == [

@@ -61,6 +61,7 @@ class Worksheet:
                 'expected Moodle\'s grading worksheet, with "Participant 4018" or such in its first column'
             )
         sheet.check_widths(numbers)
+        self._rows = numbers  # spreadsheets leave rows without anything in them
         self._grade, self.maximum = self._find_grade(range(1, width))
         dates = [index for index in range(self._grade + 2, width) if self._is_dates(index)]
         if not dates:
@@ -70,10 +71,10 @@ class Worksheet:
         self._submitted = dates[0] if len(dates) > 1 else None
         # The importer ignores what it has no name for, so a column of outcomes in this place would do no harm.
         self._comments = dates[-1] + 1 if dates[-1] + 1 < width else None
-        names = sheet.column(1) if self._grade > 2 else []
-        if 2 * len(set(names)) <= len(names):
-            names = []  # marked blind: no names, and the status in their place
-        shown = {row: clean(names[row - 1] if names else sheet.cell(row, 0)) for row in numbers}
+        names = self._column(1) if self._grade > 2 else []
+        # Marked blind: no names, and the status in their place.
+        shown_in = 1 if 2 * len(set(names)) > len(names) else 0
+        shown = {row: clean(sheet.cell(row, shown_in)) for row in numbers}
         self.people = [Person(shown[row], number, "", "moodle", row) for row, number in numbers.items()]
         check_people(sheet, self.people)
 
@@ -85,12 +86,15 @@ class Worksheet:
             return {}
         return {row: match["number"] for row, match in matches.items()}
 
+    def _column(self, column: int) -> list[str]:
+        return [self._sheet.cell(row, column) for row in self._rows]
+
     def _find_grade(self, columns: Sequence[int]) -> tuple[int, float]:
         """The column of grades, which is the one before the only column that holds the same maximum in all rows."""
         found = []
         for column in columns[:-1]:
-            maxima = {number_of(cell) for cell in self._sheet.column(column + 1)}
-            grades = [0.0 if cell in ("", "-") else number_of(cell) for cell in self._sheet.column(column)]
+            maxima = {number_of(cell) for cell in self._column(column + 1)}
+            grades = [0.0 if cell in ("", "-") else number_of(cell) for cell in self._column(column)]
             if len(maxima) != 1 or None in maxima or None in grades:
                 continue
             [maximum] = maxima
@@ -102,7 +106,7 @@ class Worksheet:
         raise self._sheet.error(f"which column is the maximum grade cannot be told ({reason})")
 
     def _is_dates(self, column: int) -> bool:
-        cells = self._sheet.column(column)
+        cells = self._column(column)
         return any(cells) and all(map(_is_date, cells))
 
     def submitted(self, zone: datetime.tzinfo) -> tuple[dict[int, datetime.datetime | None], bool]:

@@ -91,6 +91,7 @@ def read_roster(path: str | os.PathLike) -> list[Person]:
     if columns["name"] is None and None in (columns["first"], columns["last"]):
         found = ", ".join(clean(name, limit=40) for name in sheet.header[:10])
         raise sheet.error(f'expected a column "name", or "first name" and "last name"; found {found}')
+    sheet.check_own({header[at] for at in columns.values() if at is not None})
     people = []
     for row in range(1, len(sheet.rows)):
         cells = {purpose: clean(sheet.cell(row, at)) if at is not None else "" for purpose, at in columns.items()}
@@ -147,9 +148,12 @@ def match(
         if submission.lms and any(one.lms for one in people):
             continue  # an LMS's own numbers say that it is nobody of these
         named = set(by_key["".join(_words(submission.name))])
-        if not submission.lms:  # then the number is another roster's: it may choose among those of the name, no more
-            numbered = numbered if numbered in named else None
-        candidates = {numbered} if numbered and not submission.lms else named | ({numbered} - {None})
+        # No teacher's own roster has Moodle's numbers, and other numbers than an LMS's are another roster's: they may
+        # choose among those of the name, no more.
+        is_sure = submission.lms == "canvas"
+        if not is_sure and numbered not in named:
+            numbered = None
+        candidates = {numbered} if numbered and not is_sure else named | ({numbered} - {None})
         if len(candidates) == 1:
             [found[submission.student]] = candidates
         elif candidates:
