@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from fedlearn_edu.course.checks.engine import PARTIAL, Exercise
 from fedlearn_edu.course.grading import answers, changes, overview, report
 from fedlearn_edu.course.grading import feedback as feedback_pages
-from fedlearn_edu.course.grading.anonymous import numbered, without_any_name, without_names
+from fedlearn_edu.course.grading.anonymous import number_of, numbered, without_any_name, without_names
 from fedlearn_edu.course.grading.following import explain_following
 from fedlearn_edu.course.grading.hidden import SEED_BITS, code_digest, digest, hidden_cases
 from fedlearn_edu.course.grading.isolation import LEVELS, prepare
@@ -136,8 +136,8 @@ def grade(
     names, numbers = {one.student: one for one in found}, numbered(found, state.seed)
     own = read_overrides(options["overrides"], found, exercises, numbers) if options["overrides"] is not None else {}
     if options["anonymous"]:
-        names, number_of = numbers, {one.student: number for number, one in numbers.items()}
-        own = {(number_of[student], id): override for (student, id), override in own.items()}
+        names, called = numbers, {one.student: number for number, one in numbers.items()}
+        own = {(called[student], id): override for (student, id), override in own.items()}
         found, nobodys = without_names(names), without_any_name(nobodys, names)
         files["names"] = report.sometimes(output)["names"]
     tasks, unusual = make_plan(found, exercises, options["lessons"])
@@ -176,8 +176,12 @@ def grade(
         mistakes=name_mistakes(exercises, make_cases, by_student, progress=progress),
     )
     now = {identities[one.student]: (one.student, result.total(one.student), _given(result, one)) for one in found}
+    earlier = state.given
+    if options["anonymous"]:
+        earlier = {identity: (number_of(identity, state.seed), *row[1:]) for identity, row in state.given.items()}
+        remarks += changes.told_names(report.sometimes(output)["changes"])
     moved = changes.find_changes(
-        changes.named_as_now(state.given, now), {student: (total, marks) for student, total, marks in now.values()}
+        changes.named_as_now(earlier, now), {student: (total, marks) for student, total, marks in now.values()}
     )
     if moved:
         files["changes"] = report.sometimes(output)["changes"]
@@ -188,9 +192,11 @@ def grade(
         files["similar"] = report.sometimes(output)["similar"]
     # An LMS needs to know whose marks they are, also where tables and pages do not tell.
     by_name = {names[number].student: row for number, row in result.marks.items()}
-    exports = course.exports(dataclasses.replace(result, submissions=tuple(names.values()), marks=by_name))
-    said = [clean(line) for line in course.said]
-    remarks += without_any_name(said, names) if options["anonymous"] else said
+    mistakes = {(names[number].student, id): name for (number, id), name in result.mistakes.items()}
+    exports = course.exports(
+        dataclasses.replace(result, submissions=tuple(names.values()), marks=by_name, mistakes=mistakes)
+    )
+    remarks += map(clean, without_any_name(course.said, names) if options["anonymous"] else course.said)
     if options["feedback"]:
         folder, is_anonymous = pathlib.Path(options["feedback"]), bool(options["anonymous"])
         remarks += feedback_pages.told_older(result.submissions, folder, anonymous=is_anonymous)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from fedlearn_edu.course.grading import report
+from fedlearn_edu.course.grading.anonymous import NUMBER
 from fedlearn_edu.course.grading.overrides import Overrides, table_rows
 from fedlearn_edu.course.grading.text import clean, neutral, whole
 from fedlearn_edu.errors import UsageError
@@ -84,6 +85,18 @@ def told(changes: list[Change], where: str) -> list[str]:
             more = f"; and {len(found) - _SHOWN} more in {where}" if len(found) > _SHOWN else ""
             lines.append(f"{word}: {'; '.join(found[:_SHOWN])}{more}")
     return lines
+
+
+def told_names(path: pathlib.Path) -> list[str]:
+    """One line where the file of earlier changes tells names, and the tables shall not.
+
+    Args:
+        path: The file.
+    """
+    rows = [row for _, row in table_rows(path)][1:] if path.is_file() else []
+    if all(NUMBER.fullmatch(row[1]) for row in rows if len(row) > 1):
+        return []
+    return [f"{path.name} still holds names, of changes in earlier runs: move it away"]
 
 
 def as_table(changes: list[Change], path: pathlib.Path) -> str:
