@@ -32,6 +32,11 @@ def options(tmp_path):
     return {"output": tmp_path / "out" / "grades.csv", "exercises": make_exercises(), **OPTIONS}
 
 
+@pytest.fixture
+def small(options):
+    return options | {"exercises": {"90.weighted_mean": make_exercises()["90.weighted_mean"]}}
+
+
 def test_marks_of_an_earlier_run_are_never_lost_silently(folder, options, monkeypatch):
     first = grade(folder, **options)
     files = {path: path.read_bytes() for path in options["output"].parent.iterdir()}
@@ -108,11 +113,6 @@ def test_a_mark_changed_by_hand_after_it_was_overridden_is_not_written_over(tmp_
     assert small["output"].read_bytes() == edited
     own.write_text("student,exercise,points,reason\nben,90.weighted_mean,3,late\n")
     assert grade(folder, resume=True, **small).total("ben") == 3
-
-
-@pytest.fixture
-def small(options):
-    return options | {"exercises": {"90.weighted_mean": make_exercises()["90.weighted_mean"]}}
 
 
 @pytest.mark.parametrize("state", [None, "{}", "no marks"])
@@ -195,6 +195,19 @@ def test_a_table_that_was_only_saved_by_a_spreadsheet_is_no_change(folder, optio
     assert options["output"].read_text(encoding="utf-8-sig") == text
     options["output"].unlink()
     assert grade(folder, resume=True, **options).num_resumed == 6
+
+
+def test_a_spreadsheet_that_takes_a_name_for_a_number_has_changed_nothing(tmp_path, small):
+    folder, own, table = write(tmp_path / "in", {"0042.ipynb": b""}), tmp_path / "own.csv", small["output"]
+    own.write_text("student,exercise,points,reason\n0042,90.weighted_mean,1,seen\n")
+    grade(folder, overrides=own, **small)
+    text = table.read_text(encoding="utf-8-sig")
+    assert "\n0042," in text
+    table.write_text(text.replace("0042,", "42,"), encoding="utf-8")
+    assert grade(folder, resume=True, **small).total("0042") == 1
+    table.write_text(text.replace("0042,", "42,").replace("unreadable,1,", "unreadable,2,"), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"changed by hand \(42 90.weighted_mean 1 -> 2\)"):
+        grade(folder, resume=True, **small)
 
 
 CHECK = """

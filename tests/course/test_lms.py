@@ -172,6 +172,15 @@ def test_a_worksheet_in_german_keeps_its_commas(tmp_path):
     assert 'more recently in Moodle than in the spreadsheet": 1 (Ada Lovelace)' in said
 
 
+def test_a_worksheet_that_a_spreadsheet_saved_keeps_its_decimal_sign(tmp_path):
+    stream = io.StringIO(newline="")
+    csv.writer(stream, delimiter=";").writerows(csv.reader(io.StringIO(GERMAN, newline="")))
+    text = stream.getvalue().replace("24,00", "24").replace("13,50", "13,5")
+    worksheet = Worksheet(put(tmp_path, text))
+    worksheet.fill(2, "3.75", "x")
+    assert worksheet.text().count(";3,75;24;") + worksheet.text().count(';"3,75";24;') == 1
+
+
 @pytest.mark.parametrize(
     ("text", "identifier", "word", "grade", "modified", "sign"),
     [
@@ -287,6 +296,20 @@ def test_another_courses_worksheet_is_refused_and_one_that_fits_in_part_is_said(
     assert "not on the roster, graded all the same: 1 (Zo\u00eb M\u00fcller [78])" in said
     assert "not in g_moodle.csv, since the LMS's table has no row: 1 (Zo\u00eb M\u00fcller [78])" in said
     assert '-  - ",0,20.00' in text.splitlines()[1]
+
+
+def test_a_roster_beside_the_table_of_an_lms(tmp_path):
+    two = MOODLE.replace("Zo\u00eb M\u00fcller", "O'Brien, =Bo")
+    roster = put(tmp_path, 'name,number\n"Lovelace, Ada",7\n"O\'Brien, =Bo",8\n', "roster.csv")
+    options = {"roster": roster, "moodle_worksheet": put(tmp_path, two)}
+    ada = [moodle("Lovelace, Ada", 4018)]
+    _, said, _ = filled(tmp_path, ada, {}, **options)
+    assert "could be" not in said, "whoever handed in nothing gets no grade, and needs no row"
+    bo = Submission("=Bo O'Brien", "=Bo O'Brien", "", "", (), "x", "bo")
+    _, said, _ = filled(tmp_path, [*ada, bo], {}, **options)
+    assert "could be =Bo O'Brien [4019], =Bo O'Brien [4020] of the LMS's table; taken for none" in said.replace(
+        "O'Brien, =Bo", "=Bo O'Brien"
+    )
 
 
 def test_times_of_submission_come_from_the_worksheet(tmp_path):

@@ -158,7 +158,7 @@ def refuse_edited(path: pathlib.Path, written: str, overrides: Overrides, *, bef
         return
     new = _by_mark(row for _, row in table_rows(path))
     old, earlier = (_by_mark(csv.reader(io.StringIO(text, newline=""))) for text in (written, before))
-    given = {(str(neutral(student)), id): override.points for (student, id), override in overrides.items()}
+    given = {_key((str(neutral(student)), id)): override.points for (student, id), override in overrides.items()}
     found = [
         f"{' '.join(key)}{_difference(old.get(key), new.get(key))}"
         for key in dict.fromkeys([*old, *new])
@@ -178,7 +178,12 @@ def _is_settled(given: float | None, old: list | None, new: list | None) -> bool
 
 def _by_mark(rows) -> dict[tuple[str, str], list]:
     _, *marks = [row for row in rows if any(row)] or [[]]
-    return {tuple(row[:2]): [_value(cell) for cell in row[2:]] for row in marks}
+    return {_key(row[:2]): [_value(cell) for cell in row[2:]] for row in marks}
+
+
+def _key(cells: Iterable[str]) -> tuple[str, ...]:
+    """Student and exercise; a spreadsheet takes "0042" for a number and saves 42."""
+    return tuple(cell.lstrip("0") if cell.isdecimal() else cell for cell in cells)
 
 
 def _value(cell: str) -> float | str:

@@ -63,6 +63,9 @@ class Worksheet:
         sheet.check_widths(numbers)
         self._rows = numbers  # spreadsheets leave rows without anything in them
         self._grade, self.maximum = self._find_grade(range(1, width))
+        # Moodle reads its own decimal sign, which is of the language that the headers are in; a spreadsheet that saved
+        # the table may have left it in some numbers only.
+        self._has_commas = any("," in cell for n in (0, 1) for cell in self._column(self._grade + n))
         dates = [index for index in range(self._grade + 2, width) if self._is_dates(index)]
         if not dates:
             raise sheet.error("no column of dates after the grades; Moodle takes back no worksheet without")
@@ -149,8 +152,7 @@ class Worksheet:
             Whether another grade was there.
         """
         sheet, before = self._sheet, self._sheet.cell(row, self._grade)
-        # Moodle reads its own decimal sign; that of the maximum is of the language that the headers are in.
-        written = grade.replace(".", ",") if "," in sheet.cell(row, self._grade + 1) else grade
+        written = grade.replace(".", ",") if self._has_commas else grade
         sheet.set(row, self._grade, written)
         if self._comments is not None:
             theirs = sheet.cell(row, self._comments).partition(_MARK)[0].rstrip()

@@ -125,11 +125,16 @@ def check_people(sheet: Sheet, people: Sequence[Person]) -> None:
 
 
 def match(
-    submissions: Iterable[Submission], people: Sequence[Person]
+    submissions: Iterable[Submission], people: Sequence[Person], *, table: str = "the roster"
 ) -> tuple[dict[str, Person], set[Person], list[str]]:
     """Finds who handed in what.
 
     By the number in the LMS where the table has those; else by the name, if it is one person's alone.
+
+    Args:
+        submissions: What was handed in.
+        people: Those of a table.
+        table: What the table is called in the lines.
 
     Returns:
         Person by `Submission.student`; those whom something may be of, but nobody knows; one line on each of these.
@@ -160,7 +165,7 @@ def match(
             doubtful |= candidates
             shown = ", ".join(sorted(f"{one.shown} [{one.number or f'row {one.row + 1}'}]" for one in candidates))
             notes.append(
-                f"{submission.student}: could be {shown} of the roster; taken for none of them{_hint(candidates)}"
+                f"{submission.student}: could be {shown} of {table}; taken for none of them{_hint(candidates)}"
             )
     holders = collections.Counter(found.values())
     for student, person in list(found.items()):

@@ -110,7 +110,8 @@ class OpenTerm:
             self.said += notes
         if self._table:
             if self._term.roster:
-                persons, _, notes = match(enrolled, self._table.people)
+                present = [one for one in enrolled if one.instead != NOTHING]
+                persons, _, notes = match(present, self._table.people, table="the LMS's table")
                 self.said += notes
             self._rows = {student: person.row for student, person in persons.items()}
             given = [one.student for one in enrolled if one.instead != NOTHING]
