@@ -3,7 +3,9 @@
 import datetime
 
 import pytest
+from grading_problems import make_exercises, write
 
+from fedlearn_edu.course.grading import Term, grade
 from fedlearn_edu.course.grading.handed_in import judge, times_of
 from fedlearn_edu.course.grading.lateness import (
     has_no_afternoon,
@@ -231,6 +233,24 @@ def test_a_day_on_which_clocks_change_costs_no_student_more(due, handed_in, word
     late = judge(somebody("ada"), moment, deadline, parse_penalty("10%/day"))
     assert late.late == f"{words}; {10 * days} % of the points that could be had are taken off"
     assert late.late_share == pytest.approx(days / 10)
+
+
+def test_a_total_that_only_lateness_moved_is_told_and_in_the_table_of_changes(tmp_path):
+    folder = write(tmp_path / "in", {f"{name}.ipynb": b"" for name in ("ada", "ben")})
+    own = tmp_path / "own.csv"
+    own.write_text("student,exercise,points,reason\nada,90.weighted_mean,5,x\nben,90.weighted_mean,5,x\n")
+    only = {"90.weighted_mean": make_exercises()["90.weighted_mean"]}
+    options = {"output": tmp_path / "g.csv", "exercises": only, "memory_gb": 1.0, "progress": False, "resume": True}
+    first = grade(folder, overrides=own, **options)
+    assert first.changes == ()
+    own.write_text("student,exercise,points,reason\nada,90.weighted_mean,5,x\nben,90.weighted_mean,4,x\n")
+    late = table(tmp_path, "student,time\nada,2026-12-01 08:30\nben,2026-12-01 08:30\n")
+    again = grade(folder, term=Term(deadline=BERLIN, handed_in=late, late_penalty="25%"), **options)
+    assert "changed: ada 5 -> 3.5 (for lateness); ben 5 -> 2.5 (1 exercise)" in again.remarks
+    lines = (tmp_path / "g_changes.csv").read_text(encoding="utf-8-sig").splitlines()[1:]
+    assert [line.partition(",")[2] for line in lines] == [
+        "ada,total,5,3.5,,", "ben,90.weighted_mean,5,4,unreadable,unreadable", "ben,total,5,2.5,,",
+    ]  # fmt: skip
 
 
 def test_times_without_a_zone_are_the_deadlines():

@@ -19,6 +19,7 @@ from fedlearn_edu.errors import UsageError
 
 _HEADER = ["when", "student", "exercise", "points_before", "points_now", "status_before", "status_now"]
 _SHOWN = 5
+_LESS_THAN_A_CENT = 0.005
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,7 @@ def told(changes: list[Change], where: str) -> list[str]:
     """One line on whose marks moved, one on who is new, one on who is gone; each only if there is somebody."""
     moved = [
         f"{one.student} {one.before:g} -> {one.now:g} "
-        f"({len(one.exercises)} exercise{'' if len(one.exercises) == 1 else 's'})"
+        f"({f'{len(one.exercises)} exercise' + 's' * (len(one.exercises) > 1) if one.exercises else 'for lateness'})"
         for one in changes
         if one.before is not None and one.now is not None
     ]
@@ -100,7 +101,10 @@ def told_names(path: pathlib.Path) -> list[str]:
 
 
 def as_table(changes: list[Change], path: pathlib.Path) -> str:
-    """The file's content with the changes added to those of earlier runs."""
+    """The file's content with the changes added to those of earlier runs.
+
+    A row for each exercise, and one for the total where lateness has moved it as well.
+    """
     stream = io.StringIO(newline="")
     table = csv.writer(stream)
     when = time.strftime("%Y-%m-%d %H:%M")
@@ -109,6 +113,10 @@ def as_table(changes: list[Change], path: pathlib.Path) -> str:
             points = [whole(mark[1]) if mark else "" for mark in (old, new)]
             statuses = [mark[0] if mark else "" for mark in (old, new)]
             table.writerow([neutral(value) for value in (when, one.student, id, *points, *statuses)])
+        by_exercises = sum((new[1] if new else 0) - (old[1] if old else 0) for old, new in one.exercises.values())
+        if abs((one.now or 0) - (one.before or 0) - by_exercises) > _LESS_THAN_A_CENT:
+            points = ["" if total is None else whole(total) for total in (one.before, one.now)]
+            table.writerow([when, neutral(one.student), "total", *points, "", ""])
     earlier = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
     if ",".join(_HEADER) not in earlier[:200]:
         earlier = f"\ufeff{','.join(_HEADER)}\r\n"  # the mark tells spreadsheets that it is UTF-8
