@@ -6,11 +6,14 @@ import shutil
 import stat
 import zipfile
 
+import pytest
 from grading_problems import make_exercises, notebook, write
 from lms_tables import put
 
 from fedlearn_edu.course.grading import Term, grade
 from fedlearn_edu.course.grading.anonymous import number_of, numbered, without_names
+from fedlearn_edu.course.grading.notebooks import Notebook
+from fedlearn_edu.course.grading.plan import make_plan
 from fedlearn_edu.course.grading.reader import Handed
 from fedlearn_edu.course.grading.submissions import Submission
 
@@ -151,3 +154,19 @@ def test_a_short_number_of_a_roster_hides_no_other_number():
     ada = Submission("Ada", "Ada", "", "7", (), problems=("Ada/x.ipynb: code cell 7 was left out",))
     [hidden] = without_names({"student 00001": ada})
     assert hidden.problems == ("student 00001: code cell 7 was left out",)
+
+
+@pytest.mark.parametrize("name", ["lovelaceada_1001_5555_91_ada.ipynb", "lovelaceada_1001_5555_ada.ipynb"])
+def test_a_notebook_answers_the_same_lesson_under_a_name_and_under_a_number(name):
+    # Nothing in it tells a lesson but its name, or else its functions, which both lessons have.
+    book = Notebook(("x = 1",), frozenset(), frozenset({"weighted_mean"}))
+    ada = Submission("lovelaceada", "lovelaceada", "canvas", "1001", (Handed(name, book),))
+    [hidden] = without_names({"student 00001": ada})
+    exercises = make_exercises() | make_exercises("91")
+    lessons = {
+        task.exercise_id[:2]
+        for one in (ada, hidden)
+        for task in make_plan([one], exercises)[0]
+        if task.cells is not None
+    }
+    assert lessons == ({"91"} if "91" in name else {"90"})
