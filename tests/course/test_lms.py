@@ -370,6 +370,12 @@ def test_a_grade_that_the_grader_owes_is_not_sent(tmp_path):
     [text] = term.exports(graded(enrolled, {"Lovelace, Ada": 4.0}, status="ungraded")).values()
     assert text == MOODLE
     assert "g_moodle.csv: no grade, since the grader could not grade all: 1 (Lovelace, Ada)" in term.said
+    result = graded(enrolled, {"Lovelace, Ada": 4.0}, status="ungraded")
+    result.marks["Lovelace, Ada"] = tuple(
+        dataclasses.replace(mark, override="seen by me") for mark in result.marks["Lovelace, Ada"]
+    )
+    [text] = term.exports(result).values()
+    assert '-  - ",10,20.00' in text, "nothing is owed of what the teacher has marked"
 
 
 def test_feedback_files_are_packed_as_moodle_splits_names():

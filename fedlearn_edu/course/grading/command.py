@@ -45,7 +45,7 @@ def run_grading(
         print(f"\n{_how_to_go_on(stopped, command)}", file=sys.stderr)
         return _INTERRUPTED
     print(summary(result))
-    ungraded = sum(mark.status == "ungraded" for marks in result.marks.values() for mark in marks)
+    ungraded = sum(mark.is_owed for marks in result.marks.values() for mark in marks)
     if ungraded:
         left = count(ungraded, "exercise")
         print(f"{left} could not be graded; run the same command with --resume", file=sys.stderr)

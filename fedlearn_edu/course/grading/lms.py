@@ -53,7 +53,7 @@ def fill(table: Table, rows: Mapping[str, int], result, *, out_of: float | None,
         if one.student not in rows or one.instead == NOTHING:
             continue
         row, marks = rows[one.student], result.marks[one.student]
-        if any(mark.status == "ungraded" for mark in marks):
+        if any(mark.is_owed for mark in marks):
             left.append(one.student)
         elif word := table.kept(row):
             kept.append(f"{one.student}: {word}")

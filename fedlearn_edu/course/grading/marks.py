@@ -54,6 +54,11 @@ class Mark:
     seconds: float = dataclasses.field(default=0.0, compare=False)  # two runs of one answer are equal
     follows: tuple[str, ...] = ()
 
+    @property
+    def is_owed(self) -> bool:
+        """Whether nobody has graded it yet: the grader could not, and the teacher did not."""
+        return self.status == "ungraded" and not self.override
+
 
 def empty_mark(exercise: Exercise, status: str, message: str) -> Mark:
     """No points, and why."""

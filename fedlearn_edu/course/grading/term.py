@@ -33,7 +33,8 @@ class Term:
         canvas_column: Which: "FL exercises (1234)", its title or its number.
         out_of: Points in the LMS, above 0; None = the maximum that the LMS's own table names.
         deadline: "2026-11-30 23:59 Europe/Berlin" or "2026-11-30T23:59+01:00".
-        handed_in: Table with the columns "student" and "time", where no LMS tells it.
+        handed_in: Table with the columns "student" and "time". It goes before the times of Moodle's worksheet, which
+            stay those of whom it does not name.
         late_penalty: "10%" of the points that could be had, once, or "10%/day" for each day that has begun. An LMS that
             takes something off by itself would do so a second time.
     """
