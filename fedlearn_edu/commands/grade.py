@@ -22,7 +22,9 @@ _FILE = click.Path(path_type=pathlib.Path)
 )
 @click.option("--feedback", type=_FILE, metavar="DIR", help="An HTML page per student.")
 @click.option(
-    "--resume", is_flag=True, help="Take over marks and settings of the earlier run for all that is the same."
+    "--resume",
+    is_flag=True,
+    help='Take over marks and settings of the earlier run for all that is the same; --deadline "" and such drop one.',
 )
 @click.option("--fresh", is_flag=True, help="Lose the marks of the earlier run.")
 @click.option(

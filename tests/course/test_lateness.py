@@ -1,6 +1,7 @@
 """Deadlines in a time zone, dates as people of many languages write them, and what lateness costs."""
 
 import datetime
+import pathlib
 
 import pytest
 from grading_problems import make_exercises, write
@@ -251,6 +252,11 @@ def test_a_total_that_only_lateness_moved_is_told_and_in_the_table_of_changes(tm
     assert [line.partition(",")[2] for line in lines] == [
         "ada,total,5,3.5,,", "ben,90.weighted_mean,5,4,unreadable,unreadable", "ben,total,5,2.5,,",
     ]  # fmt: skip
+    # Whoever changes her mind need not begin anew.
+    ended = grade(folder, term=Term(deadline="", handed_in=pathlib.Path(""), late_penalty=""), **options)
+    assert "not any more: --deadline, --handed-in, --late-penalty" in ended.remarks
+    assert (ended.total("ada"), ended.total("ben")) == (5, 4)
+    assert not any("--late-penalty" in line for line in grade(folder, **options).remarks)
 
 
 def test_times_without_a_zone_are_the_deadlines():
