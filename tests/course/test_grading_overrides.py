@@ -48,6 +48,12 @@ def test_tables_of_any_spreadsheet_are_read(tmp_path, content):
     assert read(tmp_path, content) == {("Zoë Müller", "90.model_delta"): Override(1.5, "spät")}
 
 
+@pytest.mark.parametrize(("written", "points"), [("0", 0), ("3.0", 3), ("1.236", 1.24), ('"0,5"', 0.5), (" 2 ", 2)])
+def test_points_are_kept_to_two_decimals(tmp_path, written, points):
+    [found] = read(tmp_path, f"{HEADER}4005,90.model_delta,{written},x\n").values()
+    assert found.points == points
+
+
 def test_rows_that_are_not_filled_in_set_nothing(tmp_path):
     assert read(tmp_path, f"{HEADER}nobody,00.nothing,,\n4005,90.model_delta,1,x\n") == {
         ("Zoë Müller", "90.model_delta"): Override(1.0, "x")

@@ -73,8 +73,7 @@ def find_changes(before: Given, now: Given) -> list[Change]:
 def told(changes: list[Change], where: str) -> list[str]:
     """One line on whose marks moved, one on who is new, one on who is gone; each only if there is somebody."""
     moved = [
-        f"{one.student} {one.before:g} -> {one.now:g} "
-        f"({f'{len(one.exercises)} exercise' + 's' * (len(one.exercises) > 1) if one.exercises else 'for lateness'})"
+        f"{one.student} {one.before:g} -> {one.now:g} ({_what(one.exercises)})"
         for one in changes
         if one.before is not None and one.now is not None
     ]
@@ -86,6 +85,11 @@ def told(changes: list[Change], where: str) -> list[str]:
             more = f"; and {len(found) - _SHOWN} more in {where}" if len(found) > _SHOWN else ""
             lines.append(f"{word}: {'; '.join(found[:_SHOWN])}{more}")
     return lines
+
+
+def _what(exercises: Mapping) -> str:
+    """How many exercises moved; where none has, only lateness is left."""
+    return f"{len(exercises)} exercise{'' if len(exercises) == 1 else 's'}" if exercises else "for lateness"
 
 
 def told_names(path: pathlib.Path) -> list[str]:
