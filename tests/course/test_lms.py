@@ -159,6 +159,21 @@ def test_rows_without_anything_in_them_change_nothing(tmp_path, end):
     assert after == (before[0] + end, *before[1:])
 
 
+def test_what_the_teacher_set_is_told_by_itself_and_long_reasons_are_cut(tmp_path):
+    ada = moodle("Lovelace, Ada", 4018)
+    result = graded([ada], {})
+    marks = [empty_mark(one, "missing", "no notebook") for one in make_exercises().values()]
+    marks[1] = dataclasses.replace(marks[1], points=2.5, override=f"shown on paper {'x' * 200}")
+    result.marks[ada.student] = tuple(marks)
+    table = Worksheet(put(tmp_path, MOODLE))
+    fill(table, {ada.student: 1}, result, out_of=20.0, name="x")
+    first, second, third = (mark.exercise_id for mark in marks)
+    assert table._sheet.cell(1, 11) == (
+        f"fedlearn-edu: 2.5 of 11; {first}, {third} 0/{marks[0].max_points + marks[2].max_points} (no notebook); "
+        f"{second} 2.5/{marks[1].max_points} (shown on paper {'x' * 82}...)"
+    )
+
+
 def test_a_worksheet_in_german_keeps_its_commas(tmp_path):
     students = [moodle("Ada Lovelace", 4018), moodle("fdsa \u00f6lkjh,g", 4019)]
     points = {"Ada Lovelace": 3.0, "fdsa \u00f6lkjh,g": 8.0}
@@ -629,6 +644,8 @@ def test_a_moodle_course_from_its_zip_to_its_worksheet(tmp_path, capsys):
     with open(output, newline="", encoding="utf-8-sig") as stream:
         messages = {row["message"] for row in csv.DictReader(stream) if row["student"] == "O'Brien, =Bo"}
     assert messages == {"nothing was handed in"}
+    # Nobody reads what Moodle put before the name of a file.
+    assert "0/11 (90.ipynb cannot be read: " in output.with_name("g_moodle.csv").read_text(encoding="utf-8")
     assert '-  - ",20,20.00' in output.with_name("g_moodle.csv").read_text(encoding="utf-8")
     packed = output.with_name("g_moodle_feedback.zip")
     with zipfile.ZipFile(packed) as archive:

@@ -94,6 +94,12 @@ def test_nobody_is_taken_for_another(called):
     assert match([plain(called)], people) == ({}, set(), [])
 
 
+def test_the_number_of_an_lms_is_no_name_that_a_student_may_take():
+    people = [Person("Ada Lovelace", "4018", lms="moodle")]
+    assert match([plain("4018")], people) == ({}, set(), [])
+    assert match([plain("Ada Lovelace [4018]")], people)[0], "with her name it is what the tables call her"
+
+
 def test_two_of_one_name_are_told_apart_by_number_or_not_at_all():
     people = [Person("Wei Li", "4001", lms="moodle"), Person("Wei Li", "4002", lms="moodle")]
     enrolled, persons, notes = enrol([numbered("moodle", "Wei Li", "4002")], people)

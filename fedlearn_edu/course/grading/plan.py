@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from fedlearn_edu.course.checks.engine import Exercise
 from fedlearn_edu.course.grading.notebooks import Notebook
-from fedlearn_edu.course.grading.owners import lesson_number
+from fedlearn_edu.course.grading.owners import bare_name, lesson_number
 from fedlearn_edu.course.grading.reader import Handed
 from fedlearn_edu.course.grading.submissions import Submission
 from fedlearn_edu.errors import UsageError, nearest_names
@@ -153,7 +153,7 @@ def _chosen(submission, candidates, unknown, assigned, problems, lesson):
     if not candidates:
         broken = [file for file in submission.files if not file.notebook]
         if broken:
-            return None, "unreadable", f"{broken[-1].path} cannot be read: {broken[-1].problem}"
+            return None, "unreadable", f"{bare_name(broken[-1].path)} cannot be read: {broken[-1].problem}"
         if not submission.files:
             return None, "missing", submission.instead
         return None, "missing", f"no notebook of lesson {lesson} was handed in"
