@@ -237,6 +237,8 @@ def test_a_blind_worksheet_has_no_names_and_no_place_for_comments(tmp_path):
     ]  # fmt: skip
     assert worksheet.maximum == 100
     assert worksheet.submitted(datetime.UTC) == ({}, False)
+    graded_on = put(tmp_path, BLIND.replace("Yes,-", 'Yes,"Friday, 4 December 2026, 8:00 AM"'))
+    assert Worksheet(graded_on).submitted(datetime.UTC) == ({}, False), "when it was graded says nothing of lateness"
     text, _, enrolled = filled(
         tmp_path, [moodle("Participant", 4018)], {"Participant 4018": 5.0}, moodle_worksheet=put(tmp_path, BLIND)
     )
