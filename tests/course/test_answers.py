@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from grading_problems import make_exercises, notebook, write
@@ -220,6 +221,32 @@ def test_points_that_a_teacher_filled_in_stay_in_the_table_and_count(tmp_path, a
     with pytest.raises(UsageError, match=r"g_answers\.csv is no table of answers that grading wrote"):
         grade(folder, overrides=put(tmp_path, "student,exercise,points,reason\n"), resume=True, **options)
     assert table.read_text() == "my notes\n1\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "kept"),
+    [
+        ("Zo\u00eb,90.weighted_mean,90.answer_1,answered,x,1,y", ("1", "y")),
+        ('Zo\u00eb ,90.weighted_mean,90.answer_1 ,answered,x,"1,5",', ("1,5", "")),
+        ("=x,90.weighted_mean,90.answer_1,answered,x,,see me", ("", "see me")),
+        ("Zo\u00eb,90.weighted_mean,90.answer_1,answered,x,,", None),
+        (
+            "Zo\u00eb,90.weighted_mean,90.answer_1,answered,x,1,5,y",
+            "line 2: Zo\u00eb 90.answer_1 was filled in and has",
+        ),
+        ("Zo\u00eb,90.weighted_mean,90.answer_2,answered,x,1,y", "line 2: Zo\u00eb 90.answer_2 was filled in and has"),
+        ("Zo\u00eb,90.weighted_mean,,,,1,y", "line 2: Zo\u00eb was filled in and has no place"),
+    ],
+)
+@pytest.mark.parametrize("change", [str, lambda t: t.replace("\n", ",,\n"), lambda t: t.replace("\n", "\r\n")])
+def test_what_was_filled_in_is_found_or_refused(tmp_path, asking, row, kept, change):
+    path = put(tmp_path, change(f"{','.join(HEADER)}\n{row}\n"))
+    if isinstance(kept, str):
+        with pytest.raises(UsageError, match=re.escape(kept)):
+            answers.filled_in(path, ["Zo\u00eb", "=x"], ["90"])
+    else:
+        assert list(answers.filled_in(path, ["Zo\u00eb", "=x"], ["90"]).values()) == ([kept] if kept else [])
+    assert answers.filled_in(tmp_path / "none.csv", ["Zo\u00eb"], ["90"]) == {}
 
 
 def test_grading_writes_the_answers_of_a_lesson_that_asks(tmp_path):

@@ -167,13 +167,15 @@ def filled_in(path: pathlib.Path, students: Iterable[str], lessons: Iterable[str
     if not questions or not path.is_file():
         return {}
     (_, header), *rows = [*table_rows(path)] or [(1, [])]
+    header = [name for name in header if name]  # a spreadsheet may add columns without anything in them
     found = {}
     places = {(str(neutral(student)), question) for student in students for question in questions}
     for line, cells in rows:
         row = dict(zip(header, cells, strict=False))
         points, reason = (row.get(name, "").strip() for name in ("points", "reason"))
-        place = (row.get("student", ""), row.get("question", ""))
-        if (points or reason) and (place not in places or place in found):
+        place = (str(neutral(row.get("student", ""))), row.get("question", "").strip())
+        is_lost = place not in places or place in found or any(cells[len(header) :])
+        if (points or reason) and is_lost:
             raise UsageError(
                 f"output: {path}, line {line}: {clean(' '.join(place), limit=100)} was filled in and has no place in "
                 f"the next table of answers; give yours another name"
