@@ -30,6 +30,7 @@ def names(enrolled):
     [
         ("name\nAda Lovelace\n\nBen Bo\n", [("Ada Lovelace", "", ""), ("Ben Bo", "", "")]),
         ('\ufeffNumber;"Full Name";E-Mail\n7;"Lovelace, Ada";a@b.c\n', [("Ada Lovelace", "7", "a@b.c")]),
+        ("name,number,email\n,7,\n,,a@b.c\n,,\n", [("7", "7", ""), ("a@b.c", "", "a@b.c")]),
         ("Vorname\tNachname\tMatrikelnummer\nZo\u00eb\tM\u00fcller\t12\n", [("Zo\u00eb M\u00fcller", "12", "")]),
         ("Student,ID,Section\n    Points Possible,,\n\"Hopper, Grace\",3,x\n", [("Grace Hopper", "3", "")]),
     ],

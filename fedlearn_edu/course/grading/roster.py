@@ -96,6 +96,7 @@ def read_roster(path: str | os.PathLike) -> list[Person]:
     for row in range(1, len(sheet.rows)):
         cells = {purpose: clean(sheet.cell(row, at)) if at is not None else "" for purpose, at in columns.items()}
         name = given_name_first(cells["name"]) or f"{cells['first']} {cells['last']}".strip()
+        name = name or cells["number"] or cells["email"]  # nobody is left out for a cell that is
         if name and name != "Points Possible":
             people.append(Person(name, cells["number"], cells["email"], row=row))
     check_people(sheet, people)
