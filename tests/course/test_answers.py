@@ -235,6 +235,7 @@ def test_points_that_a_teacher_filled_in_stay_in_the_table_and_count(tmp_path, a
             "line 2: Zo\u00eb 90.answer_1 was filled in and has",
         ),
         ("Zo\u00eb,90.weighted_mean,90.answer_2,answered,x,1,y", "line 2: Zo\u00eb 90.answer_2 was filled in and has"),
+        ("=x,90.w,90.answer_1,,,1,y\n=x,90.w,90.answer_1,,,2,y", "line 3: '=x 90.answer_1 was filled in"),
         ("Zo\u00eb,90.weighted_mean,,,,1,y", "line 2: Zo\u00eb was filled in and has no place"),
     ],
 )

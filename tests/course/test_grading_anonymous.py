@@ -31,7 +31,7 @@ def test_tables_and_pages_know_nobody_and_the_key_knows_all(tmp_path):
     mark = "_assignsubmission_file_/"
     books = {f"{ADA}{mark}90_x.ipynb": notebook(), f"{ZOE}{mark}90_x.ipynb": notebook(weighted_mean=WRONG)}
     books |= {f"{WEI}{mark}wei_li_notes.pdf": b"%PDF", f"{ZOE}{mark}LovelaceAda_Zoë.ipynb": b"{"}
-    books |= {f"{ADA}{mark}AdaLovelace.pdf": b"%PDF", f"{WEI}{mark}Wei: Li.docx": b"x"}
+    books |= {f"{ADA}{mark}AdaLovelace.pdf": b"%PDF", f"{WEI}{mark}x: Wei Li.docx": b"x"}
     folder, output, pages = write(tmp_path / "in", books), tmp_path / "out" / "g.csv", tmp_path / "pages"
     options = {"output": output, "exercises": make_exercises(), "feedback": pages, **OPTIONS}
     first = grade(folder, anonymous=True, **options)

@@ -16,7 +16,7 @@ from fedlearn_edu.cli import cli
 from fedlearn_edu.course.grading import batch, command, grade, run_grading
 from fedlearn_edu.course.grading.batch import Stopped
 from fedlearn_edu.course.grading.hidden import code_digest
-from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.errors import UsageError
 
 OPTIONS = {"memory_gb": 1.0, "jobs": 2, "progress": False}
 WRONG = "def weighted_mean(values, weights):\n    return float(np.mean(values))"
@@ -164,19 +164,6 @@ def test_whoever_is_ended_between_two_files_goes_on(tmp_path, small, monkeypatch
         assert len(grade(folder, resume=True, **small).marks) == 1 + number
         told = output.with_name("grades_changes.csv").read_text(encoding="utf-8-sig")
         assert f",late{number},90.weighted_mean,,0,,unreadable" in told, "no change is lost"
-
-
-def test_a_folder_in_the_place_of_a_file_leaves_all_as_it_was(folder, small):
-    grade(folder, **small)
-    (totals := small["output"].with_name("grades_totals.csv")).unlink()
-    totals.mkdir()
-    files = {path: path.read_bytes() for path in small["output"].parent.iterdir() if path.is_file()}
-    write(folder, {"cy.ipynb": b""})
-    with pytest.raises(RunError, match=r"grades_totals\.csv cannot be written: a folder of this name is there"):
-        grade(folder, resume=True, **small)
-    state = small["output"].with_name("grades_state.json")
-    del files[state]  # it is written while marks come in
-    assert {path: path.read_bytes() for path in files} == files
 
 
 def test_a_row_taken_away_by_hand_is_a_change_too(folder, options):
