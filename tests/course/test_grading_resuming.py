@@ -131,6 +131,24 @@ def test_a_table_that_no_known_run_wrote_is_not_written_over(folder, small, stat
     assert grade(folder, fresh=True, **small).total("ada") == 6
 
 
+def test_a_total_changed_by_hand_is_not_written_over(tmp_path, small):
+    folder, own = write(tmp_path / "in", {"0042.ipynb": b"", "ben.ipynb": b""}), tmp_path / "own.csv"
+    grade(folder, **small)
+    totals = small["output"].with_name("grades_totals.csv")
+    saved = totals.read_text(encoding="utf-8-sig").replace("0042,", "42,").replace(",", ";")
+    totals.write_text(saved, encoding="utf-8")
+    grade(folder, resume=True, **small)
+    edited = totals.read_text(encoding="utf-8-sig").replace("ben,,0,6", "ben,,1.5,6")
+    totals.write_text(edited, encoding="utf-8")
+    with pytest.raises(
+        UsageError, match=r"totals\.csv was changed by hand \(ben 0 -> 1.5\); put that into --overrides"
+    ):
+        grade(folder, resume=True, **small)
+    assert totals.read_text(encoding="utf-8") == edited
+    own.write_text("student,exercise,points,reason\nben,90.weighted_mean,1.5,seen\n")
+    assert grade(folder, resume=True, overrides=own, **small).total("ben") == 1.5
+
+
 def test_a_table_changed_while_a_batch_ran_is_not_written_over(folder, small, monkeypatch):
     grade(folder, **small)
     table = small["output"]

@@ -142,7 +142,7 @@ def grade(
         files["names"] = report.sometimes(output)["names"]
     tasks, unusual = make_plan(found, exercises, options["lessons"])
     lessons = dict.fromkeys(task.exercise_id.partition(".")[0] for task in tasks)
-    changes.refuse_edited(output, state.written, own, before=state.before)
+    changes.refuse_edited(output, state, own)
     answers.filled_in(files["answers_table"], (one.student for one in found), lessons)
     state.settings = kept(options, output.parent)
     private = [submissions, output.parent] + ([options["feedback"]] if options["feedback"] else [])
@@ -159,7 +159,7 @@ def grade(
     make_cases = {id: functools.partial(hidden_cases, exercises[id], state.seed) for id in ids}
     sources = answers.sources_of(found, tasks)
     # Once more: a batch takes time, in which a person may write.
-    changes.refuse_edited(output, state.written, own, before=state.before)
+    changes.refuse_edited(output, state, own)
     filled = answers.filled_in(files["answers_table"], (one.student for one in found), lessons)
     texts = answers.make_files(found, lessons, sources, files, filled)
     files = {purpose: path for purpose, path in files.items() if path in texts or not purpose.startswith("answers")}
@@ -207,7 +207,9 @@ def grade(
         texts |= feedback_pages.make_pages(result, pathlib.Path(options["feedback"]))
     if options["anonymous"]:
         texts[files["names"]] = report.make_key(names)
-    state.given, state.before, state.written = now, state.written, texts[output]
+    changes.refuse_edited_totals(files["totals"], state, {student: total for student, total, _ in now.values()})
+    tables = {purpose: texts[files[purpose]] for purpose in ("grades", "totals")}
+    state.given, state.before, state.written = now, state.written, tables
     # Whoever ends us between two of these files finds no change untold, and no table that the state does not know.
     record = {files["changes"]: changes.as_table(moved, files["changes"])} if moved else {}
     replace_files(record | {files["state"]: state.text()} | texts)

@@ -9,11 +9,12 @@ import itertools
 import os
 import pathlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from fedlearn_edu.course.grading import report
 from fedlearn_edu.course.grading.anonymous import NUMBER
 from fedlearn_edu.course.grading.overrides import Overrides, table_rows
+from fedlearn_edu.course.grading.state import State
 from fedlearn_edu.course.grading.text import clean, neutral, whole
 from fedlearn_edu.errors import UsageError
 
@@ -154,27 +155,47 @@ def refuse_foreign(
         )
 
 
-def refuse_edited(path: pathlib.Path, written: str, overrides: Overrides, *, before: str = "") -> None:
+def refuse_edited(path: pathlib.Path, state: State, overrides: Overrides) -> None:
     """Refuses to write over a table of marks that somebody has changed; saved anew by a spreadsheet it is as it was.
 
     Args:
         path: The table.
-        written: What the last run wrote there, "" if that is not known.
+        state: Knows what the last run wrote there, and the one before it: that is still there if the last one was ended
+            while it wrote.
         overrides: What the teacher has put there is not asked for again.
-        before: What the run before it wrote, which is still there if the last one was ended while it wrote.
 
     Raises:
         UsageError: A mark, or anything else in the table, is another one.
     """
+    given = {_key((str(neutral(student)), id)): override.points for (student, id), override in overrides.items()}
+    _refuse(path, state, "grades", lambda key, old, new: _is_settled(given.get(key), old, new))
+
+
+def refuse_edited_totals(path: pathlib.Path, state: State, totals: Mapping[str, float]) -> None:
+    """Likewise for the table of totals.
+
+    Args:
+        path: The table.
+        state: As for `refuse_edited`.
+        totals: By student, what the next table says; who has put the difference into the overrides is asked no more.
+
+    Raises:
+        UsageError: A total, or anything else in the table, is another one.
+    """
+    now = {_key((str(neutral(student)),)): total for student, total in totals.items()}
+    _refuse(path, state, "totals", lambda key, old, new: bool(new) and now.get(key[:1]) == new[0])
+
+
+def _refuse(path: pathlib.Path, state: State, purpose: str, is_settled: Callable) -> None:
+    written, before = (tables.get(purpose, "") for tables in (state.written, state.before))
     if not written or not path.is_file():
         return
     new = _by_mark(row for _, row in table_rows(path))
     old, earlier = (_by_mark(csv.reader(io.StringIO(text, newline=""))) for text in (written, before))
-    given = {_key((str(neutral(student)), id)): override.points for (student, id), override in overrides.items()}
     found = [
         f"{' '.join(key)}{_difference(old.get(key), new.get(key))}"
         for key in dict.fromkeys([*old, *new])
-        if old.get(key) != new.get(key) and not _is_settled(given.get(key), old.get(key), new.get(key))
+        if old.get(key) != new.get(key) and not is_settled(key, old.get(key), new.get(key))
     ]
     if found and new != earlier:
         more = f"; and {len(found) - 1} more" if len(found) > 1 else ""

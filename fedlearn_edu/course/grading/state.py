@@ -65,8 +65,8 @@ class State:
         known: Whether the file was there and is taken over.
         seed: Of the hidden cases; None if there is none yet.
         settings: Of the last run, as plain data; see `settings.settle`.
-        written: The table of marks as the last run wrote it, "" if it came to none.
-        before: As the run before that wrote it.
+        written: The tables of marks and totals as the last run wrote them, by purpose; empty if it came to none.
+        before: As the run before that wrote them.
         given: By identity of the student, of the last run: the name in the tables, all points, and (status, points) by
             exercise.
 
@@ -80,7 +80,8 @@ class State:
         self.known = False
         self.seed: int | None = None
         self.settings: dict[str, object] = {}
-        self.written = self.before = ""
+        self.written: dict[str, str] = {}
+        self.before: dict[str, str] = {}
         self.given: dict[str, tuple[str, float, dict[str, tuple[str, float]]]] = {}
         self._marks: dict[str, Mark] = {}
         self._saved = time.monotonic()
@@ -137,7 +138,7 @@ class State:
         return json.dumps(data | {"written": self.written, "before": self.before, "marks": marks})
 
 
-def _parsed(data: dict) -> tuple[int, dict, str, str, dict, dict[str, Mark]]:
+def _parsed(data: dict) -> tuple[int, dict, dict, dict, dict, dict[str, Mark]]:
     """Raises one of the errors of a wrong type or value if anything is not as `State.text` made it."""
     if data["format"] not in (1, _FORMAT) or type(data["seed"]) is not int or data["seed"] < 1:
         raise ValueError
@@ -160,8 +161,13 @@ def _parsed(data: dict) -> tuple[int, dict, str, str, dict, dict[str, Mark]]:
         earlier = {_text(id): (_text(status), float(points)) for id, (status, points) in row.items()}
         given[identity] = (_text(student), float(total), earlier)
     settings = checked_settings(data.get("settings", {}))
-    written, before = (_text(data.get(name, "")) for name in ("written", "before"))
+    written, before = (_tables(data.get(name, {})) for name in ("written", "before"))
     return data["seed"], settings, written, before, given, marks
+
+
+def _tables(found: object) -> dict[str, str]:
+    found = {"grades": found} if isinstance(found, str) else found  # as an earlier release kept them
+    return {_text(purpose): _text(text) for purpose, text in found.items()}
 
 
 def _text(value: object) -> str:
