@@ -701,6 +701,9 @@ def test_points_taken_off_are_never_more_than_there_are(tmp_path):
     students = [moodle("a", 1, late_share=0.5), moodle("b", 2, late_share=0.5), moodle("c", 3)]
     result = graded(students, {"a": 3.0, "b": 8.0, "c": 8.0})
     assert [(result.total(one), result.taken_off(one)) for one in "abc"] == [(0.0, 3.0), (4.0, 4.0), (8.0, 0.0)]
+    first, second = result.marks["c"]
+    tenths = (dataclasses.replace(first, points=0.1), dataclasses.replace(second, points=0.2))
+    assert dataclasses.replace(result, marks=result.marks | {"c": tenths}).total("c") == 0.3, "to two decimals"
 
 
 def test_the_command_passes_every_option_on(tmp_path, monkeypatch):
