@@ -236,6 +236,24 @@ def test_a_day_on_which_clocks_change_costs_no_student_more(due, handed_in, word
     assert late.late_share == pytest.approx(days / 10)
 
 
+@pytest.mark.parametrize(
+    ("due", "handed_in", "days"),
+    [
+        ("23:59", "2026-11-30 23:59:59", 0),
+        ("23:59", "2026-12-01 00:00:00", 1),
+        ("23:59", "2026-12-01 23:59:59.9", 1),
+        ("23:59", "2026-12-02 00:00", 2),
+        ("23:59:30", "2026-11-30 23:59:30", 0),
+        ("23:59:30", "2026-11-30 23:59:31", 1),
+    ],
+)
+def test_a_deadline_holds_for_its_whole_minute_unless_it_has_seconds(due, handed_in, days):
+    deadline = parse_deadline(f"2026-11-30 {due} Europe/Berlin")
+    late = judge(somebody("ada"), parse_time(handed_in, deadline.zone), deadline, parse_penalty("10%/day"))
+    assert late.late_share == pytest.approx(days / 10)
+    assert bool(late.late) == bool(days)
+
+
 def test_a_total_that_only_lateness_moved_is_told_and_in_the_table_of_changes(tmp_path):
     folder = write(tmp_path / "in", {f"{name}.ipynb": b"" for name in ("ada", "ben")})
     own = tmp_path / "own.csv"

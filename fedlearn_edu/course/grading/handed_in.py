@@ -115,13 +115,15 @@ def judge(
     """Says how late a submission is, or that it is where only Canvas's mark tells, and what that costs.
 
     Where clocks change between deadline and submission, a day has 24 hours or ends at the deadline's time on the clock,
-    whichever costs the student less.
+    whichever costs the student less. A deadline without seconds holds for its whole minute: an LMS shows no seconds.
 
     Raises:
         UsageError: The penalty is per day, and nothing tells how late it is.
     """
     delay = clocks = None
     if moment and deadline:
+        if not deadline.moment.second:
+            moment = moment.replace(second=0, microsecond=0)
         # Python takes the difference of two times of one zone by the clock, as if no clock ever changed.
         delay = moment.astimezone(datetime.UTC) - deadline.moment.astimezone(datetime.UTC)
         clocks = moment.astimezone(deadline.zone).replace(tzinfo=None) - deadline.moment.replace(tzinfo=None)
