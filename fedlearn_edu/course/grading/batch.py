@@ -109,7 +109,7 @@ def grade(
 
     Raises:
         UsageError: An argument is wrong; or there are marks of an earlier run, and neither `resume` nor `fresh` is set,
-            or somebody has changed the table of marks.
+            or somebody has changed the table of marks or totals; or a file of the teacher's own would be replaced.
         RunError: A file cannot be written, or no wall can be built around learner code here.
         Stopped: Ctrl-C; what was graded by then is kept.
     """
@@ -128,9 +128,9 @@ def grade(
         exercises = all_exercises()
     course = OpenTerm(Term(**{field.name: options[field.name] for field in dataclasses.fields(Term)}), output)
     files = report.paths(output, options["feedback"]) | course.files
-    written = [*files.values(), course.zip_path, *report.sometimes(output).values()]
-    changes.refuse_foreign(output, options, written, known=state.known or fresh)
-    found, nobodys = read_submissions(submissions, ignore=written, progress=progress)
+    ours = [*files.values(), course.zip_path, *report.sometimes(output).values()]
+    changes.refuse_foreign(output, options, ours, known=state.known or fresh)
+    found, nobodys = read_submissions(submissions, ignore=ours, progress=progress)
     found = course.enrol(found)
     state.seed = seed or state.seed or secrets.randbits(SEED_BITS) or 1
     names, numbers = {one.student: one for one in found}, numbered(found, state.seed)
