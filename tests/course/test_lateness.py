@@ -182,7 +182,7 @@ def times(tmp_path, text, *names, said=None):
 
 def test_a_table_of_times(tmp_path):
     said = []
-    text = '\ufefftime,Student\n2026-12-01 08:30,"Ada, née B"\n2026-12-01T08:30Z,Ben\n\n'
+    text = '\ufefftime,Student\n2026-12-01 08:30,"Ada, née B"\n2026-12-01T08:30Z,Ben\n\n-,absent\n'
     found = times(tmp_path, text, "Ada, née B", "Ben", "Cy", said=said)
     assert found == {"Ada, née B": utc(2026, 12, 1, 7, 30), "Ben": utc(2026, 12, 1, 8, 30)}
     assert said == ["no time of submission, so taken for on time unless Canvas says late: 1 (Cy)"]

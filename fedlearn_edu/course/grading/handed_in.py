@@ -98,6 +98,8 @@ def _from_table(
         except ValueError as error:
             raise sheet.error(f"row {row + 1}: {error}") from None
         student = found.student
+        if found.instead == NOTHING and text in ("", "-"):
+            continue  # a table of the whole class
         if found.instead == NOTHING:
             raise sheet.error(f"row {row + 1}: {student} handed in nothing")
         if student in times:
