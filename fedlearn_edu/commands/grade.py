@@ -24,7 +24,9 @@ _FILE = click.Path(path_type=pathlib.Path)
 )
 @click.option("--feedback", type=_FILE, metavar="DIR", help="An HTML page per student.")
 @click.option(
-    "--resume", is_flag=True, help="Take over marks and settings of the earlier run for all that is the same."
+    "--resume",
+    is_flag=True,
+    help='Take over marks and settings of the earlier run for all that is the same; --deadline "" and such drop one.',
 )
 @click.option("--fresh", is_flag=True, help="Lose the marks of the earlier run.")
 @click.option(
@@ -61,7 +63,7 @@ _FILE = click.Path(path_type=pathlib.Path)
 @click.option("--canvas-column", metavar="NAME", help='Which column of it: "FL exercises (1234)".')
 @click.option("--out-of", type=float, metavar="N", help="Points in the LMS.  [default: what its table allows]")
 @click.option("--deadline", metavar="TIME", help='"2026-11-30 23:59 Europe/Berlin"; who is later is marked late.')
-@click.option("--handed-in", type=_FILE, metavar="CSV", help="Columns student and time, where no LMS tells the times.")
+@click.option("--handed-in", type=_FILE, metavar="CSV", help="Columns student and time; they go before Moodle's times.")
 @click.option("--late-penalty", metavar="N%[/day]", help="Share of all points taken off, once or per day begun.")
 def grade(submissions, lessons, **options):
     """Grade a folder (or LMS zip) of notebooks without trusting a line of them.

@@ -12,7 +12,6 @@ from fedlearn_edu.course.answers import answers_in
 from fedlearn_edu.course.own_wheel import make_wheel, read_pyproject, zipped
 from fedlearn_edu.course.relative_links import without_dead_links
 from fedlearn_edu.course.selection import choose_lessons
-from fedlearn_edu.course.solution_cells import read_notebook
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.terminal import our_command
 
@@ -92,6 +91,10 @@ def _fresh(path: pathlib.Path) -> bytes:
         )
     if path.parent.name == "exercises" and (found := answers_in(path)):
         raise UsageError(f"exercises: {path} holds answers ({', '.join(found)}); build it anew before you hand it out")
+    # Here, not above: they take seconds to import, for which nobody waits who named a lesson that is not there.
+    from fedlearn_edu.course.authoring import serialised
+    from fedlearn_edu.course.solution_cells import read_notebook
+
     notebook = read_notebook(path)
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
@@ -101,7 +104,6 @@ def _fresh(path: pathlib.Path) -> bytes:
 
 
 def _with_living_links(name: str, content: bytes, files: dict) -> bytes:
-    # Here, not above: they take seconds to import, for which nobody waits who named a lesson that is not there.
     import nbformat
 
     from fedlearn_edu.course.authoring import serialised

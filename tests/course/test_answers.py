@@ -3,19 +3,22 @@
 import csv
 import io
 import json
+import re
 
 import pytest
-from grading_problems import make_exercises, write
+from grading_problems import make_exercises, notebook, write
+from lms_tables import put
 from shared import REPOSITORY
 from test_pages import NASTY, Page
 from toy_exercises import write_solution
 
 from fedlearn_edu.course.authoring import build
-from fedlearn_edu.course.grading import grade
+from fedlearn_edu.course.grading import answers, grade
 from fedlearn_edu.course.grading.answers import HEADER, collect, make_csv, make_page
 from fedlearn_edu.course.grading.notebooks import MAX_ANSWER
 from fedlearn_edu.course.grading.submissions import read_submissions
-from fedlearn_edu.course.grading.worksheets import lesson_title, questions_of
+from fedlearn_edu.course.grading.worksheets import Question, lesson_title, questions_of
+from fedlearn_edu.errors import UsageError
 
 GUESS, WORDS = "98.answer_1", "98.answer_2"
 
@@ -180,6 +183,71 @@ def test_the_table_has_room_for_points_and_no_formula(course):
     assert table["bo", GUESS][3:] == ["empty", "", "", ""]
     assert table["bo", WORDS][4].startswith("'- first - second, long long")
     assert len(table["bo", WORDS][4]) > 4_000, "an answer is not cut at the length of a message"
+
+
+@pytest.fixture
+def asking(monkeypatch):
+    """The small course asks one question, at an exercise of 6 points."""
+    question = Question("q", "90", "90.weighted_mean", 1, "markdown", "Why?", "Because", "")
+    monkeypatch.setattr(answers, "questions_of", lambda lesson: (question,))
+    return {"90.weighted_mean": make_exercises()["90.weighted_mean"]}
+
+
+def test_points_that_a_teacher_filled_in_stay_in_the_table_and_count(tmp_path, asking):
+    folder = write(tmp_path / "in", {"=ada.ipynb": notebook(), "ben.ipynb": notebook()})
+    options = {"output": tmp_path / "g.csv", "exercises": asking, "memory_gb": 1.0, "progress": False}
+    grade(folder, **options)
+    table = tmp_path / "g_answers.csv"
+    reason = f"weighs by clients; {'word ' * 200}end"
+    empty = "'=ada,90.weighted_mean,90.answer_1,missing,,,"
+    text = table.read_text(encoding="utf-8-sig").replace(empty, f'{empty[:-1]}"4,5",{reason}')
+    assert reason in text
+    table.write_text(text.replace("\r\n", "\n"), encoding="utf-8")
+    write(folder, {"cy.ipynb": notebook()})
+    for given in (table, None):
+        assert grade(folder, resume=True, overrides=given, **options).total("=ada") == 4.5
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+        assert lines[1] == f'{empty[:-1]}"4,5",{reason}'
+        assert lines[2:] == [f"{name},90.weighted_mean,90.answer_1,missing,,," for name in ("ben", "cy")]
+
+    # What would have no place in the next table is not lost either.
+    (folder / "=ada.ipynb").rename(folder / "ada.ipynb")
+    before = table.read_bytes()
+    for others in ({"resume": True}, {"fresh": True}):
+        with pytest.raises(UsageError, match=r"line 2: '=ada 90\.answer_1 was filled in and has no place"):
+            grade(folder, overrides=put(tmp_path, "student,exercise,points,reason\n"), **options, **others)
+        assert table.read_bytes() == before
+    table.write_text("my notes\n1\n")
+    with pytest.raises(UsageError, match=r"g_answers\.csv is no table of answers that grading wrote"):
+        grade(folder, overrides=put(tmp_path, "student,exercise,points,reason\n"), resume=True, **options)
+    assert table.read_text() == "my notes\n1\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "kept"),
+    [
+        ("Zo\u00eb,90.weighted_mean,90.answer_1,answered,x,1,y", ("1", "y")),
+        ('Zo\u00eb ,90.weighted_mean,90.answer_1 ,answered,x,"1,5",', ("1,5", "")),
+        ("=x,90.weighted_mean,90.answer_1,answered,x,,see me", ("", "see me")),
+        ("Zo\u00eb,90.weighted_mean,90.answer_1,answered,x,,", None),
+        (
+            "Zo\u00eb,90.weighted_mean,90.answer_1,answered,x,1,5,y",
+            "line 2: Zo\u00eb 90.answer_1 was filled in and has",
+        ),
+        ("Zo\u00eb,90.weighted_mean,90.answer_2,answered,x,1,y", "line 2: Zo\u00eb 90.answer_2 was filled in and has"),
+        ("=x,90.w,90.answer_1,,,1,y\n=x,90.w,90.answer_1,,,2,y", "line 3: '=x 90.answer_1 was filled in"),
+        ("Zo\u00eb,90.weighted_mean,,,,1,y", "line 2: Zo\u00eb was filled in and has no place"),
+    ],
+)
+@pytest.mark.parametrize("change", [str, lambda t: t.replace("\n", ",,\n"), lambda t: t.replace("\n", "\r\n")])
+def test_what_was_filled_in_is_found_or_refused(tmp_path, asking, row, kept, change):
+    path = put(tmp_path, change(f"{','.join(HEADER)}\n{row}\n"))
+    if isinstance(kept, str):
+        with pytest.raises(UsageError, match=re.escape(kept)):
+            answers.filled_in(path, ["Zo\u00eb", "=x"], ["90"])
+    else:
+        assert list(answers.filled_in(path, ["Zo\u00eb", "=x"], ["90"]).values()) == ([kept] if kept else [])
+    assert answers.filled_in(tmp_path / "none.csv", ["Zo\u00eb"], ["90"]) == {}
 
 
 def test_grading_writes_the_answers_of_a_lesson_that_asks(tmp_path):

@@ -331,6 +331,9 @@ def test_weights_are_given_by_the_names_of_cases():
     assert [case.weight for case in cases] == [1, 1, 0]
     with pytest.raises(UsageError, match="weights: expected names of cases, got no clients"):
         weighted(WEIGHTED_MEAN.cases, {"no clients": 0})(1)
+    for weight in (-0.5, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match=f"Case 'no client' weight: expected a number of at least 0, got {weight}"):
+            weighted(WEIGHTED_MEAN.cases, {"no client": weight})(1)
 
 
 def test_right_answers_of_another_type_are_the_same_answer():

@@ -49,6 +49,12 @@ def test_tables_of_any_spreadsheet_are_read(tmp_path, content):
     assert read(tmp_path, content) == {("Zoë Müller", "90.model_delta"): Override(1.5, "spät")}
 
 
+@pytest.mark.parametrize(("written", "points"), [("0", 0), ("3.0", 3), ("1.236", 1.24), ('"0,5"', 0.5), (" 2 ", 2)])
+def test_points_are_kept_to_two_decimals(tmp_path, written, points):
+    [found] = read(tmp_path, f"{HEADER}4005,90.model_delta,{written},x\n").values()
+    assert found.points == points
+
+
 def test_rows_that_are_not_filled_in_set_nothing(tmp_path):
     assert read(tmp_path, f"{HEADER}nobody,00.nothing,,\n4005,90.model_delta,1,x\n") == {
         ("Zoë Müller", "90.model_delta"): Override(1.0, "x")
@@ -75,6 +81,7 @@ def test_a_name_that_the_tables_show_with_a_quote_is_found_as_shown(tmp_path):
         ("4005,90.model_delta,,x", "expected 0 to 3, got ''"),
         ("4005,90.model_delta,1", "no reason"),
         ("4005,90.model_delta,1, ", "no reason"),
+        ("4005,90.model_delta,1,5,late", "more cells than the header has; what holds a comma or semicolon needs quot"),
         ("4012,90.weighted_mean,2,again", "Wei Li [4012] 90.weighted_mean stands in line 2 already"),
     ],
 )
@@ -95,7 +102,12 @@ def test_all_wrong_lines_are_named_at_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "is empty"), ("student,points\nA,1\n", "has no column 'exercise', 'reason'"), ("\0\0", "has no column")],
+    [
+        ("", "is empty"),
+        ("student,points\nA,1\n", "has no column 'exercise', 'reason'"),
+        ("student,points,exercise,points,reason\n", "has the column 'points' twice; leave one in"),
+        ("\0\0", "has no column"),
+    ],
 )
 def test_another_table_is_refused(tmp_path, content, message):
     with pytest.raises(UsageError, match=message):

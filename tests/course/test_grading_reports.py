@@ -241,6 +241,11 @@ def test_a_full_disk_leaves_every_old_file_as_it_was(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "old", "b": "old", "c": "old"}
+    (tmp_path / "d").mkdir()
+    with pytest.raises(RunError, match="d cannot be written: a folder of this name is there"):
+        replace_files({paths[0]: "new", tmp_path / "d": "new", paths[2]: "new"})
+    assert [path.read_text() for path in paths] == ["old"] * 3
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "c", "d"}
     blocked = tmp_path / "a" / "below" / "x"
     with pytest.raises(RunError, match="cannot be written: Not a directory"):
         replace_files({blocked: "x"})

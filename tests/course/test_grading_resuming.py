@@ -14,9 +14,9 @@ from grading_problems import HONEST, make_exercises, notebook, write
 from lms_tables import MOODLE, put
 
 from fedlearn_edu.cli import cli
-from fedlearn_edu.course.grading import Term, command, grade, run_grading, workers
-from fedlearn_edu.course.grading.batch import Stopped
+from fedlearn_edu.course.grading import Term, batch, command, grade, run_grading, workers
 from fedlearn_edu.course.grading.hidden import code_digest
+from fedlearn_edu.course.grading.marking import Stopped
 from fedlearn_edu.errors import UsageError
 
 OPTIONS = {"memory_gb": 1.0, "jobs": 2, "progress": False}
@@ -31,6 +31,11 @@ def folder(tmp_path):
 @pytest.fixture
 def options(tmp_path):
     return {"output": tmp_path / "out" / "grades.csv", "exercises": make_exercises(), **OPTIONS}
+
+
+@pytest.fixture
+def small(options):
+    return options | {"exercises": {"90.weighted_mean": make_exercises()["90.weighted_mean"]}}
 
 
 def test_marks_of_an_earlier_run_are_never_lost_silently(folder, options, monkeypatch):
@@ -126,6 +131,88 @@ def test_a_mark_changed_by_hand_is_not_written_over(tmp_path, folder, options, o
     assert grade(folder, resume=True, overrides=own, **options).total("ben") == 6.5
 
 
+def test_a_mark_changed_by_hand_after_it_was_overridden_is_not_written_over(tmp_path, folder, small):
+    own = tmp_path / "own.csv"
+    own.write_text("student,exercise,points,reason\nben,90.weighted_mean,1.5,late\n")
+    grade(folder, overrides=own, **small)
+    edited = small["output"].read_bytes().replace(b"failed,1.5,6", b"failed,3,6")
+    small["output"].write_bytes(edited)
+    with pytest.raises(UsageError, match=r"changed by hand \(ben 90.weighted_mean 1.5 -> 3\)"):
+        grade(folder, resume=True, **small)
+    assert small["output"].read_bytes() == edited
+    own.write_text("student,exercise,points,reason\nben,90.weighted_mean,3,late\n")
+    assert grade(folder, resume=True, **small).total("ben") == 3
+
+
+@pytest.mark.parametrize("state", [None, "{}", "no marks"])
+def test_a_table_that_no_known_run_wrote_is_not_written_over(folder, small, state):
+    output = small["output"]
+    write(output.parent, {output.name: b"name,points\nada,3\n"})
+    if state == "no marks":
+        output.unlink()
+        grade(write(folder.parent / "other", {"cy.ipynb": b""}), **small)
+        output.write_bytes(b"name,points\nada,3\n")
+    elif state:
+        write(output.parent, {"grades_state.json": state.encode()})
+    with pytest.raises(UsageError, match=r"grades\.csv is there, and nothing .*another name, or --fresh"):
+        grade(folder, **small)
+    assert output.read_bytes() == b"name,points\nada,3\n"
+    assert grade(folder, fresh=True, **small).total("ada") == 6
+
+
+def test_a_total_changed_by_hand_is_not_written_over(tmp_path, small):
+    folder, own = write(tmp_path / "in", {"0042.ipynb": b"", "ben.ipynb": b""}), tmp_path / "own.csv"
+    grade(folder, **small)
+    totals = small["output"].with_name("grades_totals.csv")
+    saved = totals.read_text(encoding="utf-8-sig").replace("0042,", "42,").replace(",", ";")
+    totals.write_text(saved, encoding="utf-8")
+    grade(folder, resume=True, **small)
+    edited = totals.read_text(encoding="utf-8-sig").replace("ben,,0,6", "ben,,1.5,6")
+    totals.write_text(edited, encoding="utf-8")
+    with pytest.raises(
+        UsageError, match=r"totals\.csv was changed by hand \(ben 0 -> 1.5\); put that into --overrides"
+    ):
+        grade(folder, resume=True, **small)
+    assert totals.read_text(encoding="utf-8") == edited
+    own.write_text("student,exercise,points,reason\nben,90.weighted_mean,1.5,seen\n")
+    assert grade(folder, resume=True, overrides=own, **small).total("ben") == 1.5
+
+
+def test_a_table_changed_while_a_batch_ran_is_not_written_over(folder, small, monkeypatch):
+    grade(folder, **small)
+    table = small["output"]
+    edited = table.read_bytes().replace(b"failed,0,6", b"failed,2,6")
+    real = batch.mark_tasks
+    monkeypatch.setattr(batch, "mark_tasks", lambda *a, **k: (real(*a, **k), table.write_bytes(edited))[0])
+    with pytest.raises(UsageError, match=r"changed by hand \(ben 90.weighted_mean 0 -> 2\)"):
+        grade(folder, resume=True, **small)
+    assert table.read_bytes() == edited
+
+
+def test_whoever_is_ended_between_two_files_goes_on(tmp_path, small, monkeypatch):
+    folder, output = write(tmp_path / "in", {"ada.ipynb": notebook()}), small["output"]
+    real, left = os.replace, []
+
+    def replace(source, target):
+        if not left.pop():
+            raise KeyboardInterrupt
+        real(source, target)
+
+    grade(folder, **small)
+    # The first file is the state alone; then the changes, the state again, the table of marks and all others.
+    for number in (1, 2, 3, 4):
+        write(folder, {f"late{number}.ipynb": b""})
+        left[:] = [False, *[True] * number]
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", replace)
+            with pytest.raises(KeyboardInterrupt):
+                grade(folder, resume=True, **small)
+        assert not list(output.parent.glob(".tmp-*"))
+        assert len(grade(folder, resume=True, **small).marks) == 1 + number
+        told = output.with_name("grades_changes.csv").read_text(encoding="utf-8-sig")
+        assert f",late{number},90.weighted_mean,,0,,unreadable" in told, "no change is lost"
+
+
 def test_a_row_taken_away_by_hand_is_a_change_too(folder, options):
     grade(folder, **options)
     lines = options["output"].read_text(encoding="utf-8").splitlines(keepends=True)
@@ -142,6 +229,19 @@ def test_a_table_that_was_only_saved_by_a_spreadsheet_is_no_change(folder, optio
     assert options["output"].read_text(encoding="utf-8-sig") == text
     options["output"].unlink()
     assert grade(folder, resume=True, **options).num_resumed == 6
+
+
+def test_a_spreadsheet_that_takes_a_name_for_a_number_has_changed_nothing(tmp_path, small):
+    folder, own, table = write(tmp_path / "in", {"0042.ipynb": b""}), tmp_path / "own.csv", small["output"]
+    own.write_text("student,exercise,points,reason\n0042,90.weighted_mean,1,seen\n")
+    grade(folder, overrides=own, **small)
+    text = table.read_text(encoding="utf-8-sig")
+    assert "\n0042," in text
+    table.write_text(text.replace("0042,", "42,"), encoding="utf-8")
+    assert grade(folder, resume=True, **small).total("0042") == 1
+    table.write_text(text.replace("0042,", "42,").replace("unreadable,1,", "unreadable,2,"), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"changed by hand \(42 90.weighted_mean 1 -> 2\)"):
+        grade(folder, resume=True, **small)
 
 
 CHECK = """

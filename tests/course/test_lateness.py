@@ -1,9 +1,12 @@
 """Deadlines in a time zone, dates as people of many languages write them, and what lateness costs."""
 
 import datetime
+import pathlib
 
 import pytest
+from grading_problems import make_exercises, write
 
+from fedlearn_edu.course.grading import Term, grade
 from fedlearn_edu.course.grading.handed_in import judge, times_of
 from fedlearn_edu.course.grading.lateness import (
     has_no_afternoon,
@@ -179,10 +182,10 @@ def times(tmp_path, text, *names, said=None):
 
 def test_a_table_of_times(tmp_path):
     said = []
-    text = '\ufefftime,Student\n2026-12-01 08:30,"Ada, née B"\n2026-12-01T08:30Z,Ben\n\n'
+    text = '\ufefftime,Student\n2026-12-01 08:30,"Ada, née B"\n2026-12-01T08:30Z,Ben\n\n-,absent\n'
     found = times(tmp_path, text, "Ada, née B", "Ben", "Cy", said=said)
     assert found == {"Ada, née B": utc(2026, 12, 1, 7, 30), "Ben": utc(2026, 12, 1, 8, 30)}
-    assert said == ["handed_in names no time, so taken for on time unless Canvas says late: 1 (Cy)"]
+    assert said == ["no time of submission, so taken for on time unless Canvas says late: 1 (Cy)"]
 
 
 @pytest.mark.parametrize(
@@ -192,8 +195,10 @@ def test_a_table_of_times(tmp_path):
         ("student,time\nada,1.12.2026\n", "row 2: expected a time such as .* for ada, got '1.12.2026'"),
         ("student,time\nada,\n", "row 2: expected a time such as .* for ada, got ''"),
         ("student,time\nada,2026-12-01 08:30\nada,2026-12-01 08:31\n", "ada is there twice"),
-        ("student,time\nzoe,2026-12-01 08:30\n", "row 2: nobody who handed in is called 'zoe'"),
-        ("student,time\nabsent,2026-12-01 08:30\n", "row 2: nobody who handed in is called 'absent'"),
+        ("student,time\nzoe,2026-12-01 08:30\n", "row 2: nobody in this batch is called 'zoe'"),
+        ("student,time\nabsent,2026-12-01 08:30\n", "row 2: absent handed in nothing"),
+        ("student,time,time\nada,2026-12-01 08:30,\n", "the column 'time' is there twice; leave one in"),
+        ("student,time\nben, ada,2026-12-01 08:30\n", "row 2 has 3 cells, its header 2; what holds a ','"),
         ("", "deadline: nothing tells when work was handed in; give --moodle-worksheet or --handed-in"),
     ],
 )
@@ -201,6 +206,75 @@ def test_tables_of_times_that_are_refused_in_one_line(tmp_path, text, message):
     with pytest.raises(UsageError, match=message) as caught:
         times(tmp_path, text, "ada", "ben")
     assert "\n" not in str(caught.value)
+
+
+def test_names_in_the_table_of_times_are_read_as_in_the_overrides(tmp_path):
+    text = "student,time\n zoe\u0308  M\u00dcLLER ,2026-12-01 08:30\n'=bo,2026-12-01 08:31\n"
+    assert set(times(tmp_path, text, "Zo\u00eb M\u00fcller", "=bo")) == {"Zo\u00eb M\u00fcller", "=bo"}
+
+
+@pytest.mark.parametrize(
+    ("due", "handed_in", "words", "days"),
+    [
+        # In the night to 25 October clocks in Berlin go back at 3:00, in that to 29 March forward at 2:00.
+        ("2026-10-24 23:59", "2026-10-25 23:58", "1 day 59 min", 1),
+        ("2026-10-24 23:59", "2026-10-26 00:00", "1 day 1 h", 2),
+        ("2026-03-28 23:59", "2026-03-30 00:30", "23 h 31 min", 1),
+        ("2026-03-28 23:59", "2026-03-30 01:00", "1 day 1 min", 2),
+        ("2026-03-29 01:59", "2026-03-29 03:01", "2 min", 1),
+        ("2026-10-24 12:00", "2026-10-31 12:00", "7 days 1 h", 7),
+        ("2026-10-23 12:00", "2026-10-24 12:00", "1 day", 1),
+    ],
+)
+@pytest.mark.parametrize("as_utc", [False, True])
+def test_a_day_on_which_clocks_change_costs_no_student_more(due, handed_in, words, days, as_utc):
+    deadline = parse_deadline(f"{due} Europe/Berlin")
+    moment = parse_time(handed_in, deadline.zone)
+    moment = moment.astimezone(UTC) if as_utc else moment
+    late = judge(somebody("ada"), moment, deadline, parse_penalty("10%/day"))
+    assert late.late == f"{words}; {10 * days} % of the points that could be had are taken off"
+    assert late.late_share == pytest.approx(days / 10)
+
+
+@pytest.mark.parametrize(
+    ("due", "handed_in", "days"),
+    [
+        ("23:59", "2026-11-30 23:59:59", 0),
+        ("23:59", "2026-12-01 00:00:00", 1),
+        ("23:59", "2026-12-01 23:59:59.9", 1),
+        ("23:59", "2026-12-02 00:00", 2),
+        ("23:59:30", "2026-11-30 23:59:30", 0),
+        ("23:59:30", "2026-11-30 23:59:31", 1),
+    ],
+)
+def test_a_deadline_holds_for_its_whole_minute_unless_it_has_seconds(due, handed_in, days):
+    deadline = parse_deadline(f"2026-11-30 {due} Europe/Berlin")
+    late = judge(somebody("ada"), parse_time(handed_in, deadline.zone), deadline, parse_penalty("10%/day"))
+    assert late.late_share == pytest.approx(days / 10)
+    assert bool(late.late) == bool(days)
+
+
+def test_a_total_that_only_lateness_moved_is_told_and_in_the_table_of_changes(tmp_path):
+    folder = write(tmp_path / "in", {f"{name}.ipynb": b"" for name in ("ada", "ben")})
+    own = tmp_path / "own.csv"
+    own.write_text("student,exercise,points,reason\nada,90.weighted_mean,5,x\nben,90.weighted_mean,5,x\n")
+    only = {"90.weighted_mean": make_exercises()["90.weighted_mean"]}
+    options = {"output": tmp_path / "g.csv", "exercises": only, "memory_gb": 1.0, "progress": False, "resume": True}
+    first = grade(folder, overrides=own, **options)
+    assert first.changes == ()
+    own.write_text("student,exercise,points,reason\nada,90.weighted_mean,5,x\nben,90.weighted_mean,4,x\n")
+    late = table(tmp_path, "student,time\nada,2026-12-01 08:30\nben,2026-12-01 08:30\n")
+    again = grade(folder, term=Term(deadline=BERLIN, handed_in=late, late_penalty="25%"), **options)
+    assert "changed: ada 5 -> 3.5 (for lateness); ben 5 -> 2.5 (1 exercise)" in again.remarks
+    lines = (tmp_path / "g_changes.csv").read_text(encoding="utf-8-sig").splitlines()[1:]
+    assert [line.partition(",")[2] for line in lines] == [
+        "ada,total,5,3.5,,", "ben,90.weighted_mean,5,4,unreadable,unreadable", "ben,total,5,2.5,,",
+    ]  # fmt: skip
+    # Whoever changes her mind need not begin anew.
+    ended = grade(folder, term=Term(deadline="", handed_in=pathlib.Path(""), late_penalty=""), **options)
+    assert "not any more: --deadline, --handed-in, --late-penalty" in ended.remarks
+    assert (ended.total("ada"), ended.total("ben")) == (5, 4)
+    assert not any("--late-penalty" in line for line in grade(folder, **options).remarks)
 
 
 def test_times_without_a_zone_are_the_deadlines():

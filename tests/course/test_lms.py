@@ -83,7 +83,7 @@ def test_only_the_cell_that_is_set_changes(tmp_path):
 @pytest.mark.parametrize(
     ("text", "header"),
     [("a,b;c\n1,2", ["a", "b;c"]), ('"x; y; z",b\n1,2', ["x; y; z", "b"]), ("a\tb\n1\t2", ["a", "b"]),
-     ("a;b,c;d\n1;2;3", ["a", "b,c", "d"]), (" a \n1", ["a"])],
+     ("a;b,c;d\n1;2;3", ["a", "b,c", "d"]), ('a;"b,b,b\nb,b";c\n1;2;3', ["a", "b,b,b\nb,b", "c"]), (" a \n1", ["a"])],
 )  # fmt: skip
 def test_what_stands_between_cells(tmp_path, text, header):
     sheet = Sheet(put(tmp_path, text), "table")
@@ -144,10 +144,34 @@ def test_one_reason_for_many_exercises_is_told_once(tmp_path):
     result.marks[zoe.student] = tuple(empty_mark(one, "missing", f"no notebook of {one.lesson}") for one in exercises)
     table = Worksheet(put(tmp_path, MOODLE))
     fill(table, {ada.student: 1, zoe.student: 2}, result, out_of=20.0, name="x")
-    comments = [text.partition("fedlearn-edu: ")[2] for text in table._sheet.column(11)]
+    comments = [text.partition("fedlearn-edu: ")[2] for text in (table._sheet.cell(row, 11) for row in (1, 2))]
     assert comments[0] == "0 of 22; all 6 exercises 0/22 (handed in x.pdf)"
     assert [comments[1].count(f"(no notebook of {lesson})") for lesson in ("90", "91")] == [1, 1]
     assert all(one.id in comments[1] for one in exercises)
+
+
+@pytest.mark.parametrize("end", ["\r\n", ",,,,,,,,,,,\r\n", "\r\n,,\r\n"])
+def test_rows_without_anything_in_them_change_nothing(tmp_path, end):
+    students, points = [moodle("Lovelace, Ada", 4018)], {"Lovelace, Ada": 8.0}
+    options = {"deadline": "2026-11-30 23:59 Europe/Berlin"}
+    before = filled(tmp_path, students, points, moodle_worksheet=put(tmp_path, MOODLE), **options)
+    after = filled(tmp_path, students, points, moodle_worksheet=put(tmp_path, MOODLE + end), **options)
+    assert after == (before[0] + end, *before[1:])
+
+
+def test_what_the_teacher_set_is_told_by_itself_and_long_reasons_are_cut(tmp_path):
+    ada = moodle("Lovelace, Ada", 4018)
+    result = graded([ada], {})
+    marks = [empty_mark(one, "missing", "no notebook") for one in make_exercises().values()]
+    marks[1] = dataclasses.replace(marks[1], points=2.5, override=f"shown on paper {'x' * 200}")
+    result.marks[ada.student] = tuple(marks)
+    table = Worksheet(put(tmp_path, MOODLE))
+    fill(table, {ada.student: 1}, result, out_of=20.0, name="x")
+    first, second, third = (mark.exercise_id for mark in marks)
+    assert table._sheet.cell(1, 11) == (
+        f"fedlearn-edu: 2.5 of 11; {first}, {third} 0/{marks[0].max_points + marks[2].max_points} (no notebook); "
+        f"{second} 2.5/{marks[1].max_points} (shown on paper {'x' * 82}...)"
+    )
 
 
 def test_a_worksheet_in_german_keeps_its_commas(tmp_path):
@@ -161,6 +185,15 @@ def test_a_worksheet_in_german_keeps_its_commas(tmp_path):
     assert text.splitlines()[0] == GERMAN.splitlines()[0]
     assert "2 grades out of 10" in said
     assert 'more recently in Moodle than in the spreadsheet": 1 (Ada Lovelace)' in said
+
+
+def test_a_worksheet_that_a_spreadsheet_saved_keeps_its_decimal_sign(tmp_path):
+    stream = io.StringIO(newline="")
+    csv.writer(stream, delimiter=";").writerows(csv.reader(io.StringIO(GERMAN, newline="")))
+    text = stream.getvalue().replace("24,00", "24").replace("13,50", "13,5")
+    worksheet = Worksheet(put(tmp_path, text))
+    worksheet.fill(2, "3.75", "x")
+    assert worksheet.text().count(";3,75;24;") + worksheet.text().count(';"3,75";24;') == 1
 
 
 @pytest.mark.parametrize(
@@ -204,6 +237,8 @@ def test_a_blind_worksheet_has_no_names_and_no_place_for_comments(tmp_path):
     ]  # fmt: skip
     assert worksheet.maximum == 100
     assert worksheet.submitted(datetime.UTC) == ({}, False)
+    graded_on = put(tmp_path, BLIND.replace("Yes,-", 'Yes,"Friday, 4 December 2026, 8:00 AM"'))
+    assert Worksheet(graded_on).submitted(datetime.UTC) == ({}, False), "when it was graded says nothing of lateness"
     text, _, enrolled = filled(
         tmp_path, [moodle("Participant", 4018)], {"Participant 4018": 5.0}, moodle_worksheet=put(tmp_path, BLIND)
     )
@@ -280,6 +315,20 @@ def test_another_courses_worksheet_is_refused_and_one_that_fits_in_part_is_said(
     assert '-  - ",0,20.00' in text.splitlines()[1]
 
 
+def test_a_roster_beside_the_table_of_an_lms(tmp_path):
+    two = MOODLE.replace("Zo\u00eb M\u00fcller", "O'Brien, =Bo")
+    roster = put(tmp_path, 'name,number\n"Lovelace, Ada",7\n"O\'Brien, =Bo",8\n', "roster.csv")
+    options = {"roster": roster, "moodle_worksheet": put(tmp_path, two)}
+    ada = [moodle("Lovelace, Ada", 4018)]
+    _, said, _ = filled(tmp_path, ada, {}, **options)
+    assert "could be" not in said, "whoever handed in nothing gets no grade, and needs no row"
+    bo = Submission("=Bo O'Brien", "=Bo O'Brien", "", "", (), "x", "bo")
+    _, said, _ = filled(tmp_path, [*ada, bo], {}, **options)
+    assert "could be =Bo O'Brien [4019], =Bo O'Brien [4020] of the LMS's table; taken for none" in said.replace(
+        "O'Brien, =Bo", "=Bo O'Brien"
+    )
+
+
 def test_times_of_submission_come_from_the_worksheet(tmp_path):
     students = [moodle("Lovelace, Ada", 4018), moodle("Zo\u00eb M\u00fcller", 4019)]
     points = {"Lovelace, Ada": 8.0, "Zo\u00eb M\u00fcller": 8.0}
@@ -302,6 +351,25 @@ def test_times_of_submission_come_from_the_worksheet(tmp_path):
     assert [one.late for one in enrolled] == ["", "2 days 1 h"]
 
 
+def test_the_teachers_own_times_go_before_those_of_the_worksheet(tmp_path):
+    students = [moodle("Lovelace, Ada", 4018), moodle("Zo\u00eb M\u00fcller", 4019)]
+    options = {"deadline": "2026-11-30 12:00 Europe/Berlin", "late_penalty": "10%/day"}
+    options["handed_in"] = put(tmp_path, "student,time\n4019,2026-11-30 12:00\n", "extended.csv")
+    # A date of hers that nobody can read does not matter then.
+    for text in (MOODLE, MOODLE.replace("Thursday, 3 December 2026, 1:15 AM", "03/12/2026 1:15")):
+        _, said, enrolled = filled(tmp_path, students, {}, moodle_worksheet=put(tmp_path, text), **options)
+        assert [(one.student, one.late_share) for one in enrolled] == [
+            ("Lovelace, Ada", 0.1), ("O'Brien, =Bo", 0.0), ("Zo\u00eb M\u00fcller", 0.0)
+        ]  # fmt: skip
+        assert "times in the worksheet were read as those of Europe/Berlin" in said
+        assert "taken for on time" not in said
+    blind, ada = put(tmp_path, BLIND), moodle("Participant", 4018)
+    options["handed_in"] = put(tmp_path, "student,time\n4018,2026-12-01 12:00\n", "extended.csv")
+    _, said, enrolled = filled(tmp_path, [ada, moodle("B", 4019)], {}, moodle_worksheet=blind, **options)
+    assert {one.student: one.late_share for one in enrolled if one.late} == {"Participant 4018": 0.1}
+    assert "no time of submission, so taken for on time: 1 (B)" in said
+
+
 def test_a_time_that_cannot_be_read_is_nobodys_guess(tmp_path):
     path = put(tmp_path, MOODLE.replace("Thursday, 3 December 2026, 1:15 AM", "03/12/2026 1:15"))
     students = [moodle("Lovelace, Ada", 4018), moodle("Zo\u00eb M\u00fcller", 4019)]
@@ -319,6 +387,12 @@ def test_a_grade_that_the_grader_owes_is_not_sent(tmp_path):
     [text] = term.exports(graded(enrolled, {"Lovelace, Ada": 4.0}, status="ungraded")).values()
     assert text == MOODLE
     assert "g_moodle.csv: no grade, since the grader could not grade all: 1 (Lovelace, Ada)" in term.said
+    result = graded(enrolled, {"Lovelace, Ada": 4.0}, status="ungraded")
+    result.marks["Lovelace, Ada"] = tuple(
+        dataclasses.replace(mark, override="seen by me") for mark in result.marks["Lovelace, Ada"]
+    )
+    [text] = term.exports(result).values()
+    assert '-  - ",10,20.00' in text, "nothing is owed of what the teacher has marked"
 
 
 def test_feedback_files_are_packed_as_moodle_splits_names():
@@ -463,7 +537,7 @@ def test_canvas_late_marks_and_penalties(tmp_path):
     ("points", "possible", "out_of", "grade"),
     [(68, 68, 20, "20"), (34, 68, 20, "10"), (1, 3, 10, "3.33"), (2, 3, 10, "6.67"), (0.125, 1, 1, "0.13"),
      (67.999, 68, 20, "20"), (68, 68, 12.345, "12.345"), (0, 0, 10, "0"), (0, 5, 100, "0"), (100, 100, 100, "100"),
-     (1.005, 2.01, 2.01, "1.01")],
+     (1.005, 2.01, 2.01, "1.01"), (15.5, 150, 7.5, "0.78")],
 )  # fmt: skip
 def test_the_scale_of_the_lms(points, possible, out_of, grade):
     assert scaled(points, possible, out_of) == grade
@@ -512,6 +586,13 @@ def test_options_that_lack_another_are_refused_before_anything_is_graded(tmp_pat
     assert not (tmp_path / "g.csv").exists()
 
 
+class SomePoints(dict):
+    """The same for everybody, whatever damage made of their names; no grade that stands in the tables."""
+
+    def get(self, *_):
+        return 2.7
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_damage_to_a_table_is_one_line_or_none(tmp_path_factory, data):
@@ -531,7 +612,7 @@ def test_any_damage_to_a_table_is_one_line_or_none(tmp_path_factory, data):
     options |= {"deadline": "2026-11-30T23:59Z"} if text in (MOODLE, GERMAN) else {}
     for others in ({}, {"roster": path}):
         try:
-            found, _, _ = filled(folder, students, {"Ada Lovelace": 8.0}, **(options | others))
+            found, _, _ = filled(folder, students, SomePoints(), **(options | others))
         except UsageError as error:
             assert "\n" not in str(error)  # noqa: PT017
         else:
@@ -572,6 +653,8 @@ def test_a_moodle_course_from_its_zip_to_its_worksheet(tmp_path, capsys):
     with open(output, newline="", encoding="utf-8-sig") as stream:
         messages = {row["message"] for row in csv.DictReader(stream) if row["student"] == "O'Brien, =Bo"}
     assert messages == {"nothing was handed in"}
+    # Nobody reads what Moodle put before the name of a file.
+    assert "0/11 (90.ipynb cannot be read: " in output.with_name("g_moodle.csv").read_text(encoding="utf-8")
     assert '-  - ",20,20.00' in output.with_name("g_moodle.csv").read_text(encoding="utf-8")
     packed = output.with_name("g_moodle_feedback.zip")
     with zipfile.ZipFile(packed) as archive:
@@ -594,18 +677,40 @@ def test_a_moodle_course_from_its_zip_to_its_worksheet(tmp_path, capsys):
         assert sorted(archive.namelist()) == [f"{person}_assignfeedback_file_/feedback.html" for person in people]
 
 
-def test_the_teachers_own_file_is_never_replaced(tmp_path):
+@pytest.mark.parametrize(
+    ("option", "name", "text"),
+    [
+        ("moodle_worksheet", "g_moodle.csv", MOODLE),
+        ("moodle_worksheet", "g_totals.csv", MOODLE),
+        ("roster", "g.csv", "name\nann\n"),
+        ("roster", "g_names.csv", "name\nann\n"),
+        ("handed_in", "g_changes.csv", "student,time\n"),
+        ("overrides", "g_similar.csv", "student,exercise,points,reason\n"),
+    ],
+)
+def test_the_teachers_own_file_is_never_replaced(tmp_path, option, name, text):
+    folder = write(tmp_path / "in", {"ann.ipynb": b""})
     (tmp_path / "x").mkdir()
-    path = put(tmp_path, MOODLE, "g_moodle.csv")
-    with pytest.raises(UsageError, match=r"^output: .*g_moodle\.csv would replace your own file; give another name"):
-        OpenTerm(Term(moodle_worksheet=tmp_path / "x" / ".." / "g_moodle.csv"), tmp_path / "g.csv")
-    assert OpenTerm(Term(moodle_worksheet=path), tmp_path / "h.csv").files
+    options = {"output": tmp_path / "g.csv", "exercises": make_exercises(), **OPTIONS}
+    put(tmp_path, text, name)
+    path = tmp_path / "x" / ".." / name
+    if option == "overrides":
+        options["overrides"] = path
+    else:
+        options["term"] = Term(**{option: path}, deadline="2026-11-30T23:59Z" if option == "handed_in" else None)
+    with pytest.raises(UsageError, match=rf"^output: .*{name} would replace your own file \({option}\); give another"):
+        grade(folder, **options)
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "x", name}
+    assert (tmp_path / name).read_bytes().decode() == text
 
 
 def test_points_taken_off_are_never_more_than_there_are(tmp_path):
     students = [moodle("a", 1, late_share=0.5), moodle("b", 2, late_share=0.5), moodle("c", 3)]
     result = graded(students, {"a": 3.0, "b": 8.0, "c": 8.0})
     assert [(result.total(one), result.taken_off(one)) for one in "abc"] == [(0.0, 3.0), (4.0, 4.0), (8.0, 0.0)]
+    first, second = result.marks["c"]
+    tenths = (dataclasses.replace(first, points=0.1), dataclasses.replace(second, points=0.2))
+    assert dataclasses.replace(result, marks=result.marks | {"c": tenths}).total("c") == 0.3, "to two decimals"
 
 
 def test_the_command_passes_every_option_on(tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ def names(enrolled):
     [
         ("name\nAda Lovelace\n\nBen Bo\n", [("Ada Lovelace", "", ""), ("Ben Bo", "", "")]),
         ('\ufeffNumber;"Full Name";E-Mail\n7;"Lovelace, Ada";a@b.c\n', [("Ada Lovelace", "7", "a@b.c")]),
+        ("name,number,email\n,7,\n,,a@b.c\n,,\n", [("7", "7", ""), ("a@b.c", "", "a@b.c")]),
         ("Vorname\tNachname\tMatrikelnummer\nZo\u00eb\tM\u00fcller\t12\n", [("Zo\u00eb M\u00fcller", "12", "")]),
         ("Student,ID,Section\n    Points Possible,,\n\"Hopper, Grace\",3,x\n", [("Grace Hopper", "3", "")]),
     ],
@@ -50,6 +51,8 @@ def test_rosters_of_many_kinds(tmp_path, text, people):
             'expected a column "name", or "first name" and "last name"; found points, first',
         ),
         ("name,number\n,\n", "nobody is in it"),
+        ("name,number\nLovelace, Ada,7\n", "row 2 has 3 cells, its header 2; what holds a ',' needs quotation marks"),
+        ("name,number,Name\nAda,7,Ben\n", "the column 'name' is there twice; leave one in"),
     ],
 )
 def test_rosters_that_are_refused_in_one_line(tmp_path, text, message):
@@ -92,10 +95,16 @@ def test_nobody_is_taken_for_another(called):
     assert match([plain(called)], people) == ({}, set(), [])
 
 
+def test_the_number_of_an_lms_is_no_name_that_a_student_may_take():
+    people = [Person("Ada Lovelace", "4018", lms="moodle")]
+    assert match([plain("4018")], people) == ({}, set(), [])
+    assert match([plain("Ada Lovelace [4018]")], people)[0], "with her name it is what the tables call her"
+
+
 def test_two_of_one_name_are_told_apart_by_number_or_not_at_all():
     people = [Person("Wei Li", "4001", lms="moodle"), Person("Wei Li", "4002", lms="moodle")]
     enrolled, persons, notes = enrol([numbered("moodle", "Wei Li", "4002")], people)
-    assert names(enrolled) == ["Wei Li", "Wei Li [4001]"] or names(enrolled) == ["Wei Li [4001]", "Wei Li [4002]"]
+    assert names(enrolled) == ["Wei Li [4001]", "Wei Li [4002]"]
     assert {student: one.number for student, one in persons.items()} == {
         "Wei Li [4001]": "4001", "Wei Li [4002]": "4002"
     }  # fmt: skip
@@ -138,9 +147,18 @@ def test_moodles_names_stay_but_for_groups_and_blind_marking():
     assert notes == []
 
 
+def test_the_numbers_of_a_roster_are_none_of_moodles():
+    people = [Person("Ada Lovelace", "7"), Person("Ben Bo", "8"), Person("Wei Li", "9"), Person("Wei Li", "10")]
+    given = [numbered("moodle", name, number) for name, number in (("Ada Lovelace", "8"), ("Eve", "7"))]
+    enrolled, persons, notes = enrol(given, people)
+    assert names(enrolled) == ["Ada Lovelace", "Ben Bo", "Eve", "Wei Li [9]", "Wei Li [10]"]
+    assert persons["Ada Lovelace"] is people[0], "not Ben, whose number on the roster is hers in Moodle"
+    assert "not on the roster, graded all the same: 1 (Eve)" in notes, "not Ada, who has handed in herself"
+
+
 def test_a_number_and_a_name_that_contradict_each_other_are_nobodys():
     people = [Person("Ada Lovelace", "7"), Person("Ben Bo", "8")]
-    found, doubtful, notes = match([numbered("moodle", "Ada Lovelace", "8")], people)
+    found, doubtful, notes = match([numbered("canvas", "Ada Lovelace", "8")], people)
     assert found == {}
     assert doubtful == set(people)
     assert notes == [

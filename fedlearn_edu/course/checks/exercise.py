@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,6 +39,10 @@ class Case:
     hint: str
     weight: float = 1.0
 
+    def __post_init__(self):
+        if not 0 <= self.weight < math.inf:
+            raise UsageError(f"Case {self.name!r} weight: expected a number of at least 0, got {self.weight}")
+
 
 def visible(value: Any, seed: int, otherwise: str) -> str:
     """Returns a text for `Case.expected`: the value itself in the cases that learners see, else what it is like."""
@@ -67,7 +72,7 @@ def weighted(cases: Callable[[int], list[Case]], weights: Mapping[str, float]) -
       weights: Name of a case to its weight, at least 0.
 
     Returns:
-      The same for `Exercise.cases`. It raises a UsageError if there is no case of such a name.
+      The same for `Exercise.cases`. It raises a UsageError if there is no case of such a name, or for a weight below 0.
     """
 
     @functools.wraps(cases)

@@ -8,11 +8,13 @@ import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from fedlearn_edu.course.grading.owners import ANOTHER
-from fedlearn_edu.course.grading.reader import Handed
+from fedlearn_edu.course.grading.owners import ANOTHER, lesson_number
 from fedlearn_edu.course.grading.submissions import Submission
 
-_DIGITS = 5
+_DIGITS = 8  # so many that of a few hundred no two have the same, and a late one changes nobody's
+# What a student is told who handed in something else: with its names.
+_NAMED = re.compile(r"handed in .*notebook", re.DOTALL)
+NUMBER = re.compile("student [0-9]+")
 _LONG_NUMBER = 4  # characters
 
 
@@ -28,13 +30,21 @@ def numbered(submissions: Sequence[Submission], seed: int) -> dict[str, Submissi
     """
     found: dict[str, Submission] = {}
     for one in sorted(submissions, key=lambda one: one.identity or one.student):
-        for attempt in itertools.count():
-            told = hashlib.sha256(f"{seed}/{one.identity or one.student}/{attempt}".encode()).hexdigest()
-            label = f"student {int(told, 16) % 10**_DIGITS:0{_DIGITS}}"
-            if label not in found:
-                found[label] = one
-                break
+        numbers = (number_of(one.identity or one.student, seed, attempt) for attempt in itertools.count())
+        found[next(number for number in numbers if number not in found)] = one
     return dict(sorted(found.items()))
+
+
+def number_of(identity: str, seed: int, attempt: int = 0) -> str:
+    """The number in words of somebody who need not be there any more.
+
+    Args:
+        identity: See `Submission`.
+        seed: As for `numbered`.
+        attempt: Which one, should others have those before it.
+    """
+    told = hashlib.sha256(f"{seed}/{identity}/{attempt}".encode()).hexdigest()
+    return f"student {int(told, 16) % 10**_DIGITS:0{_DIGITS}}"
 
 
 def without_names(names: Mapping[str, Submission]) -> list[Submission]:
@@ -60,20 +70,25 @@ def without_any_name(lines: Collection[str], names: Mapping[str, Submission]) ->
 
 
 def _hidden(one: Submission, label: str) -> Submission:
-    files = [_hidden_file(file, one, label) for file in one.files]
-    problems = tuple(_replaced(line, one, label) for line in one.problems)
-    # Of the file's name nothing is left where the file is the whole entry: it is the student's name, or holds it.
+    paths: dict[str, str] = {}
+    for file in one.files:
+        # Of a file's name nothing is left but the lesson: it often is the student's name, or holds it.
+        base = f"{label}/{lesson_number(file.path) or 'notebook'}"
+        names = itertools.chain([base], (f"{base} ({number})" for number in itertools.count(2)))
+        paths.setdefault(file.path, next(f"{name}.ipynb" for name in names if f"{name}.ipynb" not in paths.values()))
+    files = [
+        dataclasses.replace(file, path=paths[file.path], problem=_replaced(file.problem, one, label))
+        for file in one.files
+    ]
+    problems = []
+    for line in one.problems:  # each begins with the path of a file, which need be no notebook
+        path = max((path for path in paths if line.startswith(f"{path}: ")), key=len, default=line.partition(": ")[0])
+        problems.append(f"{paths.get(path, label)}: {_replaced(line[len(path) + 2 :], one, label)}")
+    instead = _NAMED.sub("handed in no notebook", one.instead)
     return dataclasses.replace(
         one, student=label, name=label, lms="", lms_id="", files=tuple(files), identity=label,
-        instead=_replaced(one.instead, one, label), problems=problems,
+        instead=_replaced(instead, one, label), problems=tuple(problems),
     )  # fmt: skip
-
-
-def _hidden_file(file: Handed, one: Submission, label: str) -> Handed:
-    entry, slash, below = file.path.partition("/")
-    lesson = re.search(r"(?<![0-9])[0-9]{2}_[a-z][a-z_]*(?=[-. (]|$)", entry)
-    path = label + slash + below if slash else f"{label}/{lesson[0] if lesson else 'notebook'}.ipynb"
-    return dataclasses.replace(file, path=path, problem=_replaced(file.problem, one, label))
 
 
 def _replaced(text: str, one: Submission, label: str) -> str:

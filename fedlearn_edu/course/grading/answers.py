@@ -14,13 +14,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fedlearn_edu.course.grading import pages
 from fedlearn_edu.course.grading.notebooks import MAX_ANSWER, Notebook
+from fedlearn_edu.course.grading.overrides import table_rows
 from fedlearn_edu.course.grading.plan import Task
 from fedlearn_edu.course.grading.submissions import Submission
 from fedlearn_edu.course.grading.text import clean, neutral
 from fedlearn_edu.course.grading.worksheets import Question, lesson_title, questions_of
+from fedlearn_edu.errors import UsageError
 
 # The first, second and the last two are those of a table of overrides.
 HEADER = ["student", "exercise", "question", "status", "answer", "points", "reason"]
+FilledIn = dict[tuple[str, str], tuple[str, str]]  # points and reason by student and question
 _CUT = " [...] (cut here; the rest is in the notebook)"
 
 
@@ -149,8 +152,47 @@ def _unwrapped(text: str) -> str:
     )
 
 
-def make_csv(answers: Sequence[Answer]) -> str:
+def filled_in(path: pathlib.Path, students: Iterable[str], lessons: Iterable[str]) -> FilledIn:
+    """What a person wrote into the table of an earlier run, so that the next table holds it too.
+
+    Args:
+        path: The table; there need be none.
+        students: Of this run.
+        lessons: Numbers of those that this run grades.
+
+    Raises:
+        UsageError: It is another table, or points or a reason in it have no place in the next one.
+    """
+    questions = {question.name for lesson in lessons for question in questions_of(lesson)}
+    if not questions or not path.is_file():
+        return {}
+    (_, header), *rows = [*table_rows(path)] or [(1, [])]
+    header = [name for name in header if name]  # a spreadsheet may add columns without anything in them
+    found = {}
+    places = {(str(neutral(student)), question) for student in students for question in questions}
+    for line, cells in rows:
+        row = dict(zip(header, cells, strict=False))
+        points, reason = (row.get(name, "").strip() for name in ("points", "reason"))
+        place = (str(neutral(row.get("student", ""))), row.get("question", "").strip())
+        is_lost = place not in places or place in found or any(cells[len(header) :])
+        if (points or reason) and is_lost:
+            raise UsageError(
+                f"output: {path}, line {line}: {clean(' '.join(place), limit=100)} was filled in and has no place in "
+                f"the next table of answers; give yours another name"
+            )
+        if points or reason:
+            found[place] = (points, reason)
+    if header != HEADER:
+        raise UsageError(f"output: {path} is no table of answers that grading wrote; give yours another name")
+    return found
+
+
+def make_csv(answers: Sequence[Answer], filled: FilledIn | None = None) -> str:
     """The same as a table with room for a person's points and reasons; an answer is one line in it.
+
+    Args:
+        answers: All of them.
+        filled: From `filled_in`.
 
     Returns:
         CSV.
@@ -160,15 +202,24 @@ def make_csv(answers: Sequence[Answer]) -> str:
     table = csv.writer(stream)
     table.writerow(HEADER)
     for answer in answers:
-        text = clean(answer.text, limit=MAX_ANSWER + len(_CUT))
-        # `neutral` cuts what is long; whether a spreadsheet takes it for a formula shows at its start.
-        text = ("'" if str(neutral(text)).startswith("'") and not text.startswith("'") else "") + text
-        table.writerow([neutral(answer.student), answer.exercise, answer.question, answer.status, text, "", ""])
+        given = (filled or {}).get((str(neutral(answer.student)), answer.question), ("", ""))
+        row = [neutral(answer.student), answer.exercise, answer.question, answer.status]
+        table.writerow([*row, *map(_long_cell, (answer.text, *given))])
     return stream.getvalue()
 
 
+def _long_cell(text: str) -> str:
+    text = clean(text, limit=MAX_ANSWER + len(_CUT))
+    # `neutral` cuts what is long; whether a spreadsheet takes it for a formula shows at its start.
+    return ("'" if str(neutral(text)).startswith("'") and not text.startswith("'") else "") + text
+
+
 def make_files(
-    submissions: Sequence[Submission], lessons: Iterable[str], sources, files: Mapping[str, pathlib.Path]
+    submissions: Sequence[Submission],
+    lessons: Iterable[str],
+    sources,
+    files: Mapping[str, pathlib.Path],
+    filled: FilledIn | None = None,
 ) -> dict[pathlib.Path, str]:
     """Makes page and table, if the lessons ask anything that is answered in words.
 
@@ -177,6 +228,7 @@ def make_files(
         lessons: Numbers of the graded lessons.
         sources: From `sources_of`.
         files: Paths, by the purposes "answers" (the page) and "answers_table".
+        filled: From `filled_in`.
 
     Returns:
         Content by path; empty if there is no question.
@@ -185,4 +237,4 @@ def make_files(
     if not questions:
         return {}
     answers = collect(submissions, questions, sources)
-    return {files["answers"]: make_page(answers, questions), files["answers_table"]: make_csv(answers)}
+    return {files["answers"]: make_page(answers, questions), files["answers_table"]: make_csv(answers, filled)}

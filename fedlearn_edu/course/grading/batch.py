@@ -1,4 +1,4 @@
-"""Grades a batch: reads submissions, runs what is not graded yet, writes tables and feedback."""
+"""Grades a batch: reads submissions, has them marked, writes tables and feedback."""
 
 from __future__ import annotations
 
@@ -14,40 +14,23 @@ from collections.abc import Mapping, Sequence
 from fedlearn_edu.course.checks.engine import PARTIAL, Exercise
 from fedlearn_edu.course.grading import answers, changes, overview, report
 from fedlearn_edu.course.grading import feedback as feedback_pages
-from fedlearn_edu.course.grading.anonymous import numbered, without_any_name, without_names
+from fedlearn_edu.course.grading.anonymous import number_of, numbered, without_any_name, without_names
 from fedlearn_edu.course.grading.following import explain_following
-from fedlearn_edu.course.grading.hidden import SEED_BITS, code_digest, digest, hidden_cases
-from fedlearn_edu.course.grading.isolation import LEVELS, prepare
-from fedlearn_edu.course.grading.marks import Mark, empty_mark
+from fedlearn_edu.course.grading.hidden import SEED_BITS, hidden_cases
+from fedlearn_edu.course.grading.isolation import LEVELS
+from fedlearn_edu.course.grading.marking import mark_tasks
 from fedlearn_edu.course.grading.mistakes import name_mistakes
 from fedlearn_edu.course.grading.overrides import Overrides, apply_overrides, read_overrides
 from fedlearn_edu.course.grading.plan import choose, make_plan
-from fedlearn_edu.course.grading.progress import Bar
 from fedlearn_edu.course.grading.result import GradingResult
 from fedlearn_edu.course.grading.settings import kept, settle
 from fedlearn_edu.course.grading.similar import find_similar
-from fedlearn_edu.course.grading.state import State, key_of, replace_files
+from fedlearn_edu.course.grading.state import State, replace_files
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
 from fedlearn_edu.course.grading.summary import told_overrides, told_waiting
 from fedlearn_edu.course.grading.term import OpenTerm, Term
 from fedlearn_edu.course.grading.text import clean
-from fedlearn_edu.course.grading.workers import Batch, run_tasks
 from fedlearn_edu.errors import UsageError, nearest_names
-
-_VERSION = 6  # raise it when the same code would get another mark
-
-
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C while exercises ran.
-
-    Attributes:
-        num_kept: Marks that a later run takes over, or makes without running anything.
-        num_tasks: Marks of the whole batch.
-    """
-
-    def __init__(self, num_kept: int, num_tasks: int):
-        super().__init__(num_kept, num_tasks)
-        self.num_kept, self.num_tasks = num_kept, num_tasks
 
 
 def grade(
@@ -109,9 +92,9 @@ def grade(
 
     Raises:
         UsageError: An argument is wrong; or there are marks of an earlier run, and neither `resume` nor `fresh` is set,
-            or somebody has changed the table of marks.
+            or somebody has changed the table of marks or totals; or a file of the teacher's own would be replaced.
         RunError: A file cannot be written, or no wall can be built around learner code here.
-        Stopped: Ctrl-C; what was graded by then is kept.
+        marking.Stopped: Ctrl-C; what was graded by then is kept.
     """
     started = time.monotonic()
     output = _checked_output(output)
@@ -129,13 +112,14 @@ def grade(
     choose(options["lessons"] or [], exercises)
     course = OpenTerm(Term(**{field.name: options[field.name] for field in dataclasses.fields(Term)}), output)
     files = report.paths(output, options["feedback"]) | course.files
+    ours = [*files.values(), course.zip_path, *report.sometimes(output).values()]
+    changes.refuse_foreign(output, options, ours, known=state.known or fresh)
     state.seed = seed or state.seed or secrets.randbits(SEED_BITS) or 1
 
     def look(found: list[Submission]) -> None:
         own = _own_marks(options, course.try_enrol(found), exercises, state.seed)
-        changes.refuse_edited(output, state.written, own)
+        changes.refuse_edited(output, state, own)
 
-    ours = [*files.values(), course.zip_path]
     found, nobodys = read_submissions(submissions, ignore=ours, progress=progress, look=look)
     found = course.enrol(found)
     own = _own_marks(options, found, exercises, state.seed)
@@ -143,12 +127,17 @@ def grade(
     if options["anonymous"]:
         names = numbered(found, state.seed)
         found, nobodys = without_names(names), without_any_name(nobodys, names)
-        files["names"] = report.beside(output, "_names.csv")
+        files["names"] = report.sometimes(output)["names"]
     tasks, unusual = make_plan(found, exercises, options["lessons"])
+    lessons = dict.fromkeys(task.exercise_id.partition(".")[0] for task in tasks)
+    changes.refuse_edited(output, state, own)
+    answers.filled_in(files["answers_table"], (one.student for one in found), lessons)
     state.settings = kept(options, output.parent)
     private = [submissions, output.parent] + ([options["feedback"]] if options["feedback"] else [])
     identities = {label: one.identity or one.student for label, one in names.items()}
-    marks, fresh_ones, level = _run(tasks, exercises, identities, state, options, jobs, isolation, private, progress)
+    marks, fresh_ones, level = mark_tasks(
+        tasks, exercises, identities, state, options, jobs=jobs, isolation=isolation, private=private, progress=progress
+    )
     remarks += told_waiting([(tasks[n].student, marks[n]) for n in fresh_ones], marks, options["timeout"])
 
     set_by_hand = apply_overrides([(task.student, mark) for task, mark in zip(tasks, marks, strict=True)], own)
@@ -159,7 +148,10 @@ def grade(
     ids = dict.fromkeys(task.exercise_id for task in tasks)
     make_cases = {id: functools.partial(hidden_cases, exercises[id], state.seed) for id in ids}
     sources = answers.sources_of(found, tasks)
-    texts = answers.make_files(found, dict.fromkeys(id.split(".")[0] for id in ids), sources, files)
+    # Once more: a batch takes time, in which a person may write.
+    changes.refuse_edited(output, state, own)
+    filled = answers.filled_in(files["answers_table"], (one.student for one in found), lessons)
+    texts = answers.make_files(found, lessons, sources, files, filled)
     files = {purpose: path for purpose, path in files.items() if path in texts or not purpose.startswith("answers")}
     result = GradingResult(
         tuple(found),
@@ -174,35 +166,43 @@ def grade(
         mistakes=name_mistakes(exercises, make_cases, by_student, progress=progress),
     )
     now = {identities[one.student]: (one.student, result.total(one.student), _given(result, one)) for one in found}
+    earlier = state.given
+    if options["anonymous"]:
+        earlier = {identity: (number_of(identity, state.seed), *row[1:]) for identity, row in state.given.items()}
+        remarks += changes.told_names(report.sometimes(output)["changes"])
     moved = changes.find_changes(
-        changes.named_as_now(state.given, now), {student: (total, marks) for student, total, marks in now.values()}
+        changes.named_as_now(earlier, now), {student: (total, marks) for student, total, marks in now.values()}
     )
     if moved:
-        files["changes"] = report.beside(output, "_changes.csv")
+        files["changes"] = report.sometimes(output)["changes"]
         remarks += changes.told(moved, files["changes"].name)
     written = {(task.student, task.exercise_id) for task, m in zip(tasks, marks, strict=True) if m.status != "todo"}
     similar = find_similar(tasks, written=written)
-    if similar or report.beside(output, "_similar.csv").exists():
-        files["similar"] = report.beside(output, "_similar.csv")
+    if similar or report.sometimes(output)["similar"].exists():
+        files["similar"] = report.sometimes(output)["similar"]
     # An LMS needs to know whose marks they are, also where tables and pages do not tell.
     by_name = {names[number].student: row for number, row in result.marks.items()}
-    exports = course.exports(dataclasses.replace(result, submissions=tuple(names.values()), marks=by_name))
-    said = [clean(line) for line in course.said]
-    remarks += without_any_name(said, names) if options["anonymous"] else said
+    mistakes = {(names[number].student, id): name for (number, id), name in result.mistakes.items()}
+    exports = course.exports(
+        dataclasses.replace(result, submissions=tuple(names.values()), marks=by_name, mistakes=mistakes)
+    )
+    remarks += map(clean, without_any_name(course.said, names) if options["anonymous"] else course.said)
     if options["feedback"]:
         folder, is_anonymous = pathlib.Path(options["feedback"]), bool(options["anonymous"])
         remarks += feedback_pages.told_older(result.submissions, folder, anonymous=is_anonymous)
     result = dataclasses.replace(result, remarks=tuple(remarks), changes=tuple(moved), similar=tuple(similar))
     texts |= report.make_tables(result, timeout=options["timeout"], memory_gb=options["memory_gb"]) | exports
     texts[files["overview"]] = overview.make_overview(result)
-    if moved:
-        texts[files["changes"]] = changes.as_table(moved, files["changes"])
     if options["feedback"]:
         texts |= feedback_pages.make_pages(result, pathlib.Path(options["feedback"]))
     if options["anonymous"]:
         texts[files["names"]] = report.make_key(names)
-    state.given, state.written = now, texts[output]
-    replace_files(texts | {files["state"]: state.text()})
+    changes.refuse_edited_totals(files["totals"], state, {student: total for student, total, _ in now.values()})
+    tables = {purpose: texts[files[purpose]] for purpose in ("grades", "totals")}
+    state.given, state.before, state.written = now, state.written, tables
+    # Whoever ends us between two of these files finds no change untold, and no table that the state does not know.
+    record = {files["changes"]: changes.as_table(moved, files["changes"])} if moved else {}
+    replace_files(record | {files["state"]: state.text()} | texts)
     return result
 
 
@@ -214,52 +214,12 @@ def _own_marks(options: Mapping, found: list[Submission], exercises: Mapping, se
     own = read_overrides(options["overrides"], found, exercises, numbers)
     if not options["anonymous"]:
         return own
-    number_of = {one.student: number for number, one in numbers.items()}
-    return {(number_of[student], id): override for (student, id), override in own.items()}
+    called = {one.student: number for number, one in numbers.items()}
+    return {(called[student], id): override for (student, id), override in own.items()}
 
 
 def _given(result: GradingResult, one: Submission) -> dict[str, tuple[str, float]]:
     return {mark.exercise_id: (mark.status, mark.points) for mark in result.marks[one.student]}
-
-
-def _run(
-    tasks, exercises, identities, state, options, jobs, isolation, private, progress
-) -> tuple[list[Mark], list[int], str]:
-    """Marks all tasks: those of the state, and those that are run now, whose numbers come second; third the walls."""
-    ids = dict.fromkeys(task.exercise_id for task in tasks)
-    make_cases = {id: functools.partial(hidden_cases, exercises[id], state.seed) for id in ids}
-    checks = {id: (digest(make()), code_digest(exercises[id])) for id, make in make_cases.items()}  # also a first trial
-    limits = {"timeout": options["timeout"], "memory_gb": options["memory_gb"]}
-    marks: list[Mark | None] = [None] * len(tasks)
-    keys: dict[int, str] = {}
-    for index, task in enumerate(tasks):
-        exercise = exercises[task.exercise_id]
-        if task.cells is None:
-            marks[index] = empty_mark(exercise, task.status, task.message)
-            continue
-        content = (identities[task.student], task.cells, exercise.id, exercise.points, checks[exercise.id])
-        keys[index] = key_of(_VERSION, *content, state.seed, limits)
-        marks[index] = state.get(keys[index])
-    open_tasks = {index: task for index, task in enumerate(tasks) if marks[index] is None}
-    endless = {(t.student, t.function) for t, m in zip(tasks, marks, strict=True) if m and m.status == "timeout"}
-    jobs = min(jobs or len(os.sched_getaffinity(0)), max(len(open_tasks), 1))
-    with prepare(level=isolation, private=private) as walls:
-        batch = Batch(exercises, make_cases, walls, **limits)
-        with Bar(tasks, num_done=len(tasks) - len(open_tasks), jobs=jobs, shown=progress) as bar:
-
-            def done(index: int, mark: Mark) -> None:
-                marks[index] = mark
-                if mark.status != "ungraded":
-                    state.put(keys[index], mark)
-                bar.done(index)
-
-            try:
-                run_tasks(batch, open_tasks, jobs=jobs, done=done, watcher=bar, endless=endless)
-            except KeyboardInterrupt:
-                raise Stopped(sum(mark is not None for mark in marks), len(tasks)) from None
-            finally:
-                state.save()
-    return [mark.under(options["partial"]) for mark in marks], list(open_tasks), walls.level
 
 
 def _checked_output(output: str | os.PathLike) -> pathlib.Path:

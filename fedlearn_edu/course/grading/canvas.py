@@ -44,7 +44,6 @@ class Gradebook:
         self._column = self._find(column)
         cell = self._points_cell(self._column)
         self.maximum = number_of(cell) or None
-        self.header = header[self._column]
         self.people = []
         for row in range(1, len(sheet.rows)):
             number = sheet.cell(row, self._id)

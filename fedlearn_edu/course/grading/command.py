@@ -10,8 +10,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from fedlearn_edu.course.grading.batch import Stopped, grade
+from fedlearn_edu.course.grading.batch import grade
 from fedlearn_edu.course.grading.hidden import SEED_BITS
+from fedlearn_edu.course.grading.marking import Stopped
 from fedlearn_edu.course.grading.state import replace_files
 from fedlearn_edu.course.grading.summary import count, summary
 from fedlearn_edu.errors import UsageError
@@ -45,7 +46,7 @@ def run_grading(
         print(f"\n{_how_to_go_on(stopped, command)}", file=sys.stderr)
         return _INTERRUPTED
     print(summary(result))
-    ungraded = sum(mark.status == "ungraded" for marks in result.marks.values() for mark in marks)
+    ungraded = sum(mark.is_owed for marks in result.marks.values() for mark in marks)
     if ungraded:
         left = count(ungraded, "exercise")
         print(f"{left} could not be graded; run the same command with --resume", file=sys.stderr)

@@ -53,7 +53,7 @@ def fill(table: Table, rows: Mapping[str, int], result, *, out_of: float | None,
         if one.student not in rows or one.instead == NOTHING:
             continue
         row, marks = rows[one.student], result.marks[one.student]
-        if any(mark.status == "ungraded" for mark in marks):
+        if any(mark.is_owed for mark in marks):
             left.append(one.student)
         elif word := table.kept(row):
             kept.append(f"{one.student}: {word}")
@@ -83,9 +83,10 @@ def scaled(points: float, possible: float, out_of: float) -> str:
         >>> scaled(34, 68, 20), scaled(1, 3, 10), scaled(68, 68, 10)
         ('10', '3.33', '10')
     """
-    share = decimal.Decimal(str(points)) / decimal.Decimal(str(possible)) if possible else decimal.Decimal(0)
-    grade = (share * decimal.Decimal(str(out_of))).quantize(_CENT, decimal.ROUND_HALF_UP)
-    grade = max(min(grade, decimal.Decimal(str(out_of))), decimal.Decimal(0))
+    points, possible, out_of = (decimal.Decimal(str(value)) for value in (points, possible, out_of))
+    # Not the share first: a third is cut after some digits, and half a cent would be below a half then.
+    grade = (points * out_of / possible if possible else points * 0).quantize(_CENT, decimal.ROUND_HALF_UP)
+    grade = max(min(grade, out_of), decimal.Decimal(0))
     return f"{grade:f}".rstrip("0").rstrip(".") if "." in f"{grade:f}" else f"{grade:f}"
 
 

@@ -62,6 +62,11 @@ class Mark:
         found = next((rest for rule, *rest in self.by_rule if rule == partial), None)
         return dataclasses.replace(self, points=found[0], earned=found[1]) if found else self
 
+    @property
+    def is_owed(self) -> bool:
+        """Whether nobody has graded it yet: the grader could not, and the teacher did not."""
+        return self.status == "ungraded" and not self.override
+
 
 def empty_mark(exercise: Exercise, status: str, message: str) -> Mark:
     """No points, and why."""

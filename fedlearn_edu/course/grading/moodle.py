@@ -61,7 +61,11 @@ class Worksheet:
                 'expected Moodle\'s grading worksheet, with "Participant 4018" or such in its first column'
             )
         sheet.check_widths(numbers)
+        self._rows = numbers  # spreadsheets leave rows without anything in them
         self._grade, self.maximum = self._find_grade(range(1, width))
+        # Moodle reads its own decimal sign, which is of the language that the headers are in; a spreadsheet that saved
+        # the table may have left it in some numbers only.
+        self._has_commas = any("," in cell for n in (0, 1) for cell in self._column(self._grade + n))
         dates = [index for index in range(self._grade + 2, width) if self._is_dates(index)]
         if not dates:
             raise sheet.error("no column of dates after the grades; Moodle takes back no worksheet without")
@@ -70,10 +74,10 @@ class Worksheet:
         self._submitted = dates[0] if len(dates) > 1 else None
         # The importer ignores what it has no name for, so a column of outcomes in this place would do no harm.
         self._comments = dates[-1] + 1 if dates[-1] + 1 < width else None
-        names = sheet.column(1) if self._grade > 2 else []
-        if 2 * len(set(names)) <= len(names):
-            names = []  # marked blind: no names, and the status in their place
-        shown = {row: clean(names[row - 1] if names else sheet.cell(row, 0)) for row in numbers}
+        names = self._column(1) if self._grade > 2 else []
+        # Marked blind: no names, and the status in their place.
+        shown_in = 1 if 2 * len(set(names)) > len(names) else 0
+        shown = {row: clean(sheet.cell(row, shown_in)) for row in numbers}
         self.people = [Person(shown[row], number, "", "moodle", row) for row, number in numbers.items()]
         check_people(sheet, self.people)
 
@@ -85,12 +89,15 @@ class Worksheet:
             return {}
         return {row: match["number"] for row, match in matches.items()}
 
+    def _column(self, column: int) -> list[str]:
+        return [self._sheet.cell(row, column) for row in self._rows]
+
     def _find_grade(self, columns: Sequence[int]) -> tuple[int, float]:
         """The column of grades, which is the one before the only column that holds the same maximum in all rows."""
         found = []
         for column in columns[:-1]:
-            maxima = {number_of(cell) for cell in self._sheet.column(column + 1)}
-            grades = [0.0 if cell in ("", "-") else number_of(cell) for cell in self._sheet.column(column)]
+            maxima = {number_of(cell) for cell in self._column(column + 1)}
+            grades = [0.0 if cell in ("", "-") else number_of(cell) for cell in self._column(column)]
             if len(maxima) != 1 or None in maxima or None in grades:
                 continue
             [maximum] = maxima
@@ -102,7 +109,7 @@ class Worksheet:
         raise self._sheet.error(f"which column is the maximum grade cannot be told ({reason})")
 
     def _is_dates(self, column: int) -> bool:
-        cells = self._sheet.column(column)
+        cells = self._column(column)
         return any(cells) and all(map(_is_date, cells))
 
     def submitted(self, zone: datetime.tzinfo) -> tuple[dict[int, datetime.datetime | None], bool]:
@@ -145,8 +152,7 @@ class Worksheet:
             Whether another grade was there.
         """
         sheet, before = self._sheet, self._sheet.cell(row, self._grade)
-        # Moodle reads its own decimal sign; that of the maximum is of the language that the headers are in.
-        written = grade.replace(".", ",") if "," in sheet.cell(row, self._grade + 1) else grade
+        written = grade.replace(".", ",") if self._has_commas else grade
         sheet.set(row, self._grade, written)
         if self._comments is not None:
             theirs = sheet.cell(row, self._comments).partition(_MARK)[0].rstrip()

@@ -9,7 +9,7 @@ import io
 import os
 import pathlib
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fedlearn_edu.course.checks.engine import Exercise
 from fedlearn_edu.course.grading.marks import Mark
@@ -60,7 +60,9 @@ def read_overrides(
         raise UsageError(
             f"overrides: {path} has no column {', '.join(map(repr, absent))}; expected {', '.join(_COLUMNS)}"
         )
-    known = _students(submissions, numbers or {})
+    if twice := [column for column in _COLUMNS if header.count(column) > 1]:
+        raise UsageError(f"overrides: {path} has the column {twice[0]!r} twice; leave one in")
+    known = students_by_name(submissions, numbers or {})
     found: Overrides = {}
     lines: dict[tuple[str, str], int] = {}
     problems = []
@@ -69,7 +71,11 @@ def read_overrides(
         if not row["points"] and not row["reason"]:  # a table to be filled in, such as that of the answers in words
             continue
         try:
-            student, exercise = _student(row["student"], known), _exercise(row["exercise"], exercises)
+            if any(cell.strip() for cell in cells[len(header) :]):
+                raise ValueError(
+                    "more cells than the header has; what holds a comma or semicolon needs quotation marks"
+                )
+            student, exercise = find_student(row["student"], known).student, _exercise(row["exercise"], exercises)
             if (first := lines.setdefault((student, exercise.id), line)) != line:
                 raise ValueError(f"{student} {exercise.id} stands in line {first} already")
             found[student, exercise.id] = Override(_points(row["points"], exercise), _reason(row["reason"]))
@@ -131,7 +137,15 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", " ".join(name.split())).casefold()
 
 
-def _students(submissions: Sequence[Submission], numbers: Mapping[str, Submission]) -> dict[str, list[Submission]]:
+def students_by_name(
+    submissions: Sequence[Submission], numbers: Mapping[str, Submission]
+) -> dict[str, list[Submission]]:
+    """Everyone by all that a teacher may call them, for `find_student`.
+
+    Args:
+        submissions: Of the batch.
+        numbers: As in `read_overrides`.
+    """
     known = collections.defaultdict(list, {_folded(number): [one] for number, one in numbers.items()})
     for one in submissions:
         names = {one.student, one.name, one.lms_id} - {""}
@@ -140,12 +154,17 @@ def _students(submissions: Sequence[Submission], numbers: Mapping[str, Submissio
     return known
 
 
-def _student(given: str, known: Mapping[str, Collection[Submission]]) -> str:
+def find_student(given: str, known: Mapping[str, Sequence[Submission]]) -> Submission:
+    """The one student who is called so.
+
+    Raises:
+        ValueError: There is none, or there are several; one line.
+    """
     if not given:
         raise ValueError("no student")
     found = known.get(_folded(given), ())
     if len(found) == 1:
-        return found[0].student
+        return found[0]
     if found:
         others = ", ".join(one.lms_id or one.student for one in found)
         raise ValueError(f"{len(found)} students are called {given!r}; name one by {others}")

@@ -92,6 +92,17 @@ def bare_name(path: str) -> str:
     return path if found is None else below or found[1]["file"] or path
 
 
+def lesson_number(path: str) -> str:
+    """The lesson whose number a notebook's name begins with; "" if it begins with none.
+
+    Example:
+        >>> lesson_number("Ada/04_fedavg.ipynb"), lesson_number("lovelaceada_1001_5555_03_x.ipynb"), lesson_number("x")
+        ('04', '03', '')
+    """
+    number = re.match(r"([0-9]{2})[_\- .]", bare_name(path).rpartition("/")[2])
+    return number[1] if number else ""
+
+
 def is_late(name: str) -> bool:
     """Whether this is the name of a file that Canvas marked as late."""
     found = lms_of(name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 
 from fedlearn_edu.course.checks.engine import Exercise
 from fedlearn_edu.course.grading.notebooks import Notebook
+from fedlearn_edu.course.grading.owners import bare_name, lesson_number
 from fedlearn_edu.course.grading.reader import Handed
 from fedlearn_edu.course.grading.submissions import Submission
 from fedlearn_edu.errors import UsageError, nearest_names
@@ -139,9 +139,9 @@ def _lessons_of(path: str, notebook: Notebook, exercises: Mapping[str, Exercise]
     total = collections.Counter(exercise.lesson for exercise in exercises.values())
     named = collections.Counter(exercises[id].lesson for id in notebook.exercise_ids if id in exercises)
     if not named:
-        number = re.match(r"(\d\d)[_\- .]", path.rpartition("/")[2])
-        if number and number[1] in total:
-            return [number[1]]
+        number = lesson_number(path)
+        if number in total:
+            return [number]
         written = (e.lesson for e in exercises.values() if e.function_name in notebook.functions)
         named = collections.Counter(written)
     if not named:
@@ -171,7 +171,7 @@ def _chosen(submission, candidates, unknown, assigned, problems, lesson):
     if not candidates:
         broken = [file for file in submission.files if not file.notebook]
         if broken:
-            return None, "unreadable", f"{broken[-1].path} cannot be read: {broken[-1].problem}"
+            return None, "unreadable", f"{bare_name(broken[-1].path)} cannot be read: {broken[-1].problem}"
         if not submission.files:
             return None, "missing", submission.instead
         return None, "missing", f"no notebook of lesson {lesson} was handed in"

@@ -38,6 +38,11 @@ def paths(output: pathlib.Path, feedback: str | os.PathLike | None) -> dict[str,
     return files | ({"feedback": pathlib.Path(feedback)} if feedback else {})
 
 
+def sometimes(output: pathlib.Path) -> dict[str, pathlib.Path]:
+    """What a batch writes only if there is something to write, by purpose."""
+    return {purpose: beside(output, f"_{purpose}.csv") for purpose in ("names", "changes", "similar")}
+
+
 def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Path, str]:
     """Makes all tables of a `GradingResult`.
 

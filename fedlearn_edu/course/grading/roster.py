@@ -91,10 +91,12 @@ def read_roster(path: str | os.PathLike) -> list[Person]:
     if columns["name"] is None and None in (columns["first"], columns["last"]):
         found = ", ".join(clean(name, limit=40) for name in sheet.header[:10])
         raise sheet.error(f'expected a column "name", or "first name" and "last name"; found {found}')
+    sheet.check_own({header[at] for at in columns.values() if at is not None})
     people = []
     for row in range(1, len(sheet.rows)):
         cells = {purpose: clean(sheet.cell(row, at)) if at is not None else "" for purpose, at in columns.items()}
         name = given_name_first(cells["name"]) or f"{cells['first']} {cells['last']}".strip()
+        name = name or cells["number"] or cells["email"]  # nobody is left out for a cell that is
         if name and name != "Points Possible":
             people.append(Person(name, cells["number"], cells["email"], row=row))
     check_people(sheet, people)
@@ -124,11 +126,16 @@ def check_people(sheet: Sheet, people: Sequence[Person]) -> None:
 
 
 def match(
-    submissions: Iterable[Submission], people: Sequence[Person]
+    submissions: Iterable[Submission], people: Sequence[Person], *, table: str = "the roster"
 ) -> tuple[dict[str, Person], set[Person], list[str]]:
     """Finds who handed in what.
 
     By the number in the LMS where the table has those; else by the name, if it is one person's alone.
+
+    Args:
+        submissions: What was handed in.
+        people: Those of a table.
+        table: What the table is called in the lines.
 
     Returns:
         Person by `Submission.student`; those whom something may be of, but nobody knows; one line on each of these.
@@ -147,16 +154,19 @@ def match(
         if submission.lms and any(one.lms for one in people):
             continue  # an LMS's own numbers say that it is nobody of these
         named = set(by_key["".join(_words(submission.name))])
-        if not submission.lms:  # then the number is another roster's: it may choose among those of the name, no more
-            numbered = numbered if numbered in named else None
-        candidates = {numbered} if numbered and not submission.lms else named | ({numbered} - {None})
+        # No teacher's own roster has Moodle's numbers, and other numbers than an LMS's are another roster's: they may
+        # choose among those of the name, no more.
+        is_sure = submission.lms == "canvas"
+        if not is_sure and numbered not in named:
+            numbered = None
+        candidates = {numbered} if numbered and not is_sure else named | ({numbered} - {None})
         if len(candidates) == 1:
             [found[submission.student]] = candidates
         elif candidates:
             doubtful |= candidates
             shown = ", ".join(sorted(f"{one.shown} [{one.number or f'row {one.row + 1}'}]" for one in candidates))
             notes.append(
-                f"{submission.student}: could be {shown} of the roster; taken for none of them{_hint(candidates)}"
+                f"{submission.student}: could be {shown} of {table}; taken for none of them{_hint(candidates)}"
             )
     holders = collections.Counter(found.values())
     for student, person in list(found.items()):

@@ -22,6 +22,10 @@ _DEFAULTS = {
 _PATHS = ("feedback", "overrides", "roster", "moodle_worksheet", "canvas_gradebook", "handed_in")
 # With other limits other functions come to an end, so all marks are given anew; with another rule only points are.
 _MARKING = {"timeout": "all is graded anew", "memory_gb": "all is graded anew", "partial": "points are counted anew"}
+# Given as nothing ("", or the path that it makes) these are dropped, and not taken over.
+_MAY_END = {"overrides", "roster", "moodle_worksheet", "canvas_gradebook", "canvas_column", "handed_in"}
+_MAY_END |= {"deadline", "late_penalty"}
+_NOTHING = ("", ".")
 _FLAGS = {"memory_gb": "--memory", "lessons": "--lesson"}
 
 
@@ -29,25 +33,29 @@ def settle(given: Mapping[str, object], earlier: Mapping[str, object], folder: p
     """Takes what was not given from the earlier run, else by default.
 
     Args:
-        given: By name; None stands for what was not given.
+        given: By name; None stands for what was not given, and for some "" for what shall not be taken over.
         earlier: What `kept` made of those of the earlier run; empty if there is none.
         folder: Of the table of marks: paths of the earlier run begin there.
 
     Returns:
         The settings, and one line on all that was taken over or is another one now.
     """
-    settled, taken, changed = {}, [], collections.defaultdict(list)
+    settled, taken, changed, ended = {}, [], collections.defaultdict(list), []
     for name, default in _DEFAULTS.items():
         before = earlier.get(name, default)
         if name in _PATHS and before is not None:
             before = os.path.normpath(folder / before)
         value = given.get(name)
-        settled[name] = before if value is None else value
+        is_ended = name in _MAY_END and value is not None and str(value) in _NOTHING
+        settled[name] = default if is_ended else before if value is None else value
+        if is_ended and before != default:
+            ended.append(_flag(name))
         if value is None and before != default:
             taken.append(_flag(name) if before is True else f"{_flag(name)} {_shown(before)}")
         if name in _MARKING and name in earlier and settled[name] != before:
             changed[_MARKING[name]].append(f"{_flag(name)} is {_shown(value)}, it was {_shown(before)}")
     lines = [f"as in the earlier run: {', '.join(taken)}"] if taken else []
+    lines += [f"not any more: {', '.join(ended)}"] if ended else []
     return settled, lines + [f"{'; '.join(found)}: {what}" for what, found in changed.items()]
 
 

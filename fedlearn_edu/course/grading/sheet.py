@@ -11,6 +11,7 @@ from fedlearn_edu.course.grading.text import clean
 from fedlearn_edu.errors import UsageError
 
 _MAX_BYTES = 100_000_000
+_MAX_HEADER = 100_000  # characters
 _DELIMITERS = ",;\t"
 _QUOTE_NEEDED = re.compile(r'[",;\t\r\n]')
 
@@ -32,7 +33,7 @@ class Sheet:
         text = self._read()
         self._mark = "\ufeff" if text.startswith("\ufeff") else ""
         text = text.removeprefix("\ufeff")
-        first = re.sub('"[^"]*"', "", text.split("\n", 1)[0])
+        first = re.sub('"[^"]*("|$)', "", text[:_MAX_HEADER]).split("\n", 1)[0]
         self._delimiter = max(_DELIMITERS, key=lambda one: (first.count(one), -_DELIMITERS.index(one)))
         self._raw = self._split(text)
         self.rows = [[_plain(raw) for raw, _ in row] for row in self._raw]
@@ -58,12 +59,25 @@ class Sheet:
             if len(self.rows[row]) != len(self.rows[0]):
                 raise self.error(f"row {row + 1} has {len(self.rows[row])} cells, its header {len(self.rows[0])}")
 
-    def column(self, index: int) -> list[str]:
-        """A column's cells below the header; "" where a row is shorter."""
-        return [self.cell(row, index) for row in range(1, len(self.rows))]
+    def check_own(self, columns: Iterable[str]) -> None:
+        """Refuses a teacher's own table if a row has a cell too many, or one of these columns is there twice.
+
+        Raises:
+            UsageError: Which.
+        """
+        header = [name.casefold() for name in self.header]
+        for column in columns:
+            if header.count(column) > 1:
+                raise self.error(f"the column {column!r} is there twice; leave one in")
+        for row in range(1, len(self.rows)):
+            if any(cell.strip() for cell in self.rows[row][len(header) :]):
+                raise self.error(
+                    f"row {row + 1} has {len(self.rows[row])} cells, its header {len(header)}; what holds a "
+                    f"{self._delimiter!r} needs quotation marks"
+                )
 
     def cell(self, row: int, column: int) -> str:
-        """One cell, without spaces around it; row 0 is the header."""
+        """One cell, without spaces around it, "" where a row is shorter; row 0 is the header."""
         cells = self.rows[row]
         return cells[column].strip() if column < len(cells) else ""
 

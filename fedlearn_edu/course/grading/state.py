@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import math
@@ -23,8 +24,8 @@ _SAVE_SECONDS = 2.0
 def replace_files(texts: Mapping[pathlib.Path, str | bytes]) -> None:
     """Writes files for their owner's eyes alone, all of them or none.
 
-    Each is written beside its place; only when all are there they are renamed. A disk that fills up leaves every file
-    as it was.
+    Each is written beside its place; only when all are there they are renamed, in their order. A disk that fills up
+    leaves every file as it was.
 
     Args:
         texts: Content by path.
@@ -39,6 +40,9 @@ def replace_files(texts: Mapping[pathlib.Path, str | bytes]) -> None:
             descriptor, scratch[path] = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")  # its mode is 0600
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
+        for path in texts:
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder of this name is there")
         for path in texts:
             os.replace(scratch[path], path)
             del scratch[path]
@@ -58,9 +62,11 @@ class State:
         fresh: Whether to lose it.
 
     Attributes:
+        known: Whether the file was there and is taken over.
         seed: Of the hidden cases; None if there is none yet.
         settings: Of the last run, as plain data; see `settings.settle`.
-        written: The table of marks as the last run wrote it, "" if it came to none.
+        written: The tables of marks and totals as the last run wrote them, by purpose; empty if it came to none.
+        before: As the run before that wrote them.
         given: By identity of the student, of the last run: the name in the tables, all points, and (status, points) by
             exercise.
 
@@ -71,9 +77,11 @@ class State:
 
     def __init__(self, path: pathlib.Path, *, resume: bool, fresh: bool = False):
         self._path = path
+        self.known = False
         self.seed: int | None = None
         self.settings: dict[str, object] = {}
-        self.written = ""
+        self.written: dict[str, str] = {}
+        self.before: dict[str, str] = {}
         self.given: dict[str, tuple[str, float, dict[str, tuple[str, float]]]] = {}
         self._marks: dict[str, Mark] = {}
         self._saved = time.monotonic()
@@ -93,7 +101,8 @@ class State:
                 return
             raise RunError(f"{path} holds no state of a batch: delete it or grade with --fresh") from None
         if resume:
-            self.seed, self.settings, self.written, self.given, self._marks = found
+            self.known = True
+            self.seed, self.settings, self.written, self.before, self.given, self._marks = found
         elif fresh:
             # The teacher's own marks are no marks of an earlier run: they stay hers.
             self.settings = {name: value for name, value in found[1].items() if name == "overrides"}
@@ -124,12 +133,12 @@ class State:
 
     def text(self) -> str:
         """The file's content."""
-        data = {"format": _FORMAT, "seed": self.seed, "settings": self.settings, "written": self.written}
+        data = {"format": _FORMAT, "seed": self.seed, "settings": self.settings, "given": self.given}
         marks = {key: dataclasses.asdict(mark) for key, mark in self._marks.items()}
-        return json.dumps(data | {"given": self.given, "marks": marks})
+        return json.dumps(data | {"written": self.written, "before": self.before, "marks": marks})
 
 
-def _parsed(data: dict) -> tuple[int, dict, str, dict, dict[str, Mark]]:
+def _parsed(data: dict) -> tuple[int, dict, dict, dict, dict, dict[str, Mark]]:
     """Raises one of the errors of a wrong type or value if anything is not as `State.text` made it."""
     if data["format"] not in (1, _FORMAT) or type(data["seed"]) is not int or data["seed"] < 1:
         raise ValueError
@@ -155,7 +164,13 @@ def _parsed(data: dict) -> tuple[int, dict, str, dict, dict[str, Mark]]:
         earlier = {_text(id): (_text(status), float(points)) for id, (status, points) in row.items()}
         given[identity] = (_text(student), float(total), earlier)
     settings = checked_settings(data.get("settings", {}))
-    return data["seed"], settings, _text(data.get("written", "")), given, marks
+    written, before = (_tables(data.get(name, {})) for name in ("written", "before"))
+    return data["seed"], settings, written, before, given, marks
+
+
+def _tables(found: object) -> dict[str, str]:
+    found = {"grades": found} if isinstance(found, str) else found  # as an earlier release kept them
+    return {_text(purpose): _text(text) for purpose, text in found.items()}
 
 
 def _text(value: object) -> str:

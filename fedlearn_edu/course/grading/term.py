@@ -34,7 +34,8 @@ class Term:
         canvas_column: Which: "FL exercises (1234)", its title or its number.
         out_of: Points in the LMS, above 0; None = the maximum that the LMS's own table names.
         deadline: "2026-11-30 23:59 Europe/Berlin" or "2026-11-30T23:59+01:00".
-        handed_in: Table with the columns "student" and "time", where no LMS tells it.
+        handed_in: Table with the columns "student" and "time". It goes before the times of Moodle's worksheet, which
+            stay those of whom it does not name.
         late_penalty: "10%" of the points that could be had, once, or "10%/day" for each day that has begun. An LMS that
             takes something off by itself would do so a second time.
     """
@@ -69,11 +70,6 @@ class OpenTerm:
         self._table = self._open_table()
         self._people = read_roster(term.roster) if term.roster else self._table.people if self._table else []
         self._table_path = output.with_name(f"{output.stem}_{'canvas' if term.canvas_gradebook else 'moodle'}.csv")
-        for path in (term.moodle_worksheet, term.canvas_gradebook, term.roster, term.handed_in):
-            if path and os.path.realpath(path) == os.path.realpath(self._table_path):
-                raise UsageError(
-                    f"output: {self._table_path} would replace your own file; give another name to one of them"
-                )
         self.said: list[str] = []
         self.zip_path = output.with_name(f"{output.stem}_moodle_feedback.zip")
         self.files = {"lms": self._table_path} if self._table else {}
@@ -122,7 +118,8 @@ class OpenTerm:
             self.said += notes
         if self._table:
             if self._term.roster:
-                persons, _, notes = match(enrolled, self._table.people)
+                present = [one for one in enrolled if one.instead != NOTHING]
+                persons, _, notes = match(present, self._table.people, table="the LMS's table")
                 self.said += notes
             self._rows = {student: person.row for student, person in persons.items()}
             given = [one.student for one in enrolled if one.instead != NOTHING]
