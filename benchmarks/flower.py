@@ -41,7 +41,7 @@ import psutil
 
 import fedlearn_edu as fl
 from fedlearn_edu.backbone.cache import cache_root
-from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
 
 FEATURE_DIM, NUM_CLASSES, NUM_EXAMPLES, BATCH_SIZE, CLIENT_LR, SEED = 1280, 10, 100, 20, 0.05, 0
 REQUIREMENTS = ["flwr[simulation]==1.13.1", "tensorflow-cpu==2.19.1", "numpy==2.1.3", "psutil==7.2.2"]
@@ -247,7 +247,7 @@ def orders(features, num_rounds: int) -> np.ndarray:
     rows = np.arange(len(features.labels), dtype=np.int32)
     numbered = dataclasses.replace(features, examples=rows[:, None].astype(np.float32), labels=rows)
     files = ClientFiles(numbered)
-    load = files.train_computation(num_epochs=1, batch_size=BATCH_SIZE)
+    load = build_train_computation(1, num_epochs=1, batch_size=BATCH_SIZE)
 
     @tff.tensorflow.computation(load.type_signature.result)
     def visited(batches):
@@ -260,7 +260,7 @@ def orders(features, num_rounds: int) -> np.ndarray:
     result = []
     for round_num in range(1, num_rounds + 1):
         seed = int(np.random.default_rng([SEED, round_num]).integers(2**31))  # as iter_rounds draws it
-        found = visited_by_all([{"client_id": c, "shuffle_seed": seed} for c in features.client_ids])
+        found = visited_by_all(files.told(features.client_ids, shuffle_seed=seed))
         result.append(np.stack(found) % NUM_EXAMPLES)
     return np.stack(result)
 

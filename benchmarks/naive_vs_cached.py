@@ -14,7 +14,6 @@ is the small one.
 """
 
 import argparse
-import collections
 import statistics
 import tempfile
 import time
@@ -25,7 +24,7 @@ import tensorflow_federated as tff
 import tensorflow_hub as hub
 
 import fedlearn_edu as fl
-from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
 
 IMAGE_SIZE, NUM_CLASSES, BATCH_SIZE, CLIENT_LR = 224, 10, 16, 0.1
 
@@ -84,10 +83,9 @@ def run_cached(features: fl.FederatedDataset, num_rounds: int):
     process = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=CLIENT_LR)
     files = ClientFiles(features)
     training = tff.simulation.compose_dataset_computation_with_learning_process(
-        files.train_computation(num_epochs=1, batch_size=BATCH_SIZE), process
+        build_train_computation(features.feature_dim, num_epochs=1, batch_size=BATCH_SIZE), process
     )
-    ids = [{"client_id": client_id, "shuffle_seed": 0} for client_id in features.client_ids]
-    return time_rounds(training, ids, num_rounds)
+    return time_rounds(training, files.told(features.client_ids), num_rounds)
 
 
 def run_naive(dataset: fl.FederatedDataset, backbone: fl.Backbone, num_rounds: int):
@@ -108,10 +106,10 @@ def run_naive(dataset: fl.FederatedDataset, backbone: fl.Backbone, num_rounds: i
 
     process = tff.learning.algorithms.build_unweighted_fed_avg(model_fn, tff.learning.optimizers.build_sgdm(CLIENT_LR))
     files = ClientFiles(order_as_shuffled(dataset))
-    order = files.train_computation(num_epochs=1, batch_size=BATCH_SIZE)
+    order = build_train_computation(2, num_epochs=1, batch_size=BATCH_SIZE)
     data = []
-    for client_id in dataset.client_ids:
-        batches = order(collections.OrderedDict(client_id=client_id, shuffle_seed=0))
+    for client_id, told in zip(dataset.client_ids, files.told(dataset.client_ids), strict=True):
+        batches = order(told)
         rows = np.concatenate([np.asarray(x)[:, 0] for x, _ in batches]).astype(int)
         images = backbone.preprocess(tf.constant(dataset.examples[rows]))
         data.append(tf.data.Dataset.from_tensor_slices((images, dataset.labels[rows])).batch(BATCH_SIZE))

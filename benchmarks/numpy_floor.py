@@ -14,7 +14,6 @@ the larger of the two, and the run on an idle machine. The weights of both ways 
 """
 
 import argparse
-import collections
 import os
 import statistics
 import time
@@ -23,7 +22,7 @@ import numpy as np
 import tensorflow_federated as tff
 
 import fedlearn_edu as fl
-from fedlearn_edu.simulation.client_data import ClientFiles
+from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
 
 FEATURE_DIM, NUM_CLASSES, BATCH_SIZE, CLIENT_LR, SHUFFLE_SEED = 1280, 10, 20, 0.05, 0
 LARGEST_DIFFERENCE = 1e-6
@@ -81,11 +80,9 @@ def build_tff_round(features: fl.FederatedDataset):
     """Returns a function that runs one round and gives its weights, and the clients' examples as it orders them."""
     process = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=CLIENT_LR)
     files = ClientFiles(features)
-    load = files.train_computation(num_epochs=1, batch_size=BATCH_SIZE)
+    load = build_train_computation(FEATURE_DIM, num_epochs=1, batch_size=BATCH_SIZE)
     training = tff.simulation.compose_dataset_computation_with_learning_process(load, process)
-    cohort = [
-        collections.OrderedDict(client_id=client_id, shuffle_seed=SHUFFLE_SEED) for client_id in features.client_ids
-    ]
+    cohort = files.told(features.client_ids, shuffle_seed=SHUFFLE_SEED)
     state = training.initialize()
 
     def tff_round(files=files):  # the files live as long as the function

@@ -28,8 +28,7 @@ import pandas as pd
 import tensorflow as tf
 import tensorflow_federated as tff
 from paired import describe_differences
-from side_by_side import Federations, SideBySide
-from stored_runs import StoredRuns
+from stored_runs import StoredRuns, named_apart
 from tqdm import tqdm
 
 import fedlearn_edu as fl
@@ -149,19 +148,22 @@ class Training:
             client_lr=client_lr or CLIENT_LR[depth],
             server_optimizer=adam if server == "adam" else None,
         )
-        clients_of = {c: dataclasses.replace(features, clients=clients.clients) for c, clients in self.clients.items()}
-        self._runs = SideBySide(process, Federations(clients_of), batch_size=BATCH_SIZE)
+        self._features, self._process = features, process
 
     def run(self, concentration: float) -> list[tuple[int, float]]:
         """Returns the accuracy after each recorded round."""
-        results = self._runs.run(
-            concentration,
-            seed=self.seed,
+        clients = self.clients[concentration]
+        history = fl.run_rounds(
+            self._process,
+            named_apart(dataclasses.replace(self._features, clients=clients.clients), concentration),
             num_rounds=ROUNDS,
-            clients_per_round=self.clients[concentration].num_clients // 2,
-            recorded=RECORDED,
+            clients_per_round=clients.num_clients // 2,
+            batch_size=BATCH_SIZE,
+            seed=self.seed,
+            progress=False,
         )
-        return [(round_num, overall.accuracy) for round_num, (overall, _) in results]
+        accuracy = history.global_metrics()["accuracy"]
+        return [(round_num, accuracy[round_num]) for round_num in RECORDED]
 
 
 def wanted_runs(depths: list[str], seeds: int) -> pd.DataFrame:

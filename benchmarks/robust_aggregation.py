@@ -23,13 +23,11 @@ import pathlib
 import click
 import numpy as np
 import pandas as pd
-from side_by_side import Federations, SideBySide
-from stored_runs import StoredRuns
+from stored_runs import StoredRuns, named_apart
 from tqdm import tqdm
 
 import fedlearn_edu as fl
 from fedlearn_edu.plotting.attack_runs import plot_attack_runs
-from fedlearn_edu.simulation.client_reports import client_reports
 from fedlearn_edu.simulation.fairness import worst_decile
 from fedlearn_edu.simulation.precomputed_runs import ASSUMED_ATTACKERS as ASSUMED
 
@@ -85,7 +83,7 @@ class Attacked:
 
     def __init__(self, attack: str, honest: dict[tuple[str, int], fl.FederatedDataset]):
         self.attack, self.honest, self.hostile = attack, honest, {}
-        clients_of, self.settings = {}, {}
+        self.clients_of, self.settings = {}, {}
         for (partition, seed), data in honest.items():
             for num_attackers in [0] if attack == "none" else NUM_ATTACKERS:
                 key = f"{partition}-{seed}-{num_attackers}"
@@ -96,51 +94,43 @@ class Attacked:
                     data_of_all = fl.add_backdoor(data, hostile, TRIGGER, target_class=TARGET_CLASS, seed=seed)
                 else:
                     data_of_all = data
-                clients_of[key], self.settings[key] = data_of_all, (partition, num_attackers, seed)
+                self.clients_of[key] = named_apart(data_of_all, key)
+                self.settings[key] = (partition, num_attackers, seed)
                 self.hostile[key] = set(hostile)
-        self.federations = Federations(clients_of)
         self.model = fl.linear_head(next(iter(honest.values())))
 
     def run(self, aggregator: str):
         """Yields a row of the runs, and rows of the selections, for every federation."""
         sent = ATTACKS[self.attack]
-        attackers = {
-            merged_id: sent
-            for key, merged_ids in self.federations.client_ids.items()
-            for merged_id, client_id in zip(merged_ids, self._ids(key), strict=True)
-            if sent is not None and client_id in self.hostile[key]
-        }
+        hostile = [f"{key}-{client_id}" for key, ids in self.hostile.items() for client_id in ids]
+        attackers = dict.fromkeys(hostile if sent is not None else [], sent)
         process = fl.build_attacked_fed_avg(
             self.model, attackers=attackers, client_lr=CLIENT_LR, model_aggregator=AGGREGATORS[aggregator]()
         )
-        runs = SideBySide(process, self.federations, batch_size=BATCH_SIZE)
         for key, (partition, num_attackers, seed) in self.settings.items():
-            ids = dict(zip(self.federations.client_ids[key], self._ids(key), strict=True))
-            kept, states = dict.fromkeys(ids.values(), 0), []
-
-            def note(cohort, output, ids=ids, kept=kept, states=states):
-                for merged_id, report in client_reports(output.metrics, cohort).items():
-                    kept[ids[merged_id]] += report.get("selected", 0)
-                states[:] = [output.state]
-
-            ((_, (overall, per_client)),) = runs.run(
-                key, seed=seed, num_rounds=ROUNDS, clients_per_round=NUM_CLIENTS, recorded=[ROUNDS], on_round=note
+            history = fl.run_rounds(
+                process,
+                self.clients_of[key],
+                num_rounds=ROUNDS,
+                clients_per_round=NUM_CLIENTS,
+                batch_size=BATCH_SIZE,
+                seed=seed,
+                evaluate_every=ROUNDS,
+                progress=False,
             )
             data, keys = self.honest[partition, seed], (self.attack, aggregator, partition, num_attackers, seed)
-            accuracy = {ids[merged_id]: metrics.accuracy for merged_id, metrics in per_client.items()}
-            success = self._backdoor_success(process.get_model_weights(states[0]).trainable, data)
-            yield (
-                (*keys, overall.accuracy, self._of_minority(accuracy, key, data), success),
-                [
-                    (*keys, c, int(c in self.hostile[key]), int(alone), kept[c], ROUNDS)
+            by_client = history.client_metric("accuracy")[ROUNDS].dropna()
+            accuracy = {c: by_client[f"{key}-{c}"] for c in data.client_ids if f"{key}-{c}" in by_client}
+            success = self._backdoor_success(history.model_weights, data)
+            selections = []
+            if "Krum" in aggregator:
+                kept = history.client_metric("selected").sum(axis=1)
+                selections = [
+                    (*keys, c, int(c in self.hostile[key]), int(alone), int(kept.get(f"{key}-{c}", 0)), ROUNDS)
                     for c, alone in is_minority(data).items()
-                    if "Krum" in aggregator
-                ],
-            )
-
-    def _ids(self, key):
-        partition, _, seed = self.settings[key]
-        return self.honest[partition, seed].client_ids
+                ]
+            overall = history.global_metrics()["accuracy"][ROUNDS]
+            yield (*keys, overall, self._of_minority(accuracy, key, data), success), selections
 
     def _of_minority(self, accuracy: dict, key: str, data) -> float:
         """Mean over the minority; without one, over the worst tenth of the honest clients."""

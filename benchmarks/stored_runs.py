@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 
 import pandas as pd
+
+import fedlearn_edu as fl
+
+
+def named_apart(data: fl.FederatedDataset, key: float | str) -> fl.FederatedDataset:
+    """Returns the same federation with clients called `key-client`: the order of a client's examples hangs on its name.
+
+    Runs on several federations of the same clients then differ in more than who holds what.
+    """
+    prefix = key if isinstance(key, str) else f"{key:g}"
+    return dataclasses.replace(data, clients={f"{prefix}-{c}": split for c, split in data.clients.items()})
 
 
 class StoredRuns:

@@ -26,8 +26,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from paired import describe_differences
-from side_by_side import Federations, SideBySide
-from stored_runs import StoredRuns
+from stored_runs import StoredRuns, named_apart
 from tqdm import tqdm
 
 import fedlearn_edu as fl
@@ -75,43 +74,46 @@ RATE_KEYS = ["algorithm", "client_lr", "seed"]
 
 @functools.lru_cache(maxsize=1)
 def federations(name: str, seed: int):
-    """Returns the features by concentration, and the same as files."""
+    """Returns the features by concentration."""
     dataset, clients_of = fl.load_dataset(name), {}
     scheme = fl.Dirichlet if dataset.natural_client_ids is None else fl.NaturalDirichlet
     for concentration in CONCENTRATIONS:
         clients = fl.partition(dataset, scheme(concentration), num_clients=NUM_CLIENTS[name], seed=seed)
         clients_of[concentration] = fl.extract_features(clients, fl.load_backbone("bundled"))
-    return clients_of, Federations(clients_of)
+    return clients_of
 
 
 def run_trained(name: str, algorithm: str, seed: int, concentrations=CONCENTRATIONS, **rates):
     """Yields `(concentration, round_num, accuracy, worst decile)`, as all three do."""
-    clients_of, files = federations(name, seed)
+    clients_of = federations(name, seed)
     build, arguments = TRAINED[algorithm] if algorithm != UNWEIGHTED else (fl.build_unweighted_fed_avg, {})
     arguments = arguments | rates
     if "num_clients" in arguments:
         arguments["num_clients"] = NUM_CLIENTS[name]
     process = build(fl.linear_head(clients_of[CONCENTRATIONS[0]]), **arguments)
-    runs = SideBySide(process, files, batch_size=BATCH_SIZE)
     for concentration in concentrations:
-        for round_num, (overall, per_client) in runs.run(
-            concentration,
-            seed=seed,
+        history = fl.run_rounds(
+            process,
+            named_apart(clients_of[concentration], concentration),
             num_rounds=ROUNDS,
             clients_per_round=CLIENTS_PER_ROUND[name],
-            recorded=RECORDED,
-        ):
-            yield concentration, round_num, overall.accuracy, worst_decile(m.accuracy for m in per_client.values())
+            batch_size=BATCH_SIZE,
+            seed=seed,
+            progress=False,
+        )
+        overall, per_client = history.global_metrics()["accuracy"], history.client_metric("accuracy")
+        for round_num in RECORDED:
+            yield concentration, round_num, overall[round_num], worst_decile(per_client[round_num].dropna())
 
 
 def run_one_shot(name: str, algorithm: str, seed: int):
-    for concentration, clients in federations(name, seed)[0].items():
+    for concentration, clients in federations(name, seed).items():
         result = fl.run_one_shot(ONE_SHOT[algorithm](clients), clients)
         yield concentration, 1, result.accuracy, worst_decile(result.client_accuracy.values())
 
 
 def run_centrally(name: str, algorithm: str, seed: int):
-    for concentration, clients in federations(name, seed)[0].items():
+    for concentration, clients in federations(name, seed).items():
         result = fl.train_centrally(fl.linear_head(clients), clients, seed=seed)
         kernel, bias = result.model_weights
         scores = []

@@ -1,6 +1,5 @@
 """The benchmarks compare equal work: what Flower's clients are told to do, and runs side by side, are our rounds."""
 
-import dataclasses
 import importlib
 import json
 
@@ -8,8 +7,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from shared import REPOSITORY
-
-import fedlearn_edu as fl
 
 
 @pytest.fixture
@@ -40,32 +37,6 @@ def test_flower_trains_on_the_same_batches_as_our_rounds(benchmark_modules, tmp_
     assert max(np.abs(w).max() for w in weights) > 0.01
     for expected, found in zip(weights, ours.weights, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("stateful", [False, True])
-def test_side_by_side_is_run_rounds(monkeypatch, features, stateful):
-    """On each of two federations; with one batch a client the order of the examples does not matter."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-    side_by_side = importlib.import_module("side_by_side")
-    others = dataclasses.replace(features, labels=features.num_classes - 1 - features.labels)
-    arguments = {"num_rounds": 3, "clients_per_round": 4, "seed": 5}
-    build = fl.build_scaffold if stateful else fl.build_unweighted_fed_avg
-    process = build(fl.linear_head(features), client_lr=0.3, **({"num_clients": 6} if stateful else {}))
-    federations = side_by_side.Federations({"one": features, 0.1: others})
-    runs, heads = side_by_side.SideBySide(process, federations, batch_size=1000), []
-    for key, data in (("one", features), (0.1, others)):
-        found = runs.run(
-            key,
-            **arguments,
-            recorded=[1, 3],
-            on_round=lambda cohort, output: heads.append(process.get_model_weights(output.state).trainable),
-        )
-        history = fl.run_rounds(process, data, **arguments, batch_size=1000, progress=False)
-        for weights, expected in zip(heads[-1], history.model_weights, strict=True):
-            np.testing.assert_allclose(weights, expected, atol=1e-6)
-        accuracy = history.global_metrics()["accuracy"]
-        assert {num: overall.accuracy for num, (overall, _) in found} == {num: accuracy[num] for num in (1, 3)}
-    assert np.abs(heads[2][0] - heads[5][0]).max() > 0.1  # the two federations are not the same
 
 
 def test_stored_runs_go_on_and_are_whole_at_any_moment(monkeypatch, tmp_path):

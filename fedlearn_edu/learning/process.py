@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import tensorflow as tf
 import tensorflow_federated as tff
@@ -13,6 +13,7 @@ import tensorflow_federated as tff
 from fedlearn_edu.errors import UsageError
 
 _LARGEST_LEARNING_RATE = 100.0
+T = TypeVar("T")
 
 
 class PrivacyAccountant(Protocol):
@@ -39,6 +40,22 @@ class PrivacyAccountant(Protocol):
         """Returns the setting and its assumptions, fit for JSON; kept in `History.settings["privacy"]`."""
 
 
+def compile_once(process, key: Hashable, make: Callable[[], T]) -> T:
+    """Returns what `make()` returned when this process was first asked for `key`, so that runs share what they compile.
+
+    TFF compiles each object that stands for a computation once. Whoever runs a process keeps what was composed of it
+    with the process, and it is forgotten with the process.
+
+    Args:
+        process: Anything with an attribute `compiled`.
+        key: What it is, and all it depends on besides the process.
+        make: Called if it is not there yet.
+    """
+    if key not in process.compiled:
+        process.compiled[key] = make()
+    return process.compiled[key]
+
+
 class FederatedProcess(tff.learning.templates.LearningProcess):
     """A `tff.learning.templates.LearningProcess`, usable wherever TFF takes one, with four more facts.
 
@@ -48,6 +65,7 @@ class FederatedProcess(tff.learning.templates.LearningProcess):
         hyperparameters: What the builder was called with; a checkpoint of one setting refuses another.
         privacy: Accounts for epsilon if the process is differentially private, else None; `run_rounds` draws cohorts
             as it demands and records what is spent.
+        compiled: What all runs of it have in common; see `compile_once`.
     """
 
     def __init__(
@@ -71,6 +89,7 @@ class FederatedProcess(tff.learning.templates.LearningProcess):
         self.algorithm = algorithm
         self.hyperparameters = dict(hyperparameters)
         self.privacy = privacy
+        self.compiled: dict[Hashable, Any] = {}
 
 
 class StatefulOutput(NamedTuple):
@@ -130,6 +149,7 @@ class StatefulFederatedProcess(tff.templates.IterativeProcess):
         self.algorithm = algorithm
         self.hyperparameters = dict(hyperparameters)
         self.privacy = privacy
+        self.compiled: dict[Hashable, Any] = {}
 
 
 def _client_state_type(signature: tff.FunctionType) -> tff.Type:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import collections
+import functools
 import hashlib
 import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -18,11 +19,16 @@ from fedlearn_edu.data.federated import FederatedDataset
 _PREFIX = "fedlearn_edu_clients_"
 
 
+# What the worker is told of a client: the folder, the client's name there and the seed of its shuffles. They are data,
+# so that a round is compiled once for all runs; and one tensor, since each further one takes as long as a step.
+CLIENT_TYPE = tff.TensorType(np.str_, [3])
+
+
 class ClientFiles:
     """Writes each client's features to a file once; from then on a round sends ids, not data.
 
     Passing datasets to `process.next` serialises them every round and costs several times the training itself.
-    Here the worker gets `(client_id, shuffle_seed)` and builds the dataset from the file.
+    Here the worker is told where a client's file lies and builds the dataset from it.
 
     Args:
         features: Extracted features; float32 `[num_examples, feature_dim]`.
@@ -31,7 +37,6 @@ class ClientFiles:
     """
 
     def __init__(self, features: FederatedDataset):
-        self._feature_dim = features.feature_dim
         _remove_leftovers()
         self._folder = tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}_")
         for split in ("train", "test"):
@@ -43,49 +48,63 @@ class ClientFiles:
                 content = x.astype(np.float32).tobytes() + y.astype(np.int32).tobytes()
                 (folder / worker_name(client_id)).write_bytes(content)
 
-    def train_computation(self, *, num_epochs: int, batch_size: int) -> tff.Computation:
-        """Returns the computation that builds a client's training batches on the worker.
+    def told(self, client_ids: Iterable[str], *, shuffle_seed: int = 0) -> list[np.ndarray]:
+        """Returns what the worker is told of each client, of `CLIENT_TYPE`.
 
         Args:
-            num_epochs: Local passes over the client's examples, each in a new order.
-            batch_size: Examples per batch; the last batch of an epoch may be smaller.
-
-        Returns:
-            `(<client_id=string, shuffle_seed=int64> -> <float32[?,feature_dim], int32[?]>*)`, where `client_id` is a
-            `worker_name`. The order depends on the seed and the client id only.
+            client_ids: Of the features.
+            shuffle_seed: Of the order in which each trains on its examples, 0 to 2**31 - 1.
         """
+        return [np.array([self._folder.name, worker_name(c), str(shuffle_seed)]) for c in client_ids]
 
-        def build(client):
-            client_id = client["client_id"]
-            x, y = self._read("train", client_id)
-            seed = tf.stack([client["shuffle_seed"], tf.strings.to_hash_bucket_fast(client_id, 2**31 - 1)])
-            dataset = None
-            for epoch in range(num_epochs):
-                order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(y)), seed + [epoch, 0])
-                # Slices, not a mapped function: calling one per batch costs more than the training step.
-                shuffled = tf.data.Dataset.from_tensor_slices((tf.gather(x, order), tf.gather(y, order)))
-                batches = shuffled.batch(batch_size)
-                dataset = batches if dataset is None else dataset.concatenate(batches)
-            return _plain(dataset)
 
-        client_type = collections.OrderedDict(client_id=tf.string, shuffle_seed=tf.int64)
-        return tff.tensorflow.computation(build, tff.types.tensorflow_to_type(client_type))
+@functools.cache
+def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: int) -> tff.Computation:
+    """Returns the computation that builds a client's training batches on the worker.
 
-    def test_computation(self) -> tff.Computation:
-        """Returns the computation that reads all test examples of a client, maybe none.
+    Args:
+        feature_dim: Numbers of an example.
+        num_epochs: Local passes over the client's examples, each in a new order.
+        batch_size: Examples per batch; the last batch of an epoch may be smaller.
 
-        Returns:
-            `(string -> <float32[?,feature_dim], int32[?]>)`, from a `worker_name`.
-        """
-        return tff.tensorflow.computation(lambda client_id: self._read("test", client_id), np.str_)
+    Returns:
+        `(string[3] -> <float32[?,feature_dim], int32[?]>*)`, from what `ClientFiles.told` tells. The order depends on
+        the seed and the client's name only.
+    """
 
-    def _read(self, split: str, client_id):
-        path = tf.strings.join([self._folder.name, "/", split, "/", client_id])
-        numbers = tf.io.decode_raw(tf.io.read_file(path), tf.float32)
-        num_examples = tf.size(numbers) // (self._feature_dim + 1)
-        features = numbers[: num_examples * self._feature_dim]
-        labels = tf.bitcast(numbers[num_examples * self._feature_dim :], tf.int32)
-        return tf.reshape(features, [num_examples, self._feature_dim]), labels
+    @tff.tensorflow.computation(CLIENT_TYPE)
+    def build(client):
+        x, y = _read("train", client, feature_dim)
+        of_client = tf.strings.to_hash_bucket_fast(client[1], 2**31 - 1)
+        seed = tf.stack([tf.strings.to_number(client[2], tf.int64), of_client])
+        dataset = None
+        for epoch in range(num_epochs):
+            order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(y)), seed + [epoch, 0])
+            # Slices, not a mapped function: calling one per batch costs more than the training step.
+            shuffled = tf.data.Dataset.from_tensor_slices((tf.gather(x, order), tf.gather(y, order)))
+            batches = shuffled.batch(batch_size)
+            dataset = batches if dataset is None else dataset.concatenate(batches)
+        return _plain(dataset)
+
+    return build
+
+
+@functools.cache
+def build_test_computation(feature_dim: int) -> tff.Computation:
+    """Returns the computation that reads all test examples of a client, maybe none.
+
+    Returns:
+        `(string[3] -> <float32[?,feature_dim], int32[?]>)`, from what `ClientFiles.told` tells.
+    """
+    return tff.tensorflow.computation(lambda client: _read("test", client, feature_dim), CLIENT_TYPE)
+
+
+def _read(split: str, client, feature_dim: int):
+    numbers = tf.io.decode_raw(tf.io.read_file(tf.strings.join([client[0], split, client[1]], "/")), tf.float32)
+    num_examples = tf.size(numbers) // (feature_dim + 1)
+    features = numbers[: num_examples * feature_dim]
+    labels = tf.bitcast(numbers[num_examples * feature_dim :], tf.int32)
+    return tf.reshape(features, [num_examples, feature_dim]), labels
 
 
 def worker_name(client_id: str) -> str:

@@ -91,7 +91,7 @@ def compose_with_dataset_computation(dataset_computation: tff.Computation, proce
     """Returns a process whose clients' data are built on the worker from what `dataset_computation` takes.
 
     Args:
-        dataset_computation: `(C -> <x, y>*)`, from `ClientFiles.train_computation`.
+        dataset_computation: `(C -> <x, y>*)`, from `build_train_computation`.
         process: A stateful or an ordinary process.
 
     Returns:

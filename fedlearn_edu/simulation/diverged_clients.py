@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow_federated as tff
 
+from fedlearn_edu.learning.process import compile_once
 from fedlearn_edu.simulation.round_form import split_round
 
 
@@ -22,15 +23,15 @@ class DivergedClients:
     FedSGD and Mime Lite hide a client whose only local loss is finite and whose gradient is not.
 
     Args:
-        training: The process that is run, composed with its clients' data.
+        process: The process that is run, with which what is compiled is kept.
+        training: The same, composed with its clients' data.
         num_examples: What each client trains on in a round, local epochs counted.
     """
 
-    def __init__(self, training, num_examples: Mapping[str, int]):
-        self._training = training
+    def __init__(self, process, training, num_examples: Mapping[str, int]):
+        self._process, self._training = process, training
         self._num_examples = num_examples
         self._counts_all = True
-        self._upload = None
 
     def find(self, state, cohort: Sequence[str], clients: list, train_metrics: Mapping) -> list[str]:
         """Returns the ids of those whose update was replaced in the round that began with `state`.
@@ -45,9 +46,9 @@ class DivergedClients:
         gap = self._counts_all and int(train_metrics.get("num_examples", expected)) != expected
         if not gap and np.isfinite(train_metrics["loss"]):
             return []
-        if self._upload is None:
-            self._upload = _build_upload(self._training.next)
-        uploads = self._upload(state, clients)
+        next_fn = self._training.next
+        upload = compile_once(self._process, ("upload", next_fn), lambda: _build_upload(next_fn))
+        uploads = upload(state, clients)
         found = [c for c, upload in zip(cohort, uploads, strict=True) if self._num_examples[c] and _is_without(upload)]
         self._counts_all = not gap or bool(found)  # a process that counts otherwise is not asked again
         return found

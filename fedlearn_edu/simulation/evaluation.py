@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
-from fedlearn_edu.simulation.client_data import worker_name
+from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, compile_once
+from fedlearn_edu.simulation.client_data import CLIENT_TYPE, ClientFiles, build_test_computation
+from fedlearn_edu.simulation.client_states import ClientStates
 
 _CLIENTS_PER_CALL = 200  # what travels to the worker, and what it holds for a call, does not grow with the population
 
@@ -37,22 +37,14 @@ class FederatedEvaluation:
 
     Args:
         process: The process whose model is evaluated.
-        test_computation: `(worker name -> <x, y>)`, from `ClientFiles.test_computation()`.
+        files: The clients.
+        feature_dim: Numbers of an example.
     """
 
-    def __init__(self, process: FederatedProcess, test_computation: tff.Computation):
-        weights_type = process.get_model_weights.type_signature.result
-        count = local_sums(process)
-
-        @tff.federated_computation(
-            tff.FederatedType(weights_type, tff.SERVER),
-            tff.FederatedType(test_computation.type_signature.parameter, tff.CLIENTS),
-        )
-        def evaluate(weights, client_ids):
-            test_data = tff.federated_map(test_computation, client_ids)
-            return tff.federated_map(count, (tff.federated_broadcast(weights), test_data))
-
-        self._evaluate = evaluate
+    def __init__(self, process: FederatedProcess, files: ClientFiles, feature_dim: int):
+        key = ("evaluation", feature_dim)
+        self._evaluate = compile_once(process, key, lambda: _build_evaluation(process, feature_dim))
+        self._files = files
 
     def __call__(self, weights, client_ids: list[str]) -> tuple[Metrics | None, dict[str, Metrics]]:
         """Returns the metrics over all clients' test examples, and those of each client that has any.
@@ -68,7 +60,7 @@ class FederatedEvaluation:
         sums = []
         for start in range(0, len(client_ids), _CLIENTS_PER_CALL):
             some = client_ids[start : start + _CLIENTS_PER_CALL]
-            sums += self._evaluate(weights, [worker_name(client_id) for client_id in some])
+            sums += self._evaluate(weights, self._files.told(some))
         return _metrics_of(zip(client_ids, sums, strict=True))
 
 
@@ -77,24 +69,18 @@ class PersonalEvaluation:
 
     Args:
         process: A stateful process with `personal_weights`.
-        test_computation: `(worker name -> <x, y>)`, from `ClientFiles.test_computation()`.
+        files: The clients.
+        feature_dim: Numbers of an example.
         client_states: Clients that have never trained are evaluated with their initial state.
     """
 
-    def __init__(self, process: StatefulFederatedProcess, test_computation: tff.Computation, client_states):
-        weights_type = process.get_model_weights.type_signature.result
-        count = personal_sums(process)
-        client_type = tff.to_type({"data": np.str_, "client_state": process.client_state_type})
-
-        @tff.federated_computation(
-            tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(client_type, tff.CLIENTS)
+    def __init__(
+        self, process: StatefulFederatedProcess, files: ClientFiles, feature_dim: int, client_states: ClientStates
+    ):
+        self._evaluate = compile_once(
+            process, ("personal evaluation", feature_dim), lambda: _build_personal_evaluation(process, feature_dim)
         )
-        def evaluate(weights, clients):
-            test_data = tff.federated_map(test_computation, clients.data)
-            return tff.federated_map(count, (tff.federated_broadcast(weights), clients.client_state, test_data))
-
-        self._evaluate = evaluate
-        self._client_states = client_states
+        self._files, self._client_states = files, client_states
 
     def __call__(self, weights, client_ids: list[str]) -> tuple[Metrics | None, dict[str, Metrics]]:
         """Returns the metrics over all clients' test examples, each predicted by its client's model, and per client.
@@ -106,31 +92,62 @@ class PersonalEvaluation:
         sums = []
         for start in range(0, len(client_ids), _CLIENTS_PER_CALL):
             some = client_ids[start : start + _CLIENTS_PER_CALL]
-            names = [worker_name(client_id) for client_id in some]
-            sums += self._evaluate(weights, self._client_states.hand_out(some, names))
+            sums += self._evaluate(weights, self._client_states.hand_out(some, self._files.told(some)))
         return _metrics_of(zip(client_ids, sums, strict=True))
+
+
+def _build_evaluation(process, feature_dim: int) -> tff.Computation:
+    weights_type = process.get_model_weights.type_signature.result
+    read, count = build_test_computation(feature_dim), local_sums(process)
+
+    @tff.federated_computation(tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(CLIENT_TYPE, tff.CLIENTS))
+    def evaluate(weights, clients):
+        return tff.federated_map(count, (tff.federated_broadcast(weights), tff.federated_map(read, clients)))
+
+    return evaluate
+
+
+def _build_personal_evaluation(process: StatefulFederatedProcess, feature_dim: int) -> tff.Computation:
+    weights_type = process.get_model_weights.type_signature.result
+    read, count = build_test_computation(feature_dim), personal_sums(process)
+    client_type = tff.to_type({"data": CLIENT_TYPE, "client_state": process.client_state_type})
+
+    @tff.federated_computation(tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(client_type, tff.CLIENTS))
+    def evaluate(weights, clients):
+        test_data = tff.federated_map(read, clients.data)
+        return tff.federated_map(count, (tff.federated_broadcast(weights), clients.client_state, test_data))
+
+    return evaluate
 
 
 def local_sums(process: FederatedProcess | StatefulFederatedProcess) -> tff.Computation:
     """Returns what a client counts on its test examples: `(<weights, <x, y>> -> sums of the model's metrics)`."""
-    weights_type = process.get_model_weights.type_signature.result
 
-    @tff.tensorflow.computation(weights_type, _examples_type(process))
-    def count(weights, examples):
-        return _count(process.model, weights, examples)
+    def make():
+        weights_type = process.get_model_weights.type_signature.result
 
-    return count
+        @tff.tensorflow.computation(weights_type, _examples_type(process))
+        def count(weights, examples):
+            return _count(process.model, weights, examples)
+
+        return count
+
+    return compile_once(process, "local sums", make)
 
 
 def personal_sums(process: StatefulFederatedProcess) -> tff.Computation:
     """As `local_sums` with the client's own model: `(<weights, client state, <x, y>> -> sums)`."""
-    weights_type = process.get_model_weights.type_signature.result
 
-    @tff.tensorflow.computation(weights_type, process.client_state_type, _examples_type(process))
-    def count(weights, client_state, examples):
-        return _count(process.model, tf.function(process.personal_weights)(weights, client_state), examples)
+    def make():
+        weights_type = process.get_model_weights.type_signature.result
 
-    return count
+        @tff.tensorflow.computation(weights_type, process.client_state_type, _examples_type(process))
+        def count(weights, client_state, examples):
+            return _count(process.model, tf.function(process.personal_weights)(weights, client_state), examples)
+
+        return count
+
+    return compile_once(process, "personal sums", make)
 
 
 def _examples_type(process) -> tff.Type:

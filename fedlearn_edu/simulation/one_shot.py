@@ -16,7 +16,8 @@ from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_positive
 from fedlearn_edu.learning.aggregators.secure_mean import REFUSED
 from fedlearn_edu.learning.one_shot.head import ABSENT_SCORE, OneShotHead, present_classes
-from fedlearn_edu.simulation.client_data import ClientFiles, worker_name
+from fedlearn_edu.learning.process import compile_once
+from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
 from fedlearn_edu.simulation.communication import measure_message_sizes
 from fedlearn_edu.simulation.evaluation import FederatedEvaluation
 from fedlearn_edu.simulation.run_checks import check_features
@@ -153,20 +154,17 @@ def run_one_shot(
     taking_part = features.client_ids if clients is None else features.select_clients(clients).client_ids
     start_runtime()
     files = ClientFiles(features)
-    round_process = tff.simulation.compose_dataset_computation_with_iterative_process(
-        files.train_computation(num_epochs=1, batch_size=_BATCH_SIZE), head.process
-    )
+    round_process = compile_once(head, "round", lambda: _build_round(head, features.feature_dim))
     sizes = measure_message_sizes(round_process, clients_per_round=len(taking_part))
     started = time.monotonic()
-    cohort = [{"client_id": worker_name(client_id), "shuffle_seed": 0} for client_id in taking_part]
-    _, (sums, measurements) = round_process.next(round_process.initialize(), cohort)
+    _, (sums, measurements) = round_process.next(round_process.initialize(), files.told(taking_part))
     refuse_clipped(measurements)
     statistics = _as_sums(sums, len(taking_part))
     kernel, bias, notes = head.solve(statistics)
     seconds = time.monotonic() - started
 
     weights = [kernel.astype(np.float32), bias.astype(np.float32)]
-    evaluate = FederatedEvaluation(head, files.test_computation())
+    evaluate = FederatedEvaluation(head, files, features.feature_dim)
     overall, per_client = evaluate(tff.learning.models.ModelWeights(tuple(weights), ()), features.client_ids)
     return OneShotResult(
         head=head,
@@ -181,6 +179,11 @@ def run_one_shot(
         broadcast_bytes=sizes.broadcast_bytes,
         seconds=seconds,
     )
+
+
+def _build_round(head: OneShotHead, feature_dim: int) -> tff.templates.IterativeProcess:
+    read = build_train_computation(feature_dim, num_epochs=1, batch_size=_BATCH_SIZE)
+    return tff.simulation.compose_dataset_computation_with_iterative_process(read, head.process)
 
 
 def _as_sums(aggregated: Mapping[str, np.ndarray], num_clients: int) -> dict[str, np.ndarray]:

@@ -14,7 +14,12 @@ from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_count, check_seed
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, check_learning_rate
 from fedlearn_edu.learning.stateful import train_locally
-from fedlearn_edu.simulation.client_data import ClientFiles, worker_name
+from fedlearn_edu.simulation.client_data import (
+    CLIENT_TYPE,
+    ClientFiles,
+    build_test_computation,
+    build_train_computation,
+)
 from fedlearn_edu.simulation.run_checks import check_features
 from fedlearn_edu.simulation.runtime import start_runtime
 
@@ -66,10 +71,9 @@ def fine_tune_locally(
     weights = _checked(model_weights, model)
     start_runtime()
     files = ClientFiles(features)
-    train_computation = files.train_computation(num_epochs=num_epochs, batch_size=batch_size)
-    tune = _tuning(model, weights, optimizer, train_computation, files.test_computation())
-    clients = [{"client_id": worker_name(c), "shuffle_seed": shuffle_seed} for c in features.client_ids]
-    sums = tune(weights, clients)
+    read_train = build_train_computation(features.feature_dim, num_epochs=num_epochs, batch_size=batch_size)
+    tune = _tuning(model, weights, optimizer, read_train, build_test_computation(features.feature_dim))
+    sums = tune(weights, files.told(features.client_ids, shuffle_seed=shuffle_seed))
     counts = [(len(split.train), len(split.test)) for split in features.clients.values()]
     rows = [(*_means(s["before"], n[1]), *_means(s["after"], n[1]), *n) for s, n in zip(sums, counts, strict=True)]
     columns = ["before", "loss_before", "after", "loss_after", "num_train", "num_test"]
@@ -77,26 +81,20 @@ def fine_tune_locally(
     return frame[["before", "after", "loss_before", "loss_after", "num_train", "num_test"]]
 
 
-def _tuning(model, weights, optimizer, train_computation, test_computation) -> tff.Computation:
+def _tuning(model, weights, optimizer, read_train, read_test) -> tff.Computation:
     """Returns `(<weights@SERVER, {client}@CLIENTS> -> {what is counted before and after}@CLIENTS)`."""
     weights_type = tff.to_type(tf.nest.map_structure(lambda w: tff.TensorType(w.dtype, w.shape), weights))
-    client_type = train_computation.type_signature.parameter
 
-    @tff.tensorflow.computation(
-        weights_type, train_computation.type_signature.result, test_computation.type_signature.result
-    )
+    @tff.tensorflow.computation(weights_type, read_train.type_signature.result, read_test.type_signature.result)
     @tf.function
     def tune(weights, examples, test):
         trained = train_locally(model, weights, examples, optimizer)
         own = tff.learning.models.ModelWeights(trained.trainable, tuple(weights.non_trainable))
         return {"before": _count(model, weights, test), "after": _count(model, own, test)}
 
-    client_id = tff.tensorflow.computation(lambda client: client["client_id"], client_type)
-
-    @tff.federated_computation(tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(client_type, tff.CLIENTS))
+    @tff.federated_computation(tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(CLIENT_TYPE, tff.CLIENTS))
     def tune_all(weights, clients):
-        examples = tff.federated_map(train_computation, clients)
-        test = tff.federated_map(test_computation, tff.federated_map(client_id, clients))
+        examples, test = tff.federated_map(read_train, clients), tff.federated_map(read_test, clients)
         return tff.federated_map(tune, (tff.federated_broadcast(weights), examples, test))
 
     return tune_all

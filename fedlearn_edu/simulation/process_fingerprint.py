@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 from tensorflow.core.framework import graph_pb2
 
-from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
+from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, compile_once
 from fedlearn_edu.simulation.evaluation import local_sums, personal_sums
 
 _DIGITS = 16  # of 64 in SHA-256: nobody forges a run of their own, and settings are read by people
@@ -34,20 +34,24 @@ def describe_computation(
         `model_weights`: type and shape of each; `initial_weights` and `computation`: fingerprints.
     """
     weights = [np.asarray(w) for w in tf.nest.flatten(process.model.initial_weights)]
-    computations = [process.initialize, process.next, process.get_model_weights, local_sums(process)]
     digest = hashlib.sha256()
     if isinstance(process, StatefulFederatedProcess):
-        if process.personal_weights:
-            computations.append(personal_sums(process))
         for client_id in client_ids:
             _add_arrays(digest, tf.nest.flatten(process.initial_client_state(client_id)))
-    for computation in computations:
-        digest.update(_digest_computation(computation))
+    for part in compile_once(process, "digests", lambda: _digest_parts(process)):
+        digest.update(part)
     return {
         "model_weights": [f"{w.dtype}{list(w.shape)}" for w in weights],
         "initial_weights": _add_arrays(hashlib.sha256(), weights).hexdigest()[:_DIGITS],
         "computation": digest.hexdigest()[:_DIGITS],
     }
+
+
+def _digest_parts(process) -> list[bytes]:
+    computations = [process.initialize, process.next, process.get_model_weights, local_sums(process)]
+    if getattr(process, "personal_weights", None):
+        computations.append(personal_sums(process))
+    return [_digest_computation(computation) for computation in computations]
 
 
 def _add_arrays(digest, arrays):

@@ -5,26 +5,17 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-import time
-from collections.abc import Iterator, Mapping
-
-import numpy as np
+from collections.abc import Iterator
 
 from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
 from fedlearn_edu.simulation.checkpoint import VERSION, Checkpoints
-from fedlearn_edu.simulation.client_data import ClientFiles, worker_name
-from fedlearn_edu.simulation.client_reports import client_reports, describe_excluded
-from fedlearn_edu.simulation.client_states import ClientStates, compose_with_dataset_computation
-from fedlearn_edu.simulation.cohorts import build_cohort_fn
-from fedlearn_edu.simulation.communication import measure_message_sizes
-from fedlearn_edu.simulation.diverged_clients import DivergedClients
-from fedlearn_edu.simulation.evaluation import FederatedEvaluation, PersonalEvaluation
-from fedlearn_edu.simulation.history import GLOBAL, PRIVACY_METRICS, History
+from fedlearn_edu.simulation.client_reports import describe_excluded
+from fedlearn_edu.simulation.history import History
 from fedlearn_edu.simulation.process_fingerprint import describe_computation
+from fedlearn_edu.simulation.run import Run
 from fedlearn_edu.simulation.run_checks import check_run
-from fedlearn_edu.simulation.runtime import start_runtime
 
 
 def run_rounds(
@@ -155,9 +146,7 @@ def iter_rounds(
         process.privacy.check_run(num_clients=features.num_clients, clients_per_round=counts["clients_per_round"])
         settings["privacy"] = process.privacy.describe()
     checkpoints = Checkpoints(checkpoint_dir, settings, resume=resume) if checkpoint_dir is not None else None
-    return _release_at_end(
-        checkpoints, _rounds(process, features, counts["num_rounds"], History(settings), checkpoints)
-    )
+    return _release_at_end(checkpoints, Run(process, features, counts["num_rounds"], settings, checkpoints))
 
 
 def _release_at_end(checkpoints, rounds):
@@ -166,105 +155,3 @@ def _release_at_end(checkpoints, rounds):
     finally:
         if checkpoints:
             checkpoints.release()
-
-
-def _rounds(process, features, num_rounds, history, checkpoints):
-    start_runtime()
-    started = time.monotonic()
-    files = ClientFiles(features)
-    settings = history.settings
-    training = compose_with_dataset_computation(
-        files.train_computation(num_epochs=settings["num_epochs"], batch_size=settings["batch_size"]), process
-    )
-    client_states = ClientStates(process)
-    evaluations = {"": FederatedEvaluation(process, files.test_computation())}
-    if getattr(process, "personal_weights", None):
-        evaluations["personal_"] = PersonalEvaluation(process, files.test_computation(), client_states)
-    draw_cohort = build_cohort_fn(
-        features.client_ids,
-        clients_per_round=settings["clients_per_round"],
-        seed=settings["seed"],
-        sampling=process.privacy.sampling if process.privacy else "fixed_size",
-    )
-    num_examples = {c: settings["num_epochs"] * len(split.train) for c, split in features.clients.items()}
-    diverged = DivergedClients(training, num_examples)
-    sizes = measure_message_sizes(training, clients_per_round=settings["clients_per_round"])
-
-    def finish_round(round_num, cohort=(), reports=None, **train_metrics):
-        weights = process.get_model_weights(state)
-        due = round_num % settings["evaluate_every"] == 0 or round_num == num_rounds
-        results = {name: e(weights, features.client_ids) for name, e in evaluations.items()} if due else {}
-        measured = History(settings)
-        for name, (overall, _) in results.items():
-            if overall is not None:  # else nobody has a test example
-                measured.add(round_num, GLOBAL, **overall.named(name))
-        measured.add(round_num, GLOBAL, **train_metrics)
-        if process.privacy is not None:
-            measured.add(round_num, GLOBAL, epsilon=process.privacy.epsilon(round_num))
-        for client_id in cohort:
-            measured.add(round_num, client_id, in_cohort=1, **reports[client_id])
-        for name, (_, per_client) in results.items():
-            for client_id, metrics in per_client.items():
-                measured.add(round_num, client_id, **metrics.named(name))
-        vars(history).update(  # in one step, so that an interrupt never leaves half a round
-            model_weights=[np.asarray(w) for w in weights.trainable],
-            client_states=dict(client_states),
-            seconds=seconds_before + time.monotonic() - started,
-            status="finished" if round_num >= num_rounds else "running",
-            rows=history.rows + measured.rows,
-        )
-        if checkpoints:
-            checkpoints.save(state, history, client_states)
-
-    seconds_before = 0.0
-    state = process.initialize()
-    if checkpoints and checkpoints.exist:
-        state, history = checkpoints.load(state, client_states)
-        if history.num_rounds < num_rounds and history.num_rounds % settings["evaluate_every"]:
-            history.forget_evaluation(history.num_rounds)  # it was the last round, which a longer run has not
-        history.client_states = dict(client_states)
-        seconds_before = history.seconds
-        history.status = "finished" if history.num_rounds >= num_rounds else "running"
-    else:
-        finish_round(0)
-    yield history
-    for round_num in range(history.num_rounds + 1, num_rounds + 1):
-        cohort = draw_cohort(round_num)
-        shuffle_seed = int(np.random.default_rng([settings["seed"], round_num]).integers(2**31))
-        clients = [{"client_id": worker_name(c), "shuffle_seed": shuffle_seed} for c in cohort]
-        clients = client_states.hand_out(cohort, clients)
-        before, output = state, training.next(state, clients)
-        state = output.state
-        client_states.take_back(cohort, output)
-        reports = client_reports(output.metrics, cohort)
-        train = {}
-        if cohort:  # over nobody, TFF reports an accuracy of 0
-            measured = output.metrics["client_work"]["train"]
-            for client_id in diverged.find(before, cohort, clients, measured):
-                reports[client_id]["excluded"] = 1
-            train = {"train_accuracy": float(measured["accuracy"]), "train_loss": float(measured["loss"])}
-        finish_round(
-            round_num,
-            cohort,
-            reports,
-            **train,
-            broadcast_bytes_total=sizes.broadcast_bytes * len(cohort),
-            upload_bytes_total=sizes.upload_bytes * len(cohort),
-            **_privacy_metrics(process, output),
-        )
-        yield history
-
-
-def _privacy_metrics(process, output) -> dict[str, float]:
-    """Finds what a private process' aggregator reports about its noise, however deep aggregators are nested."""
-
-    def find(metrics):
-        for name, value in metrics.items():
-            if isinstance(value, Mapping):
-                yield from find(value)
-            elif name in PRIVACY_METRICS:
-                yield name, float(value)
-
-    if process.privacy is None:
-        return {}
-    return dict(find({"aggregator": output.metrics.get("aggregator", ())}))

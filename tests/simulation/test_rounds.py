@@ -1,5 +1,7 @@
 """run_rounds: what it records, and that it goes on bit for bit after any end."""
 
+import dataclasses
+import functools
 import os
 import pathlib
 import shutil
@@ -10,9 +12,12 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow_federated as tff
+from tensorflow_federated.python.core.environments.tensorflow_frontend import tensorflow_serialization
 
 import fedlearn_edu as fl
-from fedlearn_edu.simulation import rounds as rounds_module
+from fedlearn_edu.simulation import client_data
+from fedlearn_edu.simulation.evaluation import FederatedEvaluation
 
 HERE = pathlib.Path(__file__).parent
 ARGS = {"num_rounds": 4, "clients_per_round": 3, "batch_size": 5, "seed": 7, "progress": False}
@@ -74,12 +79,12 @@ def test_same_seed_same_run_other_seed_other_cohorts(history, process, features)
 def test_local_batches_are_shuffled_per_epoch_and_complete(features):
     """Through the dataset computation: every epoch holds each example once, in an order that the seed decides."""
     fl.start_runtime()
-    files = rounds_module.ClientFiles(features)
-    build = files.train_computation(num_epochs=2, batch_size=5)
+    files = client_data.ClientFiles(features)
+    build = client_data.build_train_computation(features.feature_dim, num_epochs=2, batch_size=5)
     x, _ = features.train("client_1")  # 15 examples: three batches an epoch
     orders = []
     for seed in (1, 1, 2):
-        batches = list(build({"client_id": "client_1", "shuffle_seed": seed}))
+        batches = list(build(*files.told(["client_1"], shuffle_seed=seed)))
         assert [len(labels) for _, labels in batches] == [5] * 6
         seen = np.concatenate([np.asarray(examples) for examples, _ in batches])
         orders.append([int(np.flatnonzero((x == row).all(axis=1))[0]) for row in seen])
@@ -90,10 +95,37 @@ def test_local_batches_are_shuffled_per_epoch_and_complete(features):
 
 def test_uneven_last_batch_is_kept(features):
     fl.start_runtime()
-    files = rounds_module.ClientFiles(features)
-    build = files.train_computation(num_epochs=1, batch_size=7)
-    batches = list(build({"client_id": "client_0", "shuffle_seed": 0}))  # 12 examples
+    files = client_data.ClientFiles(features)
+    build = client_data.build_train_computation(features.feature_dim, num_epochs=1, batch_size=7)
+    batches = list(build(*files.told(["client_0"])))  # 12 examples
     assert [len(labels) for _, labels in batches] == [7, 5]
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_a_second_run_compiles_nothing(features, tmp_path, monkeypatch, stateful):
+    """On other data of the same size, with other seeds and cohorts, and where it goes on: what differs is data."""
+    build = functools.partial(fl.build_ditto, proximal_strength=0.1) if stateful else fl.build_unweighted_fed_avg
+    process = build(fl.linear_head(features))
+    others = dataclasses.replace(features, examples=features.examples[::-1].copy(), labels=features.labels[::-1].copy())
+    others = dataclasses.replace(others, clients={f"other-{c}": split for c, split in others.clients.items()})
+    first = fl.run_rounds(process, features, **ARGS)
+    traced, compiled = [], []
+    trace = tensorflow_serialization.serialize_py_fn_as_tf_computation
+    monkeypatch.setattr(
+        tensorflow_serialization, "serialize_py_fn_as_tf_computation", lambda *a: traced.append(a) or trace(*a)
+    )
+    desugar = tff.backends.native.desugar_and_transform_to_native
+    monkeypatch.setattr(
+        tff.backends.native, "desugar_and_transform_to_native", lambda c: compiled.append(c) or desugar(c)
+    )
+    second = fl.run_rounds(process, others, **ARGS | {"seed": 8}, checkpoint_dir=tmp_path)
+    again = fl.run_rounds(process, others, **ARGS | {"seed": 8, "num_rounds": 6}, checkpoint_dir=tmp_path, resume=True)
+    assert (len(traced), len(compiled)) == (0, 0)
+    assert second.rows != first.rows
+    assert again.num_rounds == 6
+    fl.run_rounds(process, features, **ARGS | {"batch_size": 3})  # another batch is another computation
+    assert traced
+    assert compiled
 
 
 def test_a_client_without_test_examples_trains_but_is_not_scored(features):
@@ -108,7 +140,7 @@ def test_a_client_without_test_examples_trains_but_is_not_scored(features):
 
 def test_stopping_keeps_the_rounds_done(process, features, tmp_path, capsys):
     """Ctrl-C in the middle of a round: the history of the complete rounds comes back and can be resumed."""
-    original = rounds_module.FederatedEvaluation.__call__
+    original = FederatedEvaluation.__call__
     calls = []
 
     def interrupted(self, *args):
@@ -118,7 +150,7 @@ def test_stopping_keeps_the_rounds_done(process, features, tmp_path, capsys):
         return original(self, *args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rounds_module.FederatedEvaluation, "__call__", interrupted)
+        patch.setattr(FederatedEvaluation, "__call__", interrupted)
         stopped = fl.run_rounds(process, features, **ARGS, checkpoint_dir=tmp_path)
     assert stopped.status == "stopped"
     assert stopped.num_rounds == 1
@@ -224,7 +256,7 @@ def test_bad_arguments(process, features, argument, message):
 
 def test_client_files_are_removed(process, features, tmp_path, monkeypatch):
     """Also those of a process that was killed: the next run sweeps them."""
-    monkeypatch.setattr(rounds_module.ClientFiles.__init__.__globals__["tempfile"], "tempdir", str(tmp_path))
+    monkeypatch.setattr(client_data.tempfile, "tempdir", str(tmp_path))
     dead = tmp_path / "fedlearn_edu_clients_999999999_x"
     alive = tmp_path / f"fedlearn_edu_clients_{os.getppid()}_x"
     dead.mkdir()

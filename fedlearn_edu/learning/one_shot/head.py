@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class OneShotHead:
         solve: From the statistics (a dict of float64 arrays, see `run_one_shot`) to `(kernel, bias, notes)`; `notes` is
             a dict of what was chosen on the way. It needs no client, so that other settings can be tried on the
             statistics of a round that has been run.
+        compiled: What all runs of it have in common; see `process.compile_once`.
         get_model_weights: Takes `tff.learning.models.ModelWeights` and returns them; evaluation reads its type.
     """
 
@@ -43,6 +44,7 @@ class OneShotHead:
     model: tff.learning.models.FunctionalModel
     process: tff.templates.IterativeProcess
     solve: Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray, dict[str, Any]]]
+    compiled: dict[Hashable, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property
     def get_model_weights(self) -> tff.Computation:
