@@ -108,8 +108,8 @@ def run_naive(dataset: fl.FederatedDataset, backbone: fl.Backbone, num_rounds: i
     files = ClientFiles(order_as_shuffled(dataset))
     order = build_train_computation(2, num_epochs=1, batch_size=BATCH_SIZE)
     data = []
-    for client_id, told in zip(dataset.client_ids, files.told(dataset.client_ids), strict=True):
-        batches = order(told)
+    for client_id in dataset.client_ids:
+        batches = order(*files.told([client_id]))
         rows = np.concatenate([np.asarray(x)[:, 0] for x, _ in batches]).astype(int)
         images = backbone.preprocess(tf.constant(dataset.examples[rows]))
         data.append(tf.data.Dataset.from_tensor_slices((images, dataset.labels[rows])).batch(BATCH_SIZE))
