@@ -1,7 +1,6 @@
 """run_rounds: what it records, and that it goes on bit for bit after any end."""
 
 import dataclasses
-import functools
 import os
 import pathlib
 import shutil
@@ -104,7 +103,7 @@ def test_uneven_last_batch_is_kept(features):
 @pytest.mark.parametrize("stateful", [False, True])
 def test_a_second_run_compiles_nothing(features, tmp_path, monkeypatch, stateful):
     """On other data of the same size, with other seeds and cohorts, and where it goes on: what differs is data."""
-    build = functools.partial(fl.build_ditto, proximal_strength=0.1) if stateful else fl.build_unweighted_fed_avg
+    build = fl.build_ditto if stateful else fl.build_unweighted_fed_avg
     process = build(fl.linear_head(features))
     others = dataclasses.replace(features, examples=features.examples[::-1].copy(), labels=features.labels[::-1].copy())
     others = dataclasses.replace(others, clients={f"other-{c}": split for c, split in others.clients.items()})
