@@ -55,7 +55,8 @@ class ClientFiles:
             client_ids: Of the features.
             shuffle_seed: Of the order in which each trains on its examples, 0 to 2**31 - 1.
         """
-        return [np.array([self._folder.name, worker_name(c), str(shuffle_seed)]) for c in client_ids]
+        folder = os.fsencode(self._folder.name)  # as bytes: TFF's messages hold no text outside ASCII
+        return [np.array([folder, worker_name(c).encode(), b"%d" % shuffle_seed]) for c in client_ids]
 
 
 @functools.cache
