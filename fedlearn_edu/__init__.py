@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 
+from fedlearn_edu.collection_pause import garbage_collection_paused
 from fedlearn_edu.quiet import silence_import_noise
 
 __version__ = "0.1.0"
@@ -182,10 +183,11 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name: str):
     if name in _MODULE_OF:
         module = _MODULE_OF[name]
-        if module.startswith(_USES_TFF) and name not in _WITHOUT_TFF:
-            # Our runtime, not TFF's own, should run what it computes.
-            importlib.import_module("fedlearn_edu.simulation.runtime").start_runtime()
-        value = getattr(importlib.import_module(module), name)
+        with garbage_collection_paused():
+            if module.startswith(_USES_TFF) and name not in _WITHOUT_TFF:
+                # Our runtime, not TFF's own, should run what it computes.
+                importlib.import_module("fedlearn_edu.simulation.runtime").start_runtime()
+            value = getattr(importlib.import_module(module), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'fedlearn_edu' has no attribute {name!r}")

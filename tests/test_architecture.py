@@ -11,7 +11,7 @@ ROOMS = ["data", "backbone", "learning", "simulation", "privacy", "plotting", "w
 # Above all rooms: what a user starts. Below them: what any room may use.
 DEMO = {"demo", "demo_folder", "demo_options", "demo_output", "demo_results", "demo_setup"}
 TOP = {"__init__", "cli", "commands", *DEMO, "doctor", "lab_app", "lessons", "pretraining"}
-BASE = {"bars", "checks", "errors", "folder_lock", "folders", "quiet", "terminal"}
+BASE = {"bars", "checks", "collection_pause", "errors", "folder_lock", "folders", "quiet", "terminal"}
 ONLY_IN = {
     "tensorflow_hub": {"backbone"},
     "ipywidgets": {"widgets"},
