@@ -18,9 +18,9 @@ from click.testing import CliRunner
 from shared import REPOSITORY
 
 from fedlearn_edu import cli, lessons
-from fedlearn_edu.course.handout import MARK
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.lessons import prepare_lessons
+from fedlearn_edu.terminal import HANDOUT_MARK
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_hand_out_is_opened_as_it_is(course, tmp_path, monkeypatch):
     handout = tmp_path / "unpacked"
     (handout / "notebooks").mkdir(parents=True)
     (handout / "notebooks" / "01_b.ipynb").write_text("the teacher's own edition")
-    (handout / MARK).touch()
+    (handout / HANDOUT_MARK).touch()
     monkeypatch.chdir(handout)
     found = prepare_lessons()
     assert (found.root, found.first) == (handout, "notebooks/01_b.ipynb")
@@ -146,7 +146,7 @@ def test_a_part_of_copies_means_all_of_them(course, tmp_path):
 def test_who_is_in_a_folder_of_lessons_gets_these_and_no_second_copy(course, tmp_path, monkeypatch, what, here):
     root = prepare_lessons(tmp_path / "mine").root
     if what == "hand-out":
-        (root / ".fedlearn-edu.json").rename(root / MARK)
+        (root / ".fedlearn-edu.json").rename(root / HANDOUT_MARK)
     (root / "exercises" / "00_a.ipynb").write_text("my answer")
     before = sorted(root.rglob("*"))
     monkeypatch.chdir(root / here)
