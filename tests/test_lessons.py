@@ -240,6 +240,21 @@ def test_lab_says_one_address_and_it_is_that_of_the_first_lesson(start_lab, tmp_
         get(f"http://localhost:{port}/api/contents")
 
 
+def test_each_folder_has_tabs_of_its_own(start_lab):
+    def workspaces(folder, content=None):
+        _, port = start_lab("--directory", folder, "--IdentityProvider.token=mine")
+        url = f"http://localhost:{port}/lab/api/workspaces/default?token=mine"
+        if content:
+            data = json.dumps(content).encode()
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            opener.open(urllib.request.Request(url, data=data, method="PUT"), timeout=30).close()
+        return json.loads(get(url)[1])["data"]
+
+    tabs = {"data": {"notebook:exercises/03.ipynb": {}}, "metadata": {"id": "default"}}
+    assert workspaces("mine", tabs) == tabs["data"]
+    assert workspaces("another") == {}, "it would open the first one's tabs on its own files of the same names"
+
+
 def test_jupyters_own_options_win(start_lab, tmp_path):
     shutil.copytree(REPOSITORY / "exercises", tmp_path / "other")
     options = ["--LabApp.default_url=/lab/tree/00_welcome.ipynb", "--IdentityProvider.token=mine", "--log-level=INFO"]
