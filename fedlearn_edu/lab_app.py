@@ -5,6 +5,7 @@ python -m fedlearn_edu.lab_app FOLDER LESSON [JUPYTERLAB'S OWN ARGUMENTS]
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import pathlib
@@ -13,6 +14,7 @@ import urllib.parse
 
 from jupyter_core.paths import jupyter_config_dir
 from jupyter_server.serverapp import WILDCARD_IPS
+from jupyterlab.commands import get_workspaces_dir
 from jupyterlab.labapp import LabApp
 from traitlets.config import Config
 
@@ -37,6 +39,7 @@ class LessonsApp(LabApp):
         config = Config()
         config.ServerApp.root_dir = cls.lessons_root
         config.LabApp.default_url = f"/lab/tree/{urllib.parse.quote(cls.first_lesson)}"
+        config.LabApp.workspaces_dir = _workspaces_of(cls.lessons_root)
         config.LabApp.custom_css = True
         config.LabApp.news_url = None
         config.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
@@ -58,6 +61,12 @@ class LessonsApp(LabApp):
             print("Warning: you are root, and so is every notebook here; take another user where you can.", flush=True)
         server.io_loop.add_callback(_tell_address, server, cls.first_lesson)
         return server
+
+
+def _workspaces_of(root: str) -> str:
+    """A place for this folder's tabs: Jupyter's own is for all folders, and reopens tabs by their paths within one."""
+    name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:16]
+    return os.path.join(get_workspaces_dir(), f"fedlearn-edu-{name}")
 
 
 def _without_announcements(handler, page_config: dict) -> dict:

@@ -9,8 +9,9 @@ import pathlib
 
 import fedlearn_edu
 from fedlearn_edu.backbone.cache import write_atomically
-from fedlearn_edu.course.handout import MARK, PARTS
+from fedlearn_edu.course.handout import PARTS
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.terminal import HANDOUT_MARK
 
 DEFAULT_FOLDER = "fedlearn-edu-lessons"
 _MANIFEST = ".fedlearn-edu.json"
@@ -65,7 +66,7 @@ def prepare_lessons(directory: pathlib.Path | None = None) -> Lessons:
         here = _whole(pathlib.Path.cwd(), source)
         directory = here if _is_learners(here) else pathlib.Path(DEFAULT_FOLDER)
     root = _whole(directory.absolute(), source)
-    if root.resolve() == source.resolve() or (root / MARK).is_file():
+    if root.resolve() == source.resolve() or (root / HANDOUT_MARK).is_file():
         return Lessons(root, _first_lesson(root))
     try:
         notes = _bring_up_to_date(source, root)
@@ -84,7 +85,7 @@ def _whole(folder: pathlib.Path, source: pathlib.Path) -> pathlib.Path:
 
 
 def _is_learners(folder: pathlib.Path) -> bool:
-    return any((folder / name).is_file() for name in (_MANIFEST, MARK))
+    return any((folder / name).is_file() for name in (_MANIFEST, HANDOUT_MARK))
 
 
 def _bring_up_to_date(source: pathlib.Path, root: pathlib.Path) -> list[str]:

@@ -1,10 +1,16 @@
-"""The user's terminal: what it cannot draw becomes plain characters, and how this program is called in it."""
+"""The user's terminal: plain characters for what it cannot draw; how this program is called and installed in it."""
 
 from __future__ import annotations
 
 import codecs
 import os
+import pathlib
+import shlex
+import shutil
 from typing import TextIO
+
+# By this file a folder is known for a hand-out: `fedlearn-edu lab` opens it as it is.
+HANDOUT_MARK = ".fedlearn-edu-handout"
 
 _PLAIN = {"\N{FULL BLOCK}": "#", "…": "...", "✓": "+", "✗": "x", "±": "+/-", "→": "->", "\N{MULTIPLICATION SIGN}": "x"}
 
@@ -33,3 +39,26 @@ def our_command() -> str:
     `uv run` sets the variable UV; the bare name is then not on the user's path.
     """
     return "uv run fedlearn-edu" if os.environ.get("UV") else "fedlearn-edu"
+
+
+def in_handout() -> bool:
+    """Tells whether the user, or the notebook that asks, is in a folder that a teacher handed out."""
+    try:
+        here = pathlib.Path.cwd()
+    except FileNotFoundError:  # deleted under the user
+        return False
+    return any((folder / HANDOUT_MARK).is_file() for folder in (here, *here.parents))
+
+
+def install_command() -> str:
+    """Returns how to install this package and what it needs anew, where the user is.
+
+    A hand-out has no requirements.txt, and its environment no pip.
+    """
+    if not in_handout():
+        return (
+            "pip install uv && uv sync (in a checkout), or pip install --no-deps --require-hashes -r requirements.txt"
+        )
+    # `uv run` leaves its own path in UV: START_HERE.md has it installed where no shell looks.
+    uv = "uv" if shutil.which("uv") else shlex.quote(os.environ.get("UV", "uv"))
+    return f"{uv} sync --reinstall (in the folder of START_HERE.md)"

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from fedlearn_edu import cli, doctor
 from fedlearn_edu.simulation import worker
 from fedlearn_edu.simulation.worker_access import Unavailable, WorkerAccess
+from fedlearn_edu.terminal import HANDOUT_MARK
 
 PROXIES = ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "no_proxy", "no_grpc_proxy"]
 
@@ -212,7 +213,45 @@ def test_a_hanging_engine_is_given_up(monkeypatch):
     finding = doctor.check_hello(deadline_s=1.0)
     assert time.monotonic() - started < 10
     assert finding.status == "failed"
-    assert "within 1 s" in finding.detail
+    assert "within 1 s: this machine is very slow just now, or something is stuck" in finding.detail
+    assert finding.fix == "close other programs and try again", "a slow machine is no reason to reinstall"
+
+
+@pytest.fixture
+def handout(monkeypatch, tmp_path):
+    """Makes a folder within a hand-out the current one, as for a lesson's kernel."""
+    (tmp_path / HANDOUT_MARK).touch()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+
+
+@pytest.mark.parametrize(
+    ("package", "check"),
+    [
+        ("tensorflow-federated", doctor.check_tff),
+        ("tensorflow", doctor.check_tensorflow),
+        ("typing-extensions", doctor.check_typing_extensions),
+        ("jupyterlab", doctor.check_jupyterlab),
+    ],
+)
+def test_in_a_handout_a_reinstall_is_one_that_works_there(monkeypatch, handout, package, check):
+    with_version(monkeypatch, package, "99.0")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert check().fix.startswith("uv sync --reinstall")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setenv("UV", "/home/a b/.fedlearn-uv/bin/uv")
+    assert check().fix.startswith("'/home/a b/.fedlearn-uv/bin/uv' sync --reinstall")
+
+
+def test_in_a_handout_a_broken_engine_and_a_broken_check_name_no_checkout(monkeypatch, handout):
+    def broken():
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(doctor, "_HELLO", "raise ImportError('libfoo.so is missing')")
+    monkeypatch.setattr(doctor, "CHECKS", {"Engine": doctor.check_hello, "Broken": broken})
+    output = CliRunner().invoke(cli.cli, ["doctor"]).output
+    assert output.count("sync --reinstall") == 2
+    assert "requirements.txt" not in output
 
 
 def test_a_broken_engine_says_why(monkeypatch):

@@ -18,9 +18,9 @@ from click.testing import CliRunner
 from shared import REPOSITORY
 
 from fedlearn_edu import cli, lessons
-from fedlearn_edu.course.handout import MARK
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.lessons import prepare_lessons
+from fedlearn_edu.terminal import HANDOUT_MARK
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_hand_out_is_opened_as_it_is(course, tmp_path, monkeypatch):
     handout = tmp_path / "unpacked"
     (handout / "notebooks").mkdir(parents=True)
     (handout / "notebooks" / "01_b.ipynb").write_text("the teacher's own edition")
-    (handout / MARK).touch()
+    (handout / HANDOUT_MARK).touch()
     monkeypatch.chdir(handout)
     found = prepare_lessons()
     assert (found.root, found.first) == (handout, "notebooks/01_b.ipynb")
@@ -146,7 +146,7 @@ def test_a_part_of_copies_means_all_of_them(course, tmp_path):
 def test_who_is_in_a_folder_of_lessons_gets_these_and_no_second_copy(course, tmp_path, monkeypatch, what, here):
     root = prepare_lessons(tmp_path / "mine").root
     if what == "hand-out":
-        (root / ".fedlearn-edu.json").rename(root / MARK)
+        (root / ".fedlearn-edu.json").rename(root / HANDOUT_MARK)
     (root / "exercises" / "00_a.ipynb").write_text("my answer")
     before = sorted(root.rglob("*"))
     monkeypatch.chdir(root / here)
@@ -238,6 +238,21 @@ def test_lab_says_one_address_and_it_is_that_of_the_first_lesson(start_lab, tmp_
     assert get(f"http://localhost:{port}/?token={token}")[0] == url, "the bare address leads there, too"
     with pytest.raises(urllib.error.HTTPError, match="403"):
         get(f"http://localhost:{port}/api/contents")
+
+
+def test_each_folder_has_tabs_of_its_own(start_lab):
+    def workspaces(folder, content=None):
+        _, port = start_lab("--directory", folder, "--IdentityProvider.token=mine")
+        url = f"http://localhost:{port}/lab/api/workspaces/default?token=mine"
+        if content:
+            data = json.dumps(content).encode()
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            opener.open(urllib.request.Request(url, data=data, method="PUT"), timeout=30).close()
+        return json.loads(get(url)[1])["data"]
+
+    tabs = {"data": {"notebook:exercises/03.ipynb": {}}, "metadata": {"id": "default"}}
+    assert workspaces("mine", tabs) == tabs["data"]
+    assert workspaces("another") == {}, "it would open the first one's tabs on its own files of the same names"
 
 
 def test_jupyters_own_options_win(start_lab, tmp_path):

@@ -11,7 +11,8 @@ import click
 def doctor():
     """Check the installation, JupyterLab, disk and memory, and run a first computation.
 
-    Every problem comes with its cause and a one-line fix. It changes nothing, and takes about half a minute.
+    Every problem comes with its cause and a one-line fix. It changes nothing, and takes about half a minute, on a
+    busy machine some minutes.
 
     \b
     Marks:

@@ -13,11 +13,9 @@ from fedlearn_edu.course.own_wheel import make_wheel, read_pyproject, zipped
 from fedlearn_edu.course.relative_links import without_dead_links
 from fedlearn_edu.course.selection import choose_lessons
 from fedlearn_edu.errors import RunError, UsageError
-from fedlearn_edu.terminal import our_command
+from fedlearn_edu.terminal import HANDOUT_MARK, our_command
 
 _START_HERE = pathlib.Path(__file__).parent / "start_here.md"
-# By this file `fedlearn-edu lab` knows a hand-out, and opens it as it is.
-MARK = ".fedlearn-edu-handout"
 PARTS = ("notebooks", "exercises")  # beside each other, so that their links to each other hold
 
 
@@ -59,7 +57,7 @@ def make_handout(
             wheel: content,
             "pyproject.toml": _pyproject(tomllib.loads(read_pyproject().decode()), wheel).encode(),
             "START_HERE.md": _START_HERE.read_text().replace("{lessons}", _listed(chosen)).encode(),
-            MARK: b"What your teacher handed out; `fedlearn-edu lab` in this folder opens it.\n",
+            HANDOUT_MARK: b"What your teacher handed out; `fedlearn-edu lab` in this folder opens it.\n",
         }
         write_atomically(output, lambda file: file.write(zipped(files)))
     except OSError as error:

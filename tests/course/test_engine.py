@@ -109,6 +109,59 @@ def test_error_names_the_learners_own_line():
     assert problem.endswith(f"(in helper, line {line}: return array.no_such_thing)")
 
 
+class BadText(Exception):
+    def __str__(self):
+        raise RuntimeError("no text either")
+
+
+MODEL = [np.ones((2, 3)), np.ones(3)]
+RAISING = {
+    "list - list": (lambda: MODEL - MODEL, "a model is a *list* of arrays"),
+    "-list": (lambda: -MODEL, "a model is a *list* of arrays"),
+    "number * list": (lambda: 0.5 * MODEL, "a model is a *list* of arrays"),
+    "list + tuple": (lambda: MODEL + (1,), "a model is a *list* of arrays"),
+    "list[i, j]": (lambda: MODEL[0, 1], "a model is a *list* of arrays"),
+    "list.shape": (lambda: MODEL.shape, "a model is a *list* of arrays"),
+    "mean of a model": (lambda: np.mean(MODEL), "keep them in a list"),
+    "difference of models": (lambda: np.subtract(MODEL, MODEL), "keep them in a list"),
+    "shapes": (lambda: np.ones(3) - np.ones(4), "the shapes do not fit"),
+    "matrix product": (lambda: np.ones((2, 3)) @ np.ones((2, 3)), "the shapes do not fit"),
+    "concatenate": (lambda: np.concatenate(MODEL), "the shapes do not fit"),
+    "axis": (lambda: np.ones(3).sum(axis=1), "the shapes do not fit"),
+    "too many": (lambda: [0 for a, b in [(1, 2, 3)]], "names on the left"),
+    "too few": (lambda: [0 for a, b in [(1,)]], "names on the left"),
+    "a number unpacked": (lambda: [0 for a, b in [1]], "names on the left"),
+    "list index": (lambda: MODEL[2], "there is no such place"),
+    "array index": (lambda: MODEL[1][3], "there is no such place"),
+    "index of a vector": (lambda: MODEL[1][0, 0], "fewer axes"),
+    "for over a number": (lambda: [0 for _ in 3], "a single value is used like a list"),
+    "len of a number": (lambda: len(3), "a single value is used like a list"),
+    "None": (lambda: None + 1, "something is None here"),
+    "strict zip": (lambda: list(zip(MODEL, [1], strict=True)), "different lengths"),
+    "if array": (lambda: 0 if MODEL[1] > 0 else 1, "`.all()` or `.any()`"),
+    "float of array": (lambda: float(MODEL[1]), "one number is wanted"),
+    "in place": (lambda: np.add(1, 0.5, out=np.ones(1, int)), "takes no fractions"),
+    "call": (lambda: weighted_mean(1), "compare the call"),
+    "round brackets": (lambda: MODEL(0), "round brackets"),
+    "key": (lambda: {}["a"], "no such key"),
+    "name": (lambda: no_such_name, "is the name spelled"),  # noqa: F821
+    "set": (lambda: {MODEL: 1}, "another type than it needs"),
+}
+
+
+@pytest.mark.parametrize("name", list(RAISING))
+def test_the_hint_after_an_error_is_about_the_error(name):
+    function, hint = RAISING[name]
+    case = check("98.weighted_mean", lambda deltas, sizes: function()).cases[1]
+    assert case.problem.startswith("raised ")
+    assert hint in case.hint
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), ValueError("no clients"), BadText()])
+def test_after_an_error_that_may_be_about_the_case_its_own_hint_stays(error):
+    assert check("98.weighted_mean", lambda deltas, sizes: _raise(error)).cases[1].hint == "Who counts for more?"
+
+
 def test_a_function_may_spoil_its_input_and_harms_nobody():
     def spoils(deltas, sizes):
         answer = weighted_mean(deltas, sizes)
@@ -130,11 +183,6 @@ def test_stop_goes_through():
 
     with pytest.raises(KeyboardInterrupt):
         check("98.upload_bytes", endless)
-
-
-class BadText(Exception):
-    def __str__(self):
-        raise RuntimeError("no text either")
 
 
 class Imitation(list):

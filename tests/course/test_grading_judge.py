@@ -246,6 +246,15 @@ def test_who_ends_the_graders_own_process_loses_alone(tmp_path, monkeypatch):
     assert again.num_resumed == 8
 
 
+def test_after_a_known_error_the_feedback_helps_with_that_error():
+    case = Case("a case", (1,), lambda answer: None, "a number", "Who counts for more?")
+    error = "raised TypeError: unsupported operand type(s) for -: 'list' and 'list' (in f, code cell 3, line 2)"
+    _, result = marks._judged(case, {"error": error})
+    assert (result.problem, "a model is a *list* of arrays" in result.hint) == (error, True)
+    _, result = marks._judged(case, {"error": "raised ZeroDivisionError: division by zero"})
+    assert result.hint == "Who counts for more?"
+
+
 @pytest.mark.parametrize("error", [RecursionError("deep"), ValueError("any"), MemoryError()])
 def test_an_error_of_the_grader_is_that_tasks_alone(tmp_path, monkeypatch, error):
     def fail(job, isolation, **options):

@@ -20,9 +20,10 @@ from shared import REPOSITORY
 
 from fedlearn_edu.cli import cli
 from fedlearn_edu.course import own_wheel
-from fedlearn_edu.course.handout import MARK, make_handout
+from fedlearn_edu.course.handout import make_handout
 from fedlearn_edu.course.relative_links import links_in
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.terminal import HANDOUT_MARK
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_it_holds_what_it_takes_and_no_solutions(zipped):
     wheel = next(name for name in names if name.endswith(".whl"))
     assert names == sorted(
         [
-            MARK,
+            HANDOUT_MARK,
             "START_HERE.md",
             "pyproject.toml",
             wheel,

@@ -14,7 +14,7 @@ import numpy as np
 from fedlearn_edu.course.checks.compare import difference
 from fedlearn_edu.course.checks.data import NotDataError, answer_digest, describe, to_data
 from fedlearn_edu.course.checks.exercise import Case, Exercise, Problem
-from fedlearn_edu.course.checks.raised import one_line, where_raised
+from fedlearn_edu.course.checks.raised import help_with, one_line, where_raised
 from fedlearn_edu.errors import UsageError, nearest_names
 
 STATUSES = ("todo", "failed", "passed")
@@ -257,7 +257,8 @@ def _run(case: Case, function: Callable) -> tuple[Any, CaseResult]:
     except NotImplementedError:
         return None, fail(case, got="not written yet", problem="raises NotImplementedError", given=given, todo=True)
     except BaseException as error:  # sys.exit() in an answer must not end the notebook's check
-        return None, fail(case, got=f"{type(error).__name__}", problem=where_raised(error, function), given=given)
+        problem = Problem(where_raised(error, function), hint=help_with(one_line(error)))
+        return None, fail(case, got=f"{type(error).__name__}", problem=problem, given=given)
     result = judge(case, returned, given=given)
     return to_data(returned) if result.passed else None, result
 

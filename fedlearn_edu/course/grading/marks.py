@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 from fedlearn_edu.course.checks.data import describe
 from fedlearn_edu.course.checks.engine import PARTIAL, Case, CaseResult, Exercise, fail, judge, score, tell_apart
+from fedlearn_edu.course.checks.exercise import Problem
+from fedlearn_edu.course.checks.raised import help_with
 from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.limited import run_limited
 from fedlearn_edu.course.grading.sandbox import Outcome
@@ -216,7 +218,8 @@ def _judged(case: Case, frame: dict) -> tuple[object, CaseResult]:
     if isinstance(frame.get("not_data"), str):
         return None, fail(case, got="no plain data", problem=f"returned {clean(frame['not_data'])}")
     if isinstance(frame.get("error"), str):
-        return None, fail(case, got="an error", problem=clean(frame["error"]))
+        problem = clean(frame["error"])
+        return None, fail(case, got="an error", problem=Problem(problem, hint=help_with(problem)))
     try:
         if "value" not in frame:
             raise wire.WireError("nothing")
