@@ -86,6 +86,9 @@ def _train(options: DemoOptions, experiment: Experiment, output: pathlib.Path) -
         if history is None:
             raise
         history.status = "stopped"
+        click.echo(
+            f"\nStopping after round {history.num_rounds}: writing accuracy.png, model/ and the rest ...", err=True
+        )
     if excluded := describe_excluded(history):
         click.echo(excluded, err=True)
     return history
