@@ -1,9 +1,12 @@
-"""The user's terminal: what it cannot draw becomes plain characters, and how this program is called in it."""
+"""The user's terminal: what it cannot draw becomes plain characters, and how this program and its Python are called."""
 
 from __future__ import annotations
 
 import codecs
 import os
+import shlex
+import shutil
+import sys
 from typing import TextIO
 
 _PLAIN = {"\N{FULL BLOCK}": "#", "…": "...", "✓": "+", "✗": "x", "±": "+/-", "→": "->", "\N{MULTIPLICATION SIGN}": "x"}
@@ -33,3 +36,10 @@ def our_command() -> str:
     `uv run` sets the variable UV; the bare name is then not on the user's path.
     """
     return "uv run fedlearn-edu" if os.environ.get("UV") else "fedlearn-edu"
+
+
+def our_python() -> str:
+    """Returns how the user calls the Python that has TensorFlow: another one on their path has not."""
+    if os.environ.get("UV"):
+        return "uv run python"
+    return "python" if shutil.which("python") == sys.executable else shlex.quote(sys.executable)

@@ -27,6 +27,7 @@ from PIL import Image
 import fedlearn_edu as fl
 from fedlearn_edu import cli
 from fedlearn_edu.commands.demo import ALGORITHMS
+from fedlearn_edu.terminal import our_python
 
 COMMAND = [sys.executable, "-m", "fedlearn_edu.cli"]
 SMALL = ["--num-clients", "8", "--clients-per-round", "3", "--seed", "3"]
@@ -94,6 +95,7 @@ def test_demo_writes_its_results(finished):
     assert ", 6 rounds, " in output
     end = output.splitlines()[-6:]
     assert end[0] == "Next: open run/accuracy.png"
+    assert end[1] == f"Classify an image of your own, in Python ({our_python()}):"
     assert "  model = tf.saved_model.load('run/model')" in end
 
 
@@ -171,6 +173,11 @@ def test_ctrl_c_keeps_the_rounds_done(photos, tmp_path):
     assert "Traceback" not in text
     assert "asyncio" not in text
     *_, stopped, command = text.splitlines()
+    (stopping,) = re.findall(
+        r"^Stopping after round (\d+): writing accuracy.png, model/ and the rest \.\.\.$", text, re.M
+    )
+    assert stopped.startswith(f"Stopped after round {stopping} of ")
+    assert text.index("Stopping after") < text.index("After round")
     assert re.fullmatch(r"Stopped after round \d+ of 500\. Go on with:", stopped)
     words = shlex.split(command.removeprefix("uv run "))
     assert words[:2] == ["fedlearn-edu", "demo"]
@@ -359,6 +366,21 @@ def test_the_command_to_resume_can_be_pasted_into_a_shell():
     words = done.stdout.splitlines()
     words = words[words.index("demo") :]
     assert words == ["demo", "--output", "../a b", "--dataset", "my photos/$x", "--rounds", "60", "--resume"]
+
+
+@pytest.mark.parametrize("is_on_path", [False, True])
+def test_the_python_that_is_named_is_the_one_with_tensorflow(tmp_path, monkeypatch, is_on_path):
+    strange = tmp_path / "python"
+    strange.write_text("#!/bin/sh\nexit 1\n")
+    strange.chmod(0o755)
+    monkeypatch.setenv("UV", "")
+    folder = pathlib.Path(sys.executable).parent if is_on_path else tmp_path
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('tensorflow') is None)"
+    assert subprocess.run(f'{our_python()} -c "{look}"', shell=True).returncode == 0
+    assert our_python() == "python" or not is_on_path
+    monkeypatch.setenv("UV", "/usr/bin/uv")
+    assert our_python() == "uv run python"
 
 
 @pytest.mark.parametrize("uv", ["", "/usr/bin/uv"])
