@@ -63,8 +63,11 @@ def run_demo(options: DemoOptions) -> int:
 
 def _train(options: DemoOptions, experiment: Experiment, output: pathlib.Path) -> fl.History:
     """Prints the ceiling and one line per round; Ctrl-C ends it after the last complete round."""
+    click.echo("training the central ceiling ...", err=True)
     ceiling = train_ceiling(options, experiment)
-    click.echo(f"central ceiling: {ceiling:.1%} (the same head, all training images in one place)\n")
+    click.echo(f"central ceiling: {ceiling:.1%} (the same head, all training images in one place)")
+    click.echo("building the rounds, measuring round 0 ...", err=True)
+    click.echo()
     rounds = fl.iter_rounds(
         experiment.process,
         experiment.features,
