@@ -87,7 +87,8 @@ def test_demo_writes_its_results(finished):
     assert len(re.findall(r"^ +\d+ +\d+\.\d%", output, re.M)) == 7  # rounds 0 to 6
     assert all(client in output for client in clients)  # eight: the five worst and the three best are all there are
     head = [line for line in output.splitlines() if not line.startswith("features: ")][:6]  # a bar, of a slow machine
-    assert head[0] == "fashion: 10,000 images of 10 classes, dirichlet:0.3, over 8 clients (1,000 training images each)"
+    dealt_out = "dirichlet:0.3 (--partition sets it), over 8 clients (1,000 training images each)"
+    assert head[0] == f"fashion: 10,000 images of 10 classes, {dealt_out}"
     assert head[2] == "algorithm unweighted_fed_avg, 3 of 8 clients a round, 5 epochs, rate 0.1"
     assert head[3] == "training the central ceiling ..."
     assert head[4].startswith("central ceiling: ")
@@ -278,7 +279,8 @@ def test_a_folder_without_owners_gets_as_many_clients_as_it_has_images_for(colou
         shutil.copytree(colours / owner, tmp_path / "mine", dirs_exist_ok=True)  # the second replaces the first's
     _deal_out(DemoOptions(dataset=str(tmp_path / "mine")), fl.load_dataset(tmp_path / "mine"))
     output = capsys.readouterr().out
-    assert "mine: 24 images of 3 classes, dirichlet:0.3, over 2 clients (" in output
+    few = "since there are few images; --partition sets it"
+    assert f"mine: 24 images of 3 classes, iid ({few}), over 2 clients (" in output
     assert "; fewer than 50 clients, the images are few: --num-clients sets it)" in output
 
 
