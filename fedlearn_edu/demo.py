@@ -45,6 +45,8 @@ def run_demo(options: DemoOptions) -> int:
         folder.save_options(options.saved)  # what the data decided; of a resumed run, the number of rounds may be new
         history = _train(options, experiment, folder.path)
         print_clients(history)
+        if history.status != "stopped":  # of which it was said
+            click.echo("\nwriting accuracy.png, model/ and the rest ...", err=True)
         missing = write_results(options, experiment, history, folder.path, time.monotonic() - started)
         print_end(options, experiment, history, folder.path, missing=missing, seconds=time.monotonic() - started)
     except KeyboardInterrupt:

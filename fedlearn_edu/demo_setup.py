@@ -175,6 +175,7 @@ def _decide_rate(options: DemoOptions, features: fl.FederatedDataset, cohort: in
     """Returns the options with a learning rate, and a remark on it: what was given or recorded stands."""
     if options.client_lr is not None:
         return options, ""
+    click.echo("trying the learning rate ...", err=True)
     one_step = options.algorithm == "fed_sgd"
     rate = steady_client_lr(
         features,

@@ -86,16 +86,18 @@ def test_demo_writes_its_results(finished):
         assert image.width > 800
     assert len(re.findall(r"^ +\d+ +\d+\.\d%", output, re.M)) == 7  # rounds 0 to 6
     assert all(client in output for client in clients)  # eight: the five worst and the three best are all there are
-    head = [line for line in output.splitlines() if not line.startswith("features: ")][:6]  # a bar, of a slow machine
+    head = [line for line in output.splitlines() if not line.startswith("features: ")][:7]  # a bar, of a slow machine
     dealt_out = "dirichlet:0.3 (--partition sets it), over 8 clients (1,000 training images each)"
     assert head[0] == f"fashion: 10,000 images of 10 classes, {dealt_out}"
-    assert head[2] == "algorithm unweighted_fed_avg, 3 of 8 clients a round, 5 epochs, rate 0.1"
-    assert head[3] == "training the central ceiling ..."
-    assert head[4].startswith("central ceiling: ")
-    assert head[5] == "building the rounds, measuring round 0 ..."
+    assert head[2] == "trying the learning rate ..."
+    assert head[3] == "algorithm unweighted_fed_avg, 3 of 8 clients a round, 5 epochs, rate 0.1"
+    assert head[4] == "training the central ceiling ..."
+    assert head[5].startswith("central ceiling: ")
+    assert head[6] == "building the rounds, measuring round 0 ..."
     reached, ceiling, apart = map(float, re.search(r"accuracy (.+)%, .* (.+)% \((.+) points", output).groups())
     assert apart == pytest.approx(abs(ceiling - reached), abs=0.01)  # the numbers as they are printed
     assert ", 6 rounds, " in output
+    assert output.count("writing accuracy.png, model/ and the rest ...") == 1
     end = output.splitlines()[-6:]
     assert end[0] == "Next: open run/accuracy.png"
     assert end[1] == f"Classify an image of your own, in Python ({our_python()}):"
