@@ -45,6 +45,8 @@ def run_demo(options: DemoOptions) -> int:
         folder.save_options(options.saved)  # what the data decided; of a resumed run, the number of rounds may be new
         history = _train(options, experiment, folder.path)
         print_clients(history)
+        if history.status != "stopped":  # of which it was said
+            click.echo("\nwriting accuracy.png, model/ and the rest ...", err=True)
         missing = write_results(options, experiment, history, folder.path, time.monotonic() - started)
         print_end(options, experiment, history, folder.path, missing=missing, seconds=time.monotonic() - started)
     except KeyboardInterrupt:
@@ -63,8 +65,11 @@ def run_demo(options: DemoOptions) -> int:
 
 def _train(options: DemoOptions, experiment: Experiment, output: pathlib.Path) -> fl.History:
     """Prints the ceiling and one line per round; Ctrl-C ends it after the last complete round."""
+    click.echo("training the central ceiling ...", err=True)
     ceiling = train_ceiling(options, experiment)
-    click.echo(f"central ceiling: {ceiling:.1%} (the same head, all training images in one place)\n")
+    click.echo(f"central ceiling: {ceiling:.1%} (the same head, all training images in one place)")
+    click.echo("building the rounds, measuring round 0 ...", err=True)
+    click.echo()
     rounds = fl.iter_rounds(
         experiment.process,
         experiment.features,
@@ -86,6 +91,9 @@ def _train(options: DemoOptions, experiment: Experiment, output: pathlib.Path) -
         if history is None:
             raise
         history.status = "stopped"
+        click.echo(
+            f"\nStopping after round {history.num_rounds}: writing accuracy.png, model/ and the rest ...", err=True
+        )
     if excluded := describe_excluded(history):
         click.echo(excluded, err=True)
     return history

@@ -10,6 +10,7 @@ import fedlearn_edu as fl
 from fedlearn_edu.demo_options import DemoOptions
 from fedlearn_edu.demo_results import sum_of
 from fedlearn_edu.demo_setup import Experiment
+from fedlearn_edu.terminal import our_python
 
 _BAR = 24
 _WORST, _BEST = 5, 3
@@ -88,7 +89,7 @@ def print_end(
     if "model/" in written:
         from fedlearn_edu.simulation.export import usage  # imports TensorFlow, for which --help does not wait
 
-        click.echo("Classify an image of your own, in Python:")
+        click.echo(f"Classify an image of your own, in Python ({our_python()}):")
         click.echo("".join(f"  {line}\n" for line in usage(output / "model").splitlines()), nl=False)
 
 

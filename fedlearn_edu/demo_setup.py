@@ -21,6 +21,7 @@ DEFAULT_PARTITION = "dirichlet:0.3"
 DEFAULT_LR = 0.1
 _NUM_CLIENTS, _MIN_SIZE = 50, 5  # _MIN_SIZE as `partition` has it
 _IMAGES_PER_CLIENT = 10  # at least, where the number of clients is ours to choose
+_FEW_FOR_SKEW = 20  # images a client; of fewer, skewed labels leave some clients next to nothing to learn or test
 _CENTRAL_LR, _CENTRAL_BATCH, _CENTRAL_EPOCHS, _CENTRAL_STEPS = 1e-3, 64, 15, 300
 _FEW_TEST_IMAGES = 100
 
@@ -119,15 +120,21 @@ def _deal_out(options: DemoOptions, dataset: fl.ImageDataset) -> tuple[DemoOptio
     """Deals the images out; who holds them and how many clients there are is decided here, if nobody said it."""
     num_owners = _num_owners(dataset)
     is_folder = options.dataset not in fl.dataset_names().index and pathlib.Path(options.dataset).expanduser().is_dir()
-    chosen, owned, fewer = options.partition, "", ""
+    chosen, why, fewer = options.partition, "", ""
     if chosen is None:
         natural = is_folder and num_owners > 1 and (options.num_clients or 0) <= num_owners
-        chosen = "natural" if natural else DEFAULT_PARTITION
-        owned = " (one client an owner; --partition sets it)" if natural else ""
+        num_each = len(dataset.labels) // (options.num_clients or _free_num_clients(dataset))
+        if natural:
+            chosen, why = "natural", "one client an owner; "
+        elif is_folder and num_each < _FEW_FOR_SKEW:
+            chosen, why = "iid", "since there are few images; "
+        else:
+            chosen = DEFAULT_PARTITION
+        why = f" ({why}--partition sets it)"
     scheme, num_clients = parse_scheme(chosen), options.num_clients
     if num_clients is None and not isinstance(scheme, fl.Natural):
         fewest = num_owners if isinstance(scheme, fl.NaturalDirichlet) else 1
-        num_clients = min(_NUM_CLIENTS, max(fewest, len(dataset.labels) // _IMAGES_PER_CLIENT))
+        num_clients = _free_num_clients(dataset, fewest=fewest)
         if num_clients < _NUM_CLIENTS:
             fewer = f"; fewer than {_NUM_CLIENTS} clients, the images are few: --num-clients sets it"
     try:
@@ -142,7 +149,7 @@ def _deal_out(options: DemoOptions, dataset: fl.ImageDataset) -> tuple[DemoOptio
     each = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"
     images = "image" if sizes.max() == 1 else "images"
     click.echo(
-        f"{dataset.name}: {len(dataset.labels):,} images of {clients.num_classes} classes, {chosen}{owned}, over "
+        f"{dataset.name}: {len(dataset.labels):,} images of {clients.num_classes} classes, {chosen}{why}, over "
         f"{clients.num_clients} client{'s' * (clients.num_clients > 1)} ({each} training {images} each{fewer})"
     )
     num_test = int(clients.summary()["num_test"].sum())
@@ -150,6 +157,11 @@ def _deal_out(options: DemoOptions, dataset: fl.ImageDataset) -> tuple[DemoOptio
         points = f"{100 / num_test:.1f}".removesuffix(".0")
         click.echo(f"{num_test} test images in all: one of them is {points} points of accuracy")
     return dataclasses.replace(options, partition=chosen), clients
+
+
+def _free_num_clients(dataset: fl.ImageDataset, *, fewest: int = 1) -> int:
+    """Returns among how many clients the images go, where the number is ours to choose."""
+    return min(_NUM_CLIENTS, max(fewest, len(dataset.labels) // _IMAGES_PER_CLIENT))
 
 
 def _num_owners(dataset: fl.ImageDataset) -> int:
@@ -163,6 +175,7 @@ def _decide_rate(options: DemoOptions, features: fl.FederatedDataset, cohort: in
     """Returns the options with a learning rate, and a remark on it: what was given or recorded stands."""
     if options.client_lr is not None:
         return options, ""
+    click.echo("trying the learning rate ...", err=True)
     one_step = options.algorithm == "fed_sgd"
     rate = steady_client_lr(
         features,

@@ -1,4 +1,4 @@
-"""The user's terminal: plain characters for what it cannot draw; how this program is called and installed in it."""
+"""The user's terminal: plain characters for what it cannot draw; how this program and its Python are called in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import pathlib
 import shlex
 import shutil
+import sys
 from typing import TextIO
 
 # By this file a folder is known for a hand-out: `fedlearn-edu lab` opens it as it is.
@@ -62,3 +63,10 @@ def install_command() -> str:
     # `uv run` leaves its own path in UV: START_HERE.md has it installed where no shell looks.
     uv = "uv" if shutil.which("uv") else shlex.quote(os.environ.get("UV", "uv"))
     return f"{uv} sync --reinstall (in the folder of START_HERE.md)"
+
+
+def our_python() -> str:
+    """Returns how the user calls the Python that has TensorFlow: another one on their path has not."""
+    if os.environ.get("UV"):
+        return "uv run python"
+    return "python" if shutil.which("python") == sys.executable else shlex.quote(sys.executable)

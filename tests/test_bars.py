@@ -1,11 +1,12 @@
 """Progress where nobody watches: whole lines, few of them, and nothing that only a terminal understands."""
 
 import io
+import re
 import sys
 
 import pytest
 
-from fedlearn_edu.bars import progress_bar
+from fedlearn_edu.bars import progress_bar, start_clock
 
 
 class Stream(io.StringIO):
@@ -51,6 +52,25 @@ def test_what_is_soon_over_leaves_no_line(monkeypatch, clock):
     monkeypatch.setattr(sys, "stderr", Stream(False))
     assert list(progress_bar(range(3), desc="quick")) == [0, 1, 2]
     assert sys.stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_first_step_that_compiles_has_no_say_in_the_forecast(monkeypatch, clock, is_terminal):
+    """Nor have the steps that an earlier run did."""
+    monkeypatch.setattr(sys, "stderr", Stream(is_terminal))
+    with progress_bar(total=100, unit="thing") as bar:
+        clock[0] += 60
+        start_clock(bar, 40)
+        for _ in range(10):
+            clock[0] += 1.0
+            bar.update()
+        assert "50/100 [00:10<00:50,  1.00thing/s]" in str(bar)
+    assert "[00:10<00:50" in sys.stderr.getvalue()
+    assert [forecast for forecast in re.findall(r"<(\d+):", sys.stderr.getvalue()) if forecast != "00"] == []
+
+
+def test_a_bar_that_is_not_shown_has_no_clock():
+    start_clock(progress_bar(total=3, disable=True), 1)
 
 
 def test_what_was_interrupted_says_how_far_it_came(monkeypatch, clock):

@@ -27,6 +27,7 @@ from PIL import Image
 import fedlearn_edu as fl
 from fedlearn_edu import cli
 from fedlearn_edu.commands.demo import ALGORITHMS
+from fedlearn_edu.terminal import our_python
 
 COMMAND = [sys.executable, "-m", "fedlearn_edu.cli"]
 SMALL = ["--num-clients", "8", "--clients-per-round", "3", "--seed", "3"]
@@ -85,15 +86,21 @@ def test_demo_writes_its_results(finished):
         assert image.width > 800
     assert len(re.findall(r"^ +\d+ +\d+\.\d%", output, re.M)) == 7  # rounds 0 to 6
     assert all(client in output for client in clients)  # eight: the five worst and the three best are all there are
-    head = output.splitlines()[:4]
-    assert head[0] == "fashion: 10,000 images of 10 classes, dirichlet:0.3, over 8 clients (1,000 training images each)"
-    assert head[2] == "algorithm unweighted_fed_avg, 3 of 8 clients a round, 5 epochs, rate 0.1"
-    assert head[3].startswith("central ceiling: ")
+    head = [line for line in output.splitlines() if not line.startswith("features: ")][:7]  # a bar, of a slow machine
+    dealt_out = "dirichlet:0.3 (--partition sets it), over 8 clients (1,000 training images each)"
+    assert head[0] == f"fashion: 10,000 images of 10 classes, {dealt_out}"
+    assert head[2] == "trying the learning rate ..."
+    assert head[3] == "algorithm unweighted_fed_avg, 3 of 8 clients a round, 5 epochs, rate 0.1"
+    assert head[4] == "training the central ceiling ..."
+    assert head[5].startswith("central ceiling: ")
+    assert head[6] == "building the rounds, measuring round 0 ..."
     reached, ceiling, apart = map(float, re.search(r"accuracy (.+)%, .* (.+)% \((.+) points", output).groups())
     assert apart == pytest.approx(abs(ceiling - reached), abs=0.01)  # the numbers as they are printed
     assert ", 6 rounds, " in output
+    assert output.count("writing accuracy.png, model/ and the rest ...") == 1
     end = output.splitlines()[-6:]
     assert end[0] == "Next: open run/accuracy.png"
+    assert end[1] == f"Classify an image of your own, in Python ({our_python()}):"
     assert "  model = tf.saved_model.load('run/model')" in end
 
 
@@ -171,6 +178,11 @@ def test_ctrl_c_keeps_the_rounds_done(photos, tmp_path):
     assert "Traceback" not in text
     assert "asyncio" not in text
     *_, stopped, command = text.splitlines()
+    (stopping,) = re.findall(
+        r"^Stopping after round (\d+): writing accuracy.png, model/ and the rest \.\.\.$", text, re.M
+    )
+    assert stopped.startswith(f"Stopped after round {stopping} of ")
+    assert text.index("Stopping after") < text.index("After round")
     assert re.fullmatch(r"Stopped after round \d+ of 500\. Go on with:", stopped)
     words = shlex.split(command.removeprefix("uv run "))
     assert words[:2] == ["fedlearn-edu", "demo"]
@@ -269,7 +281,8 @@ def test_a_folder_without_owners_gets_as_many_clients_as_it_has_images_for(colou
         shutil.copytree(colours / owner, tmp_path / "mine", dirs_exist_ok=True)  # the second replaces the first's
     _deal_out(DemoOptions(dataset=str(tmp_path / "mine")), fl.load_dataset(tmp_path / "mine"))
     output = capsys.readouterr().out
-    assert "mine: 24 images of 3 classes, dirichlet:0.3, over 2 clients (" in output
+    few = "since there are few images; --partition sets it"
+    assert f"mine: 24 images of 3 classes, iid ({few}), over 2 clients (" in output
     assert "; fewer than 50 clients, the images are few: --num-clients sets it)" in output
 
 
@@ -359,6 +372,21 @@ def test_the_command_to_resume_can_be_pasted_into_a_shell():
     words = done.stdout.splitlines()
     words = words[words.index("demo") :]
     assert words == ["demo", "--output", "../a b", "--dataset", "my photos/$x", "--rounds", "60", "--resume"]
+
+
+@pytest.mark.parametrize("is_on_path", [False, True])
+def test_the_python_that_is_named_is_the_one_with_tensorflow(tmp_path, monkeypatch, is_on_path):
+    strange = tmp_path / "python"
+    strange.write_text("#!/bin/sh\nexit 1\n")
+    strange.chmod(0o755)
+    monkeypatch.setenv("UV", "")
+    folder = pathlib.Path(sys.executable).parent if is_on_path else tmp_path
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('tensorflow') is None)"
+    assert subprocess.run(f'{our_python()} -c "{look}"', shell=True).returncode == 0
+    assert our_python() == "python" or not is_on_path
+    monkeypatch.setenv("UV", "/usr/bin/uv")
+    assert our_python() == "uv run python"
 
 
 @pytest.mark.parametrize("uv", ["", "/usr/bin/uv"])

@@ -23,13 +23,17 @@ def photos(sizes):
     ("sizes", "given", "partition", "num_clients"),
     [
         ([30, 30, 30], {}, "natural", 3),
-        ([30, 4], {}, "dirichlet:0.3", 3),  # a second owner with too few images to be a client is none
+        ([30, 4], {}, "iid", 3),  # a second owner with too few images to be a client is none
         ([30, 30, 4], {}, "natural", 2),
         ([30, 30, 30], {"num_clients": 2}, "natural", 2),
         ([30, 30, 30], {"partition": "iid"}, "iid", 9),
         ([6] * 30, {"partition": "natural_dirichlet:1"}, "natural_dirichlet:1", 30),  # no fewer clients than owners
-        ([700], {}, "dirichlet:0.3", 50),
-        ([94], {}, "dirichlet:0.3", 9),
+        ([700], {}, "iid", 50),  # few images a client, and nobody's
+        ([94], {}, "iid", 9),
+        ([94], {"num_clients": 4}, "dirichlet:0.3", 4),
+        ([94], {"partition": "dirichlet:0.3"}, "dirichlet:0.3", 9),
+        ([999], {}, "iid", 50),
+        ([1000], {}, "dirichlet:0.3", 50),
     ],
 )
 def test_owners_of_a_folder_are_clients_and_few_images_make_few(tmp_path, sizes, given, partition, num_clients):

@@ -112,6 +112,19 @@ def test_heatmap_of_many_clients_keeps_the_best_and_the_worst():
     assert "10 of 100 clients" in ax.get_ylabel()
 
 
+@pytest.mark.parametrize("num_clients", [1, 2, 25, 26, 30, 50, 51])
+def test_however_many_rows_there_are_the_best_and_the_worst_have_their_names(num_clients):
+    history = make_history(num_clients=num_clients, num_rounds=1)
+    ax = fl.plot_client_heatmap(history)
+    order = list(history.client_table().index[::-1])
+    rows = ax.get_yticks().astype(int)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [order[row] for row in rows]
+    assert {rows[0], rows[-1]} == {0, num_clients - 1}
+    assert 12 <= len(rows) <= 25 or len(rows) == num_clients
+    apart = np.diff(rows)
+    assert num_clients <= 2 or apart[:-1].max() <= apart[-1], "the last is no closer to its neighbour than the others"
+
+
 def test_heatmap_without_test_examples():
     ax = fl.plot_client_heatmap(fl.History({}, [(0, "global", "accuracy", 0.1)]))
     assert not ax.images

@@ -40,6 +40,7 @@ def run_demo() -> str:
     """Returns what the command prints in an empty folder, with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"FEDLEARN_EDU_CACHE": str(pathlib.Path(folder, "cache")), "PYTHONUTF8": "1"}
+        environment["UV"] = "uv"  # README's reader calls everything by `uv run`
         command = [sys.executable, "-m", "fedlearn_edu.cli", "demo"]
         done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
     if done.returncode:

@@ -14,6 +14,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -210,6 +211,8 @@ def pretrain(
         augment=augment,
         progress=progress,
     )
+    if progress:
+        print(f"publishing {directory} ...", file=sys.stderr)
     card = render_card(recipe, public, curve, teacher=loaded_teacher)
     files = {"curve.csv": curve.to_csv(index=False, float_format="%.6g", lineterminator="\n")}
     publish(student, directory, card=card, files=files, overwrite=overwrite)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 import time
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from fedlearn_edu.bars import progress_bar
+from fedlearn_edu.bars import progress_bar, start_clock
 
 _EVALUATION_BATCH = 128
 
@@ -90,11 +91,12 @@ def fit(
     manager = tf.train.CheckpointManager(state, str(checkpoint_dir), max_to_keep=1)
     manager.restore_or_initialize()
     rng = np.random.default_rng(seed)
-    with progress_bar(total=steps * epochs * batch_size, desc="pre-train", unit="image", disable=not progress) as bar:
+    before, total_images = (number * steps * batch_size for number in (int(done), epochs))
+    with progress_bar(total=total_images, initial=before, desc="pre-train", unit="image", disable=not progress) as bar:
+        is_first = True
         for epoch in range(epochs):
             order, total, started = rng.permutation(len(images)), 0.0, time.monotonic()
             if epoch < int(done):
-                bar.update(steps * batch_size)
                 continue
             for step in range(steps):
                 rows = order[step * batch_size : (step + 1) * batch_size]
@@ -102,9 +104,16 @@ def fit(
                 if augment:
                     batch = _augmented(batch, np.random.default_rng([seed, epoch, step]))
                 total += float(train_step(batch, targets[rows]))
-                bar.update(len(rows))
+                if is_first:  # it built the graph
+                    start_clock(bar, (epoch * steps + 1) * batch_size)
+                    is_first = False
+                else:
+                    bar.update(len(rows))
                 bar.set_postfix(epoch=f"{epoch + 1}/{epochs}", loss=f"{total / (step + 1):.4f}", refresh=False)
             measured = [total / steps]
+            if epoch + 1 == epochs and held_out is not None and progress:
+                bar.close()
+                print("measuring the last epoch ...", file=sys.stderr)
             if held_out is not None:
                 measured += _mean_over_batches(measure, *held_out)
             row = [*measured, time.monotonic() - started]

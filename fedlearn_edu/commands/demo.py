@@ -61,7 +61,8 @@ def _bare(name: str) -> str:
     "--partition",
     metavar="SCHEME",
     help="Who holds what: iid, dirichlet:C, shards:N, quantity:S, minority:N, natural or natural_dirichlet:C.  "
-    f"[default: {DEFAULT_PARTITION}; of a folder DIR/<client>/<class>/*: natural]",
+    f"[default: {DEFAULT_PARTITION}; of a folder DIR/<client>/<class>/*: natural; of a folder with few "
+    "images and no clients: iid]",
 )
 @click.option(
     "--num-clients",

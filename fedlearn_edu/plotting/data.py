@@ -12,7 +12,7 @@ from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.data.images import ImageDataset
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, prepare, shorten
+from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, label_rows, prepare, shorten
 
 # Petroff's ten-colour sequence (arXiv:2107.02270), chosen by colour-vision models and a survey.
 _CLASSES = (
@@ -59,8 +59,7 @@ def plot_label_counts(clients: FederatedDataset, *, ax: Axes | None = None, max_
         corners = np.stack([[left, bottom], [right, bottom], [right, top], [left, top]])  # [4, 2, num_rows]
         ax.add_collection(PolyCollection(corners.transpose(2, 0, 1), facecolor=color, edgecolor="none", label=name))
     ax.set(xlim=(0, max(1, ends.iloc[:, -1].max()) * 1.02), ylim=(num_rows - 0.4, -0.6))
-    step = -(-num_rows // 30)
-    ax.set_yticks(range(0, num_rows, step), [shorten(name) for name in counts.index[::step]], fontsize=8)
+    label_rows(ax, counts.index, most=30)
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
     ax.set(xlabel="examples held", ylabel=f"{num_rows} of {num_all} clients" if num_rows < num_all else "client")

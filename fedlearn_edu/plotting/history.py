@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, NotebookFigure, prepare, shorten
+from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, NotebookFigure, label_rows, prepare
 from fedlearn_edu.simulation.history import History
 
 # Okabe and Ito's blue and vermillion: told apart with every common kind of colour vision, and in grey.
@@ -114,8 +114,7 @@ def plot_client_heatmap(
     )
     ax.set_xlim(first - 0.5, max(last, num_rounds or 0) + 0.5)
     _mark_cohorts(ax, accuracy, history.client_metric("in_cohort"))
-    step = -(-num_rows // 25)
-    ax.set_yticks(range(0, num_rows, step), [shorten(name) for name in accuracy.index[::step]], fontsize=8)
+    label_rows(ax, accuracy.index, most=25)
     ax.tick_params(length=0)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True))
     shown = f"{num_rows} of {num_all} clients" if num_rows < num_all else "client"

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.plotting.style import GRID, MUTED, PAPER, TEXT, prepare, shorten
+from fedlearn_edu.plotting.style import GRID, MUTED, PAPER, TEXT, label_rows, prepare
 from fedlearn_edu.simulation.fairness import before_and_after
 from fedlearn_edu.simulation.history import History
 
@@ -60,8 +60,7 @@ def plot_personalisation(table: pd.DataFrame | History, *, ax: Axes | None = Non
         if moved.any():
             ax.plot(after[moved], rows[moved], marker, color=color, ms=size, label=f"after: {word}")
     ax.plot(before, rows, "o", mfc=PAPER, mec=MUTED, ms=size * 0.85, mew=1, label="before", zorder=3)
-    step = -(-num_rows // 30)
-    ax.set_yticks(range(0, num_rows, step), [shorten(str(name)) for name in table.index[::step]], fontsize=8)
+    label_rows(ax, table.index, most=30)
     ax.tick_params(axis="y", length=0)
     ax.set(xlim=(-0.02, 1.02), ylim=(num_rows - 0.4, -0.6), xlabel="accuracy on the client's own test examples")
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))

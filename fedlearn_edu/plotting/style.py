@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rc_context
@@ -73,6 +74,18 @@ def prepare(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
     ax.tick_params(colors=MUTED, labelcolor=TEXT, labelsize=10)
     ax.set_axisbelow(True)
     return ax
+
+
+def label_rows(ax: Axes, names: Sequence[str], *, most: int) -> None:
+    """Writes names beside the rows 0, 1, ...: at most so many, evenly apart, the first and the last always among them.
+
+    Where rows are sorted, the ends are what a reader looks for: the best and the worst.
+    """
+    step = -(-len(names) // most)
+    rows = list(range(0, len(names), step))
+    if rows:
+        rows[-1] = len(names) - 1  # in place of the last one, so that no two are closer than the others
+    ax.set_yticks(rows, [shorten(str(names[row])) for row in rows], fontsize=8)
 
 
 def shorten(text: str, length: int = 18) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -134,11 +135,17 @@ def export_model(
 
 
 def _readme(backbone: Backbone, class_names: Sequence[str], trained_on: str | None) -> str:
+    release, python = tf.__version__.rpartition(".")[0], f"{sys.version_info.major}.{sys.version_info.minor}"
     card = f"; `{_BACKBONE_CARD}` has its data, method, limits and licence" if backbone.model_card else ""
     return f"""\
 # An image classifier
 
-A TensorFlow SavedModel: plain TensorFlow is all it needs.
+A TensorFlow SavedModel: plain TensorFlow is all it needs. The environment that made it has it (`uv run python` in the
+folder of fedlearn_edu, if that is how you run it); elsewhere, with Python {python}, as it was made:
+
+```bash
+pip install "tensorflow=={release}.*"
+```
 
 ```python
 {usage(".")}```

@@ -266,6 +266,8 @@ def test_the_command_publishes_and_answers_bad_input_in_one_line(tiny_network, t
     assert first.output.startswith("pre-training on ")
     assert "held-out accuracy" in first.output
     assert f"next: {our_command()} demo --backbone {tmp_path / 'module'}" in first.output
+    said = [line for line in first.output.splitlines() if line.endswith(" ...")]
+    assert said[1:] == ["measuring the last epoch ...", f"publishing {tmp_path / 'module'} ..."]
     assert {"saved_model.pb", "MODEL_CARD.md", "curve.csv", "curve.png"} <= {
         path.name for path in (tmp_path / "module").iterdir()
     }

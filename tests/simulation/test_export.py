@@ -1,10 +1,12 @@
 """export_model replaces only what it made itself; what it made takes images as they come, with TensorFlow alone."""
 
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import fedlearn_edu as fl
 from fedlearn_edu.simulation.export import usage
@@ -101,6 +103,9 @@ def test_the_readme_has_usage_classes_and_origin_and_its_lines_run(exported, tmp
         assert text in readme
     assert (folder / "BACKBONE_CARD.md").read_text(encoding="utf-8")
     assert usage(".") in readme
+    (release,) = re.findall(r'^pip install "tensorflow==(.+)\.\*"$', readme, re.M)
+    assert tf.__version__.startswith(release + ".")
+    assert release.count(".") == 1
     Image.fromarray(images[2]).save(tmp_path / "my_image.png")
     lines = usage(folder).replace("my_image.jpg", str(tmp_path / "my_image.png"))
     done = subprocess.run([sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True)
