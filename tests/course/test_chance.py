@@ -9,6 +9,7 @@ from fedlearn_edu.course.checks.engine import check_function
 from fedlearn_edu.course.checks.registry import all_exercises
 
 COHORTS = all_exercises()["00.sample_cohorts"]
+DEAL = all_exercises()["03.dirichlet_split"]
 HOLD_OUT = all_exercises()["05.hold_out"]
 SEEDS = range(25)
 
@@ -118,3 +119,47 @@ def test_every_sound_way_to_hold_out_groups_passes():
 
     for seed in SEEDS:
         assert check_function(HOLD_OUT, by_names, seed=seed).passed, f"seed {seed}"
+
+
+def by_cutting(labels, num_clients, concentration, seed):
+    """The taught way."""
+    rng = np.random.RandomState(seed)
+    held = [[] for _ in range(num_clients)]
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        ends = np.rint(np.cumsum(rng.dirichlet(np.full(num_clients, concentration)))[:-1] * len(rows)).astype(int)
+        for client, piece in zip(held, np.split(rows, ends), strict=True):
+            client.extend(piece)
+    return [np.array(client, int) for client in held]
+
+
+def by_drawing_a_client_for_each_row(labels, num_clients, concentration, seed):
+    rng = np.random.default_rng(seed)
+    owners = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        share = rng.dirichlet(np.full(num_clients, concentration))
+        owners[labels == label] = rng.choice(num_clients, np.count_nonzero(labels == label), p=share)
+    return [np.flatnonzero(owners == client) for client in range(num_clients)]
+
+
+def by_going_round(labels, num_clients, concentration, seed):
+    """The taught way at a small concentration; at a large one each class is dealt out like cards, unshuffled."""
+    if concentration < 1:
+        return by_cutting(labels, num_clients, concentration, seed)
+    owners = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        owners[labels == label] = np.arange(np.count_nonzero(labels == label)) % num_clients
+    return [np.flatnonzero(owners == client) for client in range(num_clients)]
+
+
+@pytest.mark.parametrize("deal", [by_cutting, by_drawing_a_client_for_each_row], ids=lambda deal: deal.__name__)
+def test_every_sound_way_to_deal_a_shuffled_class_passes(deal):
+    for seed in SEEDS:
+        result = check_function(DEAL, deal, seed=seed)
+        assert result.passed, f"seed {seed}: {result}"
+
+
+def test_a_class_dealt_out_in_its_order_fails():
+    for seed in SEEDS:
+        told = [case.problem for case in check_function(DEAL, by_going_round, seed=seed).cases if not case.passed]
+        assert told == ["who gets an example follows from its place in `labels`"], f"seed {seed}"

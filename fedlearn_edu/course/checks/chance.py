@@ -1,4 +1,4 @@
-"""What is wrong with what a learner drew at random: cohorts that depend on each other, a split that leaks."""
+"""What is wrong with what a learner drew at random: cohorts that depend on each other, a deal in order, a leak."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fedlearn_edu.course.checks.data import as_array
 from fedlearn_edu.course.checks.exercise import Problem
 
 GROUPS = "draw among the groups, not among the images"
-# Standard deviations of a sum of overlaps. For 12 to 20 clients, cohorts of 3 to 5 and 200 rounds, the exact chance
-# that cohorts drawn anew leave these limits anywhere is 6e-12.
+# Standard deviations of what chance does. For 12 to 20 clients, cohorts of 3 to 5 and 200 rounds, the exact chance that
+# cohorts drawn anew leave these limits anywhere is 6e-12.
 _LIMIT = 8
 
 
@@ -44,6 +44,30 @@ def problem_of_rounds(cohorts: Sequence[Sequence[str]], client_ids: Sequence[str
                 f"rounds {rounds} share too {'few' if few else 'many'} clients for rounds that are drawn anew",
                 hint="who was drawn in one round must play no part in any other: draw each from all clients",
             )
+    return None
+
+
+def problem_of_order(clients: Sequence[np.ndarray], labels: np.ndarray) -> str | None:
+    """Tells whether the rows of a class were dealt out in their order: then neighbours go to the same client, or never.
+
+    Args:
+      clients: For each client its row numbers; together all rows, each once.
+      labels: The class of each row.
+
+    Returns:
+      None, or what is wrong.
+    """
+    holders = np.empty(len(labels), int)
+    for number, rows in enumerate(clients):
+        holders[rows] = number
+    together, mean = 0, 0.0
+    for label in np.unique(labels):
+        of_class = holders[labels == label]
+        counts = np.bincount(of_class)
+        together += np.count_nonzero(of_class[1:] == of_class[:-1])
+        mean += np.sum(counts * (counts - 1)) / len(of_class)  # of a shuffled class, whatever the shares were
+    if abs(together - mean) > _LIMIT * np.sqrt(mean):
+        return Problem("who gets an example follows from its place in `labels`", hint="shuffle the rows of each class")
     return None
 
 
