@@ -11,6 +11,8 @@ from fedlearn_edu.checks import check_seed
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.terminal import our_command
 
+DEFAULT_PARTITION = "dirichlet:0.3"
+DEFAULT_LR = 0.1
 _PATTERN_CHARACTERS = "*?[]\\"  # in a path of TensorFlow's
 _FLAGS = {"num_rounds": "--rounds"}  # of the options that are not called as here
 

@@ -13,12 +13,10 @@ import fedlearn_edu as fl
 from fedlearn_edu.backbone.hub import source_of
 from fedlearn_edu.data.names import quoted
 from fedlearn_edu.data.partition import parse_scheme
-from fedlearn_edu.demo_options import DemoOptions
+from fedlearn_edu.demo_options import DEFAULT_LR, DEFAULT_PARTITION, DemoOptions
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.simulation.learning_rate import steady_client_lr
 
-DEFAULT_PARTITION = "dirichlet:0.3"
-DEFAULT_LR = 0.1
 _NUM_CLIENTS, _MIN_SIZE = 50, 5  # _MIN_SIZE as `partition` has it
 _IMAGES_PER_CLIENT = 10  # at least, where the number of clients is ours to choose
 _FEW_FOR_SKEW = 20  # images a client; of fewer, skewed labels leave some clients next to nothing to learn or test

@@ -45,6 +45,21 @@ def course_folder() -> pathlib.Path:
     raise UsageError(f"lessons: expected notebooks/ and exercises/ in {package}, found none; install the package anew")
 
 
+def solutions_folder() -> pathlib.Path:
+    """Returns the folder of solutions: that of the current folder if it has one, else that of this checkout.
+
+    Raises:
+        UsageError: There is neither; an installed package has no solutions.
+    """
+    for folder in (here := pathlib.Path("solutions"), pathlib.Path(fedlearn_edu.__file__).parent.parent / here):
+        if folder.is_dir():
+            return folder
+    raise UsageError(
+        f"--source: expected a folder of solution notebooks, and there is no solutions/ in {pathlib.Path.cwd()}, nor "
+        "beside the installed package; name it: --source DIR"
+    )
+
+
 def prepare_lessons(directory: pathlib.Path | None = None) -> Lessons:
     """Makes a learner's copies of all lessons and exercises, or brings them up to date.
 

@@ -10,9 +10,7 @@ import sys
 import click
 from click.core import ParameterSource
 
-from fedlearn_edu.demo import run_demo
-from fedlearn_edu.demo_options import DemoOptions
-from fedlearn_edu.demo_setup import DEFAULT_LR, DEFAULT_PARTITION
+from fedlearn_edu.demo_options import DEFAULT_LR, DEFAULT_PARTITION, DemoOptions
 from fedlearn_edu.errors import nearest_names
 
 _FOR_UNLIKE_CLIENTS = ["fed_prox", "mime_lite", "fed_nova", "scaffold", "fed_dyn", "q_fed_avg"]
@@ -131,5 +129,7 @@ def demo(context, **options):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # An interrupted run leaves tasks behind that nobody waits for; asyncio would print each below the results.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    from fedlearn_edu.demo import run_demo  # with pandas: no other command's --help waits for it
+
     given = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
     sys.exit(run_demo(DemoOptions(**options, explicit=frozenset(given))))

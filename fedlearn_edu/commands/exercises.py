@@ -9,7 +9,7 @@ import click
 
 _FOLDER = click.Path(path_type=pathlib.Path)
 _SOURCE = click.option(
-    "--source", type=_FOLDER, default=pathlib.Path("solutions"), show_default=True, help="Folder of solutions."
+    "--source", type=_FOLDER, help="Folder of solutions.  [default: ./solutions, or that of this checkout]"
 )
 _LESSON = click.option("--lesson", "lessons", multiple=True, metavar="NN", help="This lesson; may be repeated.")
 
@@ -21,7 +21,11 @@ def exercises():
 
 @exercises.command()
 @_SOURCE
-@click.option("--target", type=_FOLDER, help="Where to.  [default: exercises; with --nbgrader: course]")
+@click.option(
+    "--target",
+    type=_FOLDER,
+    help="Where to.  [default: ./exercises, or that of this checkout; with --nbgrader: ./course]",
+)
 @click.option("--force", is_flag=True, help="Replace what holds answers or is graded by; the old one is kept.")
 @click.option("--nbgrader", is_flag=True, help="Make nbgrader's assignments instead: one a lesson, with hidden tests.")
 @_LESSON
@@ -45,24 +49,31 @@ def build(source, target, force, nbgrader, lessons, seed, written_points):
     """
     if nbgrader:
         from fedlearn_edu.course.nbgrader_assignments import run_assignments
+        from fedlearn_edu.lessons import solutions_folder
 
         options = dict(lessons=lessons, seed=seed, force=force)
         options |= {} if written_points is None else {"written_points": written_points}
-        sys.exit(run_assignments(source, target or pathlib.Path("course"), **options))
+        sys.exit(run_assignments(source or solutions_folder(), target or pathlib.Path("course"), **options))
     if lessons or seed is not None or written_points is not None:
         raise click.UsageError(
             "--lesson, --seed and --written-points go with --nbgrader; without it all exercises are built"
         )
     from fedlearn_edu.course.authoring import run_exercises
 
-    sys.exit(run_exercises(source, target or pathlib.Path("exercises"), force=force))
+    sys.exit(run_exercises(*_source_and_target(source, target), force=force))
+
+
+def _source_and_target(source: pathlib.Path | None, target: pathlib.Path | None) -> tuple[pathlib.Path, pathlib.Path]:
+    """What was named; what was not is in the current folder, or both are in this checkout."""
+    from fedlearn_edu.lessons import solutions_folder
+
+    beside = pathlib.Path() if source else (source := solutions_folder()).parent
+    return source, target or beside / "exercises"
 
 
 @exercises.command()
 @_SOURCE
-@click.option(
-    "--target", type=_FOLDER, default=pathlib.Path("exercises"), show_default=True, help="Folder of exercises."
-)
+@click.option("--target", type=_FOLDER, help="Folder of exercises.  [default: ./exercises, or that of this checkout]")
 def check(source, target):
     """Check that the exercises are what their solutions would build.
 
@@ -74,7 +85,7 @@ def check(source, target):
     """
     from fedlearn_edu.course.authoring import run_exercises
 
-    sys.exit(run_exercises(source, target, check=True))
+    sys.exit(run_exercises(*_source_and_target(source, target), check=True))
 
 
 @exercises.command()

@@ -97,9 +97,11 @@ def find_sources(source_dir: pathlib.Path) -> list[pathlib.Path]:
       UsageError: There is no such folder, or it has none.
     """
     if not source_dir.is_dir():
-        raise UsageError(f"source: expected a folder of solution notebooks, got {source_dir}, which is none")
+        raise UsageError(
+            f"source: expected a folder of solution notebooks, got {source_dir}, which is none; name one: --source DIR"
+        )
     if not (sources := sorted(source_dir.glob("*.ipynb"))):
-        raise UsageError(f"source: expected *.ipynb in {source_dir}, found none")
+        raise UsageError(f"source: expected *.ipynb in {source_dir}, found none; name another folder: --source DIR")
     return sources
 
 

@@ -106,7 +106,7 @@ def run_assignments(source_dir: pathlib.Path, target: pathlib.Path, **options) -
     Returns:
       Exit code 0.
     """
-    course_dir, assignment = _course_and_assignment(target)
+    course_dir, assignment = _course_and_assignment(target, one_lesson=len(options.get("lessons", ())) == 1)
     paths = build_assignments(source_dir, course_dir, assignment=assignment, **options)
     for path in paths:
         print(f"built: {path}")
@@ -117,11 +117,11 @@ def run_assignments(source_dir: pathlib.Path, target: pathlib.Path, **options) -
     return 0
 
 
-def _course_and_assignment(target: pathlib.Path) -> tuple[pathlib.Path, str | None]:
+def _course_and_assignment(target: pathlib.Path, *, one_lesson: bool) -> tuple[pathlib.Path, str | None]:
     """Tells nbgrader's course folder, and the assignment if the target is one; relative if the target is.
 
-    What lies in a folder `source` is an assignment if that word was typed. If it is only where the user happens to
-    be, it may be any folder of that name: then a course has to be around it.
+    What lies in a folder `source` is an assignment if that word was typed, or if one lesson was named. Otherwise it may
+    be any folder of that name where the user happens to be: then a course has to be around it.
     """
     whole, assignment = pathlib.Path(os.path.abspath(target)), None
     if whole.name == "source":
@@ -130,7 +130,8 @@ def _course_and_assignment(target: pathlib.Path) -> tuple[pathlib.Path, str | No
         course_dir, assignment = whole.parent.parent, whole.name
     else:
         return target, None
-    if "source" not in target.parts and not (course_dir / _CONFIG_NAME).is_file():
+    is_meant = "source" in target.parts or (one_lesson and assignment is not None)
+    if not is_meant and not (course_dir / _CONFIG_NAME).is_file():
         return target, None
     return course_dir if target.is_absolute() else pathlib.Path(os.path.relpath(course_dir)), assignment
 

@@ -11,7 +11,7 @@ from fedlearn_edu.course.checks.engine import judge, score, tell_apart
 FIXED = [None, True, False, 0, 1, -1, 2, 0.5, math.nan, math.inf, "", [], (), {}, np.zeros(0), [0], [None]]
 WIDE = 2**255 + 123  # hidden seeds are as wide as the digest they are taken from
 # Their cases remember what came back for an earlier one, so that each function needs cases of its own.
-REMEMBER = ("00.sample_cohorts", "03.dirichlet_split", "11.split_into_shares")
+REMEMBER = ("00.sample_cohorts", "03.dirichlet_split", "05.hold_out", "11.split_into_shares")
 
 
 def two_seeds(exercise) -> tuple[int, int]:

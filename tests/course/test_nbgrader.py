@@ -11,9 +11,11 @@ import sys
 
 import nbformat
 import pytest
+from click.testing import CliRunner
 from shared import REPOSITORY
 from toy_exercises import BYTES_SOLUTION, MEAN_SOLUTION, solution_cells, write_solution
 
+from fedlearn_edu.cli import cli
 from fedlearn_edu.course.nbgrader_assignments import build_assignments, run_assignments
 from fedlearn_edu.errors import RunError, UsageError
 
@@ -150,6 +152,61 @@ def test_a_target_is_the_same_from_wherever_it_is_named(
         command = capsys.readouterr().out.splitlines()[-1].replace("nbgrader", "printf '%s:' \"$PWD\"")
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
         assert done.stdout == f"{tmp_path / course}:generate_assignment:{assignment}:--create:"
+
+
+@pytest.mark.parametrize("sibling", [False, True])
+@pytest.mark.parametrize(
+    ("here", "target", "config"),
+    [
+        ("my course/source", "week 3", False),  # nothing was ever built here: the first assignment of a new course
+        ("my course/source/week 3", ".", False),
+        ("my course/source", "week 3", True),
+        ("my course", "source/week 3", False),
+    ],
+)
+def test_one_lesson_is_an_assignment_of_the_course_around_it_with_siblings_or_without(
+    folders, tmp_path, monkeypatch, capsys, here, target, config, sibling
+):
+    write_solution(folders[0], "99_more.ipynb")
+    (tmp_path / here).mkdir(parents=True)
+    if config:
+        (tmp_path / "my course" / "nbgrader_config.py").touch()
+    if sibling:
+        (tmp_path / "my course" / "source" / "week 2").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / here)
+    run_assignments(folders[0], pathlib.Path(target), lessons=["98"])
+    made = [path for path in (tmp_path / "my course").rglob("*.ipynb")]
+    assert made == [tmp_path / "my course" / "source" / "week 3" / "98_toy.ipynb"]
+    assert (tmp_path / "my course" / "nbgrader_config.py").is_file()
+
+
+def test_the_solutions_are_found_from_any_folder(tmp_path, monkeypatch):
+    """Those that lie here, else those of the checkout; the exercises that `check` reads lie beside them."""
+    monkeypatch.chdir(tmp_path)
+    command = ["exercises", "build", "--nbgrader", "--lesson", "00"]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "course" / "source" / "00_welcome" / "00_welcome.ipynb").is_file()
+    result = CliRunner().invoke(cli, ["exercises", "check"])
+    assert result.output == f"{REPOSITORY / 'exercises'}: up to date\n"
+    write_solution(tmp_path / "solutions")
+    result = CliRunner().invoke(cli, ["exercises", "build"])
+    assert result.output == f"built: {pathlib.Path('exercises', '98_toy.ipynb')}\n"
+    assert (tmp_path / "exercises" / "98_toy.ipynb").is_file()
+
+
+def test_where_there_are_no_solutions_the_option_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fedlearn_edu.__file__", str(tmp_path / "site-packages" / "fedlearn_edu" / "__init__.py"))
+    for command in (["build"], ["build", "--nbgrader"], ["check"]):
+        error = CliRunner().invoke(cli, ["exercises", *command]).exception
+        assert isinstance(error, UsageError)
+        assert re.fullmatch(r"--source: expected a folder of .* no solutions/ in .*; name it: --source DIR", str(error))
+        error = CliRunner().invoke(cli, ["exercises", *command, "--source", "sol"]).exception
+        assert re.fullmatch(
+            r"source: expected a folder of .*, got sol, which is none; name .*: --source DIR", str(error)
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def test_links_to_lessons_are_plain_text(folders):

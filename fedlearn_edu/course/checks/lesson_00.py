@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn_edu.course.checks.chance import problem_of_rounds
 from fedlearn_edu.course.checks.compare import equal, near
 from fedlearn_edu.course.checks.exercise import Case, Exercise, Problem, visible, weighted
 from fedlearn_edu.course.checks.wrong_00 import WRONG_ANSWERS
@@ -65,7 +66,7 @@ def _sample_cohorts(seed: int) -> list[Case]:
         margin = 6 * np.sqrt(len(cohorts) * share * (1 - share))
         if max(abs(count - len(cohorts) * share) for count in times.values()) > margin:
             return "some clients are drawn far more often than others"
-        return None
+        return problem_of_rounds(cohorts, client_ids)
 
     def same_again(cohorts):
         same = _sets(cohorts) == _sets(remembered.get("first", cohorts))

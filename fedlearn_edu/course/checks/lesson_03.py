@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn_edu.course.checks.chance import problem_of_order
 from fedlearn_edu.course.checks.compare import equal, near
 from fedlearn_edu.course.checks.data import as_array, describe
 from fedlearn_edu.course.checks.exercise import Case, Exercise, Problem, visible, weighted
@@ -48,7 +49,9 @@ def _dirichlet_split(seed: int) -> list[Case]:
     def alike(clients):
         if min(len(rows) for rows in clients) == 0:
             return "a client holds nothing, though the concentration is large"
-        return None if skew(clients) < 0.15 else "the clients' classes differ too much for so large a concentration"
+        if skew(clients) >= 0.15:
+            return "the clients' classes differ too much for so large a concentration"
+        return problem_of_order(clients, labels)
 
     def same_again(clients):
         same = _sets(clients) == remembered.get("sets", _sets(clients))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+import dataclasses
 
 import numpy as np
 
+from fedlearn_edu.course.checks.chance import GROUPS, problem_of_split
 from fedlearn_edu.course.checks.compare import equal, near
 from fedlearn_edu.course.checks.data import as_array
-from fedlearn_edu.course.checks.exercise import Case, Exercise, Problem, visible, weighted
+from fedlearn_edu.course.checks.exercise import Case, Exercise, visible, weighted
 from fedlearn_edu.course.checks.wrong_05 import WRONG_ANSWERS
 
 
@@ -45,27 +46,42 @@ def _cosine_rate(seed: int) -> list[Case]:
     ]
 
 
-_GROUPS = "draw among the groups, not among the images"
-
-
 def _hold_out(seed: int) -> list[Case]:
     rng = np.random.default_rng([seed, 52])
 
-    def case(name, sizes, share, num_held_out, hint, seed_of_split=None):
+    def case(name, sizes, share, num_held_out, hint):
         names = [f"U+{int(n):X}" for n in rng.choice(np.arange(0x1F300, 0x1F700), len(sizes), replace=False)]
         groups = [name for name, size in zip(names, sizes, strict=True) for _ in range(size)]
         groups = [groups[i] for i in rng.permutation(len(groups))]
-        drawn_by = int(rng.integers(1000)) if seed_of_split is None else seed_of_split
+        drawn_by = int(rng.integers(1000))
         expected = f"True for {num_held_out} of {len(sizes)} groups, all of a group alike"
 
         def verify(got):
-            return _problem_of_split(got, groups, num_held_out)
+            return problem_of_split(got, groups, num_held_out)
 
         return Case(name, (groups, share, drawn_by), verify, expected, hint)
 
     many = 40 if seed == 0 else int(rng.integers(3, 7)) * 10
+    size = many + 20  # so many ways to hold out half of them that two seeds never find the same one
+    alone = case("one image each", [1] * size, 0.5, size // 2, "np.unique tells the groups, np.isin who is in them")
+    groups, share, drawn_by = alone.arguments
+    remembered = []
+
+    def first(got):
+        remembered[:] = [as_array(got)]
+        return alone.verify(got)
+
+    def same_again(got):
+        same = not remembered or np.array_equal(as_array(got), remembered[0])
+        return alone.verify(got) or (None if same else "the same arguments held out other groups than before")
+
+    def other(got):
+        same = bool(remembered) and np.array_equal(as_array(got), remembered[0])
+        return alone.verify(got) or ("another seed held out the same groups" if same else None)
+
+    seeded = "make one random generator from the seed and draw from it"
     return [
-        case("four drawings each", [4] * many, 0.2, many // 5, _GROUPS),
+        case("four drawings each", [4] * many, 0.2, many // 5, GROUPS),
         case(
             "groups of different sizes",
             [1] * (many // 2) + [30] * (many // 2),
@@ -74,27 +90,12 @@ def _hold_out(seed: int) -> list[Case]:
             "the share is of the groups, whatever their size",
         ),
         case("a tiny share", [3] * (many // 2), 0.01, 1, "hold out one group at the least, or nothing is measured"),
-        case("one image each", [1] * many, 0.5, many // 2, "np.unique tells the groups, np.isin who is in them"),
+        dataclasses.replace(alone, verify=first),
+        dataclasses.replace(alone, name="the same seed again", verify=same_again, hint=seeded),
+        dataclasses.replace(
+            alone, name="another seed", arguments=(groups, share, drawn_by + 1), verify=other, hint=seeded
+        ),
     ]
-
-
-def _problem_of_split(got: Any, groups: list[str], num_held_out: int) -> str | None:
-    """What is wrong with a split: its kind, a leak, its size, or that it was not drawn at random."""
-    held_out = as_array(got)
-    if held_out is None or held_out.dtype != bool or held_out.shape != (len(groups),):
-        return f"expected True or False for each of the {len(groups)} images"
-    sides = {name: {bool(h) for h, g in zip(held_out, groups, strict=True) if g == name} for name in set(groups)}
-    torn = sum(len(side) == 2 for side in sides.values())
-    if torn:
-        return Problem(f"{torn} of {len(sides)} groups are on both sides", hint=_GROUPS)
-    found = sum(side == {True} for side in sides.values())
-    if found != num_held_out:
-        return f"{found} of {len(sides)} groups are held out, expected {num_held_out}"
-    for order in (sorted(sides), list(dict.fromkeys(groups))):
-        chosen = [sides[name] == {True} for name in order]
-        if found > 3 and (all(chosen[:found]) or all(chosen[-found:])):
-            return Problem("the groups held out stand side by side in their order", hint="draw them at random")
-    return None
 
 
 def _keep_public(seed: int) -> list[Case]:
@@ -286,7 +287,7 @@ EXERCISES = [
     Exercise(id=f"05.{name}", points=points, title=title, cases=cases, wrong_answers=WRONG_ANSWERS[name])
     for name, points, title, cases in [
         ("keep_public", 4, "Keep private pictures out of public data", _keep_public),
-        ("hold_out", 4, "Hold out without a leak", _hold_out),
+        ("hold_out", 4, "Hold out without a leak", weighted(_hold_out, {"the same seed again": 0.5})),
         (
             "cosine_rate",
             3,

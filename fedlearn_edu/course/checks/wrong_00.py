@@ -45,6 +45,23 @@ def sample_cohorts(client_ids, clients_per_round, num_rounds, seed):
     return [list(rng.choice(client_ids, size=clients_per_round, replace=False))
             for _ in range(num_rounds)]
 """,
+        "one shuffle for all rounds": """
+def sample_cohorts(client_ids, clients_per_round, num_rounds, seed):
+    order = list(np.random.default_rng(seed).permutation(client_ids))
+    return [[order[(r * clients_per_round + i) % len(order)] for i in range(clients_per_round)]
+            for r in range(num_rounds)]
+""",
+        "shuffled again when all have trained": """
+def sample_cohorts(client_ids, clients_per_round, num_rounds, seed):
+    rng = np.random.default_rng(seed)
+    cohorts, waiting = [], []
+    for _ in range(num_rounds):
+        if len(waiting) < clients_per_round:
+            waiting = list(rng.permutation(client_ids))
+        cohorts.append(waiting[:clients_per_round])
+        waiting = waiting[clients_per_round:]
+    return cohorts
+""",
         "always the first ones": """
 def sample_cohorts(client_ids, clients_per_round, num_rounds, seed):
     return [client_ids[:clients_per_round] for _ in range(num_rounds)]

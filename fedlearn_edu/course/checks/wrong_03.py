@@ -35,6 +35,18 @@ def dirichlet_split(labels, num_clients, concentration, seed):
         held.append(np.array([rng.choice(np.flatnonzero(labels == label)) for label in wanted]))
     return held
 """,
+        "the rows are not shuffled": """
+def dirichlet_split(labels, num_clients, concentration, seed):
+    rng = np.random.default_rng(seed)
+    held = [[] for _ in range(num_clients)]
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        share = rng.dirichlet(np.full(num_clients, concentration))
+        ends = np.rint(np.cumsum(share)[:-1] * len(rows)).astype(int)
+        for client, piece in zip(held, np.split(rows, ends)):
+            client.extend(piece)
+    return [np.array(client, int) for client in held]
+""",
         "no seed": """
 def dirichlet_split(labels, num_clients, concentration, seed):
     rng = np.random.default_rng()

@@ -55,6 +55,16 @@ def hold_out(groups, share, seed):
     names = np.unique(groups)
     return np.isin(groups, np.random.default_rng(seed).choice(names, max(1, round(share * len(names)))))
 """,
+        "the seed is ignored": """
+def hold_out(groups, share, seed):
+    names = np.random.default_rng(0).permutation(np.unique(groups))
+    return np.isin(groups, names[: max(1, round(share * len(names)))])
+""",
+        "another split each time": """
+def hold_out(groups, share, seed):
+    names = np.random.default_rng().permutation(np.unique(groups))
+    return np.isin(groups, names[: max(1, round(share * len(names)))])
+""",
         "maybe none": """
 def hold_out(groups, share, seed):
     names = np.random.default_rng(seed).permutation(np.unique(groups))
