@@ -19,6 +19,7 @@ from fedlearn_edu.errors import RunError, UsageError
 
 _FORMAT = 2  # 1 had no settings, no table and no last marks
 _SAVE_SECONDS = 2.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def replace_files(texts: Mapping[pathlib.Path, str | bytes]) -> None:
@@ -47,7 +48,8 @@ def replace_files(texts: Mapping[pathlib.Path, str | bytes]) -> None:
             os.replace(scratch[path], path)
             del scratch[path]
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}") from None
+        advice = "; make room, then go on with --resume" if error.errno in _FULL else ""
+        raise RunError(f"{path} cannot be written: {error.strerror}{advice}") from None
     finally:
         for name in scratch.values():
             pathlib.Path(name).unlink(missing_ok=True)
