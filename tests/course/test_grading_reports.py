@@ -234,6 +234,7 @@ def test_a_syntax_error_is_what_is_to_be_mended(tmp_path):
     page = next((tmp_path / "f").glob("ada*")).read_text()
     assert "line 2: &#x27;return float(sum(values)&#x27;" in page
     assert "keep the names" not in page
+    assert "Your functions ran" not in page, "nothing ran"
     assert "not found" not in (tmp_path / "g_overview.html").read_text()
 
 

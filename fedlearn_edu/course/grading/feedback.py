@@ -149,7 +149,7 @@ def _page(result, submission: Submission) -> str:
     table = pages.table(["exercise", "points", "status"], rows, numbers=[1])
     named = {mark.exercise_id: result.mistakes.get((student, mark.exercise_id), "") for mark in marks}
     parts = [*head, _first(marks), f"<h2>All exercises</h2>\n{table}"]
-    if any(mark.status in {"passed", *_WRITTEN} for mark in marks):
+    if any(mark.status == "passed" or (mark.status in _WRITTEN and mark.cases) for mark in marks):
         parts.append('<p class="quiet">Your functions ran on other numbers than those in your notebook.</p>')
     if not is_nothing:
         parts += [_lesson(lesson, row, named) for lesson, row in lessons.items()]
