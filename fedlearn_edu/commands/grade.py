@@ -32,8 +32,10 @@ _FILE = click.Path(path_type=pathlib.Path)
 @click.option(
     "--overrides",
     type=_FILE,
+    multiple=True,
     metavar="FILE",
-    help="Your own marks (.csv: student, exercise, points, reason). They stand above all others, in later runs too.",
+    help="Your own marks (.csv: student, exercise, points, reason); may be repeated: all these tables count, and stand "
+    "above all other marks, in later runs too.",
 )
 @click.option(
     "--partial",
@@ -65,7 +67,7 @@ _FILE = click.Path(path_type=pathlib.Path)
 @click.option("--deadline", metavar="TIME", help='"2026-11-30 23:59 Europe/Berlin"; who is later is marked late.')
 @click.option("--handed-in", type=_FILE, metavar="CSV", help="Columns student and time; they go before Moodle's times.")
 @click.option("--late-penalty", metavar="N%[/day]", help="Share of all points taken off, once or per day begun.")
-def grade(submissions, lessons, **options):
+def grade(submissions, lessons, overrides, **options):
     """Grade a folder (or LMS zip) of notebooks without trusting a line of them.
 
     Learner code runs in its own guarded process per exercise, on hidden variants of the checks.
@@ -73,8 +75,8 @@ def grade(submissions, lessons, **options):
     \b
     Examples:
       fedlearn-edu grade submissions/ --output grades.csv --feedback feedback/
-      fedlearn-edu grade submissions/ --resume       after late work, a mended check, or Ctrl-C
-      fedlearn-edu grade submissions/ --resume --overrides overrides.csv
+      fedlearn-edu grade submissions/ --output grades.csv --resume   (after late work, a mended check, or Ctrl-C)
+      fedlearn-edu grade submissions/ --output grades.csv --resume --overrides own.csv --overrides grades_answers.csv
       fedlearn-edu grade export.zip --lesson 4 --lesson 12 --partial half
       fedlearn-edu grade submissions/ --isolation limits   (in a virtual machine that you throw away)
       fedlearn-edu grade export.zip --moodle-worksheet Grades-FL101.csv --moodle-feedback-zip
@@ -84,4 +86,5 @@ def grade(submissions, lessons, **options):
 
     command = [*our_command().split(), *sys.argv[1:]]
     term = Term(**{field.name: options.pop(field.name) for field in dataclasses.fields(Term)})
-    sys.exit(run_grading(submissions, lessons=lessons or None, command=command, term=term, **options))
+    several = {"lessons": lessons or None, "overrides": overrides or None}
+    sys.exit(run_grading(submissions, command=command, term=term, **several, **options))

@@ -480,7 +480,7 @@ def attacks(*, outside: str, port: int) -> dict[str, tuple[bytes, dict[str, str]
     )
     made["syntax_error"] = (
         notebook(weighted_mean=WEIGHTED_MEAN.replace("):", ")")),
-        passed | {"weighted_mean": "missing"},
+        passed | {"weighted_mean": "failed"},
     )
     made["number_for_function"] = (notebook(weighted_mean="weighted_mean = 3"), passed | {"weighted_mean": "missing"})
     made["defined_twice"] = (notebook(weighted_mean=f"weighted_mean = None\n{WEIGHTED_MEAN}"), passed)

@@ -137,7 +137,9 @@ def test_what_was_left_out_is_reported(graded):
         assert line in text
     assert not {"link", "link_inside", "pipe", "linked_folder"} & set(result.marks)
     assert "weigthed_mean" in result.marks["renamed"][0].message
-    assert "code cell 2 is not valid Python (line 1)" in result.marks["syntax_error"][0].message
+    assert result.marks["syntax_error"][0].message == (
+        "syntax error: mend code cell 2, line 1: 'def weighted_mean(values, weights)' (expected ':')"
+    )
 
 
 def test_poison_is_harmless_on_paper(graded):

@@ -4,9 +4,12 @@ import csv
 import json
 
 import pytest
+from click.testing import CliRunner
 from grading_problems import make_exercises, notebook, write
 from lms_tables import MOODLE
 
+from fedlearn_edu.cli import cli
+from fedlearn_edu.course import grading
 from fedlearn_edu.course.grading import Term, grade, submissions
 from fedlearn_edu.course.grading.overrides import Override, read_overrides
 from fedlearn_edu.course.grading.submissions import Submission
@@ -154,6 +157,56 @@ def test_the_teachers_marks_stand_above_all_runs(tmp_path):
         grade(folder, resume=True, **options)
     record = json.loads((tmp_path / "out" / "grades_report.json").read_text())
     assert record["changes"][0]["exercises"] == {"90.weighted_mean": [["failed", 4.5], ["failed", 0.0]]}
+
+
+def test_several_tables_count_together_and_none_is_lost_without_a_word(tmp_path):
+    wrong = "def weighted_mean(values, weights):\n    return 0.0"
+    folder = write(tmp_path / "in", {"ada.ipynb": notebook(), "ben.ipynb": notebook(weighted_mean=wrong)})
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    one.write_text(f"{HEADER}ben,90.weighted_mean,4.5,on paper\nada,90.model_delta,1,copied\n")
+    two.write_text(f"{HEADER}ben,90.weighted_mean,4.5,the same\nada,90.largest_client,0,no words\n")
+    options = {"exercises": EXERCISES, "output": tmp_path / "g.csv", **OPTIONS}
+    both = grade(folder, overrides=[one, two], **options)
+    assert (both.total("ada"), both.total("ben")) == (7, 9.5)
+    assert rows(tmp_path / "g.csv")["ben", "90.weighted_mean"]["set_by_teacher"] == "on paper"
+
+    again = grade(folder, resume=True, **options)
+    assert (again.total("ada"), again.total("ben")) == (7, 9.5)
+    assert f"as in the earlier run: --overrides {one}, --overrides {two}" in again.remarks
+    assert not any("hold" in line for line in again.remarks)
+
+    replaced = grade(folder, resume=True, overrides=two, anonymous=True, **options)
+    [line] = [line for line in replaced.remarks if "hold" in line]
+    [number] = [student for student in replaced.marks if replaced.total(student) == 9]
+    assert line.startswith(f"1 mark of one.csv no longer holds: {number} 90.model_delta; to keep them, give that table")
+
+    two.write_text(f"{HEADER}ada,90.largest_client,0,no words\n")
+    edited = grade(folder, fresh=True, anonymous=False, **options)
+    assert edited.total("ben") == 5
+    assert "1 mark of two.csv no longer holds: ben 90.weighted_mean" in edited.remarks, "also where all is graded anew"
+    dropped = grade(folder, resume=True, overrides="", **options)
+    assert dropped.total("ada") == 11
+    assert any(line.startswith("1 mark of two.csv no longer holds: ada 90.largest_client") for line in dropped.remarks)
+    assert not any("hold" in line for line in grade(folder, resume=True, **options).remarks), "said once"
+
+
+def test_two_tables_that_say_otherwise_are_refused_in_one_line(tmp_path):
+    folder = write(tmp_path / "in", {"ada.ipynb": notebook()})
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    one.write_text(f"{HEADER}ada,90.model_delta,1,copied\n")
+    two.write_text(f"{HEADER}ada,90.model_delta,2.5,seen\n")
+    with pytest.raises(UsageError, match=r"one\.csv gives ada 90.model_delta 1 points, .*two\.csv gives 2.5; leave"):
+        grade(folder, overrides=[one, two], output=tmp_path / "out" / "g.csv", exercises=EXERCISES, **OPTIONS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_takes_several_tables(monkeypatch):
+    taken = {}
+    monkeypatch.setattr(grading, "run_grading", lambda *_, **options: taken.update(options) or 0)
+    CliRunner().invoke(cli, ["grade", "in", "--overrides", "a.csv", "--overrides", "b.csv"], catch_exceptions=False)
+    assert [str(path) for path in taken["overrides"]] == ["a.csv", "b.csv"]
+    CliRunner().invoke(cli, ["grade", "in"], catch_exceptions=False)
+    assert taken["overrides"] is None, "as in the earlier run"
 
 
 DUE = {"deadline": "2026-11-30 23:59 UTC"}

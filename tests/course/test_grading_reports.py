@@ -2,11 +2,13 @@
 
 import csv
 import dataclasses
+import errno
 import json
 import os
 import re
 import resource
 import stat
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner
@@ -218,6 +220,24 @@ def test_a_thousand_files_of_one_student_are_one_line_on_the_terminal(tmp_path, 
     assert sum("the file is empty" in line for line in lines) == 14
 
 
+def test_a_syntax_error_is_what_is_to_be_mended(tmp_path):
+    broken = "def weighted_mean(values, weights):\n    return float(sum(values)\n"
+    folder = write(tmp_path / "in", {"ada.ipynb": notebook(weighted_mean=broken)})
+    only = {"90.weighted_mean": make_exercises()["90.weighted_mean"]}
+    result = grade(folder, output=tmp_path / "g.csv", feedback=tmp_path / "f", exercises=only, **OPTIONS)
+    [mark] = result.marks["ada"]
+    assert (mark.status, mark.points) == ("failed", 0)
+    assert re.fullmatch(
+        r"syntax error: mend code cell \d, line 2: 'return float\(sum\(values\)' \('\(' was never closed\)",
+        mark.message,
+    )
+    page = next((tmp_path / "f").glob("ada*")).read_text()
+    assert "line 2: &#x27;return float(sum(values)&#x27;" in page
+    assert "keep the names" not in page
+    assert "Your functions ran" not in page, "nothing ran"
+    assert "not found" not in (tmp_path / "g_overview.html").read_text()
+
+
 def test_the_umask_does_not_open_what_is_written(tmp_path, folder):
     before = os.umask(0)
     try:
@@ -230,7 +250,7 @@ def test_the_umask_does_not_open_what_is_written(tmp_path, folder):
     assert set(result.files) == {"grades", "totals", "overview", "report", "state", "feedback"}
 
 
-def test_a_full_disk_leaves_every_old_file_as_it_was(tmp_path):
+def test_a_full_disk_leaves_every_old_file_as_it_was(tmp_path, monkeypatch):
     paths = [tmp_path / name for name in ("a", "b", "c")]
     replace_files(dict.fromkeys(paths, "old"))
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -241,6 +261,12 @@ def test_a_full_disk_leaves_every_old_file_as_it_was(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "old", "b": "old", "c": "old"}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdopen", mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(
+            RunError, match=r"a cannot be written: No space .* device; make room, then go on with --res"
+        ):
+            replace_files({paths[0]: "new"})
     (tmp_path / "d").mkdir()
     with pytest.raises(RunError, match="d cannot be written: a folder of this name is there"):
         replace_files({paths[0]: "new", tmp_path / "d": "new", paths[2]: "new"})

@@ -55,6 +55,22 @@ def test_marks_of_an_earlier_run_are_never_lost_silently(folder, options, monkey
     assert anew.num_resumed == 0
 
 
+def test_whoever_goes_on_where_nothing_was_is_told_so(tmp_path, folder, small, capsys):
+    grade(folder, resume=True, **small)
+    assert f"--resume: no earlier run beside {small['output']}; beginning anew\n" in capsys.readouterr().err
+    own = tmp_path / "own.csv"
+    own.write_text("student,exercise,points,reason\nben,90.weighted_mean,1,late\n")
+    grade(folder, resume=True, overrides=own, **small)
+    assert "no earlier run" not in capsys.readouterr().err
+    state = small["output"].with_name("grades_state.json")
+    data = json.loads(state.read_text())
+    assert data["settings"]["overrides"] == ["../own.csv"]
+    data["settings"]["overrides"] = "../own.csv"  # as an earlier release kept it
+    del data["own"]
+    state.write_text(json.dumps(data))
+    assert grade(folder, resume=True, **small).total("ben") == 1
+
+
 def test_settings_are_those_of_the_earlier_run_and_said(tmp_path, folder, options, capsys):
     pages = tmp_path / "pages"
     grade(folder, feedback=pages, timeout=21.0, partial="half", **options)

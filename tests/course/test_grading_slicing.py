@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlearn_edu.course.grading.inside.slicing import may_lack, needed_for
-from fedlearn_edu.course.grading.inside.statements import read_statements
+from fedlearn_edu.course.grading.inside.statements import read_statements, syntax_error_around
 from fedlearn_edu.course.grading.ipython_cells import plain_python
 
 
@@ -47,6 +47,11 @@ def test_magics_decorators_classes_stars_and_futures():
     assert needed("f", *cells) == ["<cell 1>", "<cell 2>", "<cell 3>", "<cell 3>", "<cell 4>"]
     assert needed("g", *cells[:1], *cells[2:]) == ["<cell 1>", "<cell 5>"]
     assert notes == read_statements(cells)[1] == []
+    loose = "x = 1\nasync def area(r):\n    return 3 * (r\n"
+    assert syntax_error_around("area", ["def area(r): pass", loose, "def areas(r: pass"]) == (
+        "code cell 2, line 3: 'return 3 * (r' ('(' was never closed)"
+    )
+    assert syntax_error_around("area", ["def area(r): pass", "def areas(r: pass", "area("]) == ""
     assert read_statements(["x = 1", "x = = 2"])[1] == ["code cell 2 is not valid Python (line 1) and was left out"]
     assert read_statements(["from __future__ import annotations", "def f(x: Unknown): pass"])[1] == []
 

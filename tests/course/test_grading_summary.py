@@ -132,5 +132,10 @@ def test_wrong_settings_are_one_line(tmp_path):
 
 def test_the_help_shows_what_a_term_needs():
     text = CliRunner().invoke(cli, ["grade", "--help"]).output
-    for part in ("grade submissions/ --resume ", "--resume --overrides overrides.csv", "--lesson 4", "after late work"):
+    for part in (
+        "--output grades.csv --resume ",
+        "--resume --overrides own.csv --overrides grades_answers.csv",
+        "--lesson 4",
+        "after late work",
+    ):
         assert part in text

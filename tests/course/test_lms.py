@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lms_tables import BLIND, CANVAS, GERMAN, MOODLE, graded, put
 
 from fedlearn_edu import cli
-from fedlearn_edu.course.grading import Term, grade, run_grading
+from fedlearn_edu.course.grading import GradingResult, Term, grade, report, run_grading
 from fedlearn_edu.course.grading.canvas import Gradebook
 from fedlearn_edu.course.grading.lms import fill, scaled
 from fedlearn_edu.course.grading.marks import empty_mark
@@ -148,6 +148,26 @@ def test_one_reason_for_many_exercises_is_told_once(tmp_path):
     assert comments[0] == "0 of 22; all 6 exercises 0/22 (handed in x.pdf)"
     assert [comments[1].count(f"(no notebook of {lesson})") for lesson in ("90", "91")] == [1, 1]
     assert all(one.id in comments[1] for one in exercises)
+
+
+def test_a_known_mistake_is_told_first(tmp_path):
+    exercises = list(make_exercises().values())
+    ada = moodle("Lovelace, Ada", 4018)
+    marks = tuple(empty_mark(one, "failed", "8 of 8 entries are wrong") for one in exercises)
+    marks = (*marks[:2], dataclasses.replace(marks[2], override="seen"))
+    mistakes = {(ada.student, mark.exercise_id): "flipped sign" for mark in marks[1:]}
+    files = {purpose: tmp_path / purpose for purpose in ("grades", "totals", "report")}
+    result = GradingResult((ada,), {ada.student: marks}, 7, "limits", {}, 0, 1.0, files, mistakes=mistakes)
+    table = Worksheet(put(tmp_path, MOODLE))
+    fill(table, {ada.student: 1}, result, out_of=20.0, name="x")
+    comment = table._sheet.cell(1, 11)
+    assert f"{exercises[0].id} 0/6 (8 of 8 entries are wrong); " in comment
+    assert f"{exercises[1].id} 0/3 (known mistake: flipped sign; 8 of 8 entries are wrong); " in comment
+    assert f"{exercises[2].id} 0/2 (seen)" in comment
+    table = report.make_tables(result, timeout=30.0, memory_gb=4.0)[files["grades"]]
+    assert [row["message"] for row in csv.DictReader(io.StringIO(table))][:2] == [
+        "8 of 8 entries are wrong", "known mistake: flipped sign; 8 of 8 entries are wrong",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("end", ["\r\n", ",,,,,,,,,,,\r\n", "\r\n,,\r\n"])

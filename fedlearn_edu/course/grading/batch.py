@@ -8,6 +8,7 @@ import functools
 import os
 import pathlib
 import secrets
+import sys
 import time
 from collections.abc import Mapping, Sequence
 
@@ -20,14 +21,14 @@ from fedlearn_edu.course.grading.hidden import SEED_BITS, hidden_cases
 from fedlearn_edu.course.grading.isolation import LEVELS
 from fedlearn_edu.course.grading.marking import mark_tasks
 from fedlearn_edu.course.grading.mistakes import name_mistakes
-from fedlearn_edu.course.grading.overrides import Overrides, apply_overrides, read_overrides
+from fedlearn_edu.course.grading.overrides import Overrides, apply_overrides, read_all_overrides
 from fedlearn_edu.course.grading.plan import choose, make_plan
 from fedlearn_edu.course.grading.result import GradingResult
 from fedlearn_edu.course.grading.settings import kept, settle
 from fedlearn_edu.course.grading.similar import find_similar
 from fedlearn_edu.course.grading.state import State, replace_files
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
-from fedlearn_edu.course.grading.summary import told_overrides, told_waiting
+from fedlearn_edu.course.grading.summary import told_lost, told_overrides, told_waiting
 from fedlearn_edu.course.grading.term import OpenTerm, Term
 from fedlearn_edu.course.grading.text import clean
 from fedlearn_edu.errors import UsageError, nearest_names
@@ -41,7 +42,7 @@ def grade(
     timeout: float | None = None,
     memory_gb: float | None = None,
     partial: str | None = None,
-    overrides: str | os.PathLike | None = None,
+    overrides: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
     anonymous: bool | None = None,
     jobs: int | None = None,
     seed: int | None = None,
@@ -71,8 +72,8 @@ def grade(
         timeout: Seconds of wall time per exercise, above 0; None = 30. Loading Python and NumPy does not count.
         memory_gb: GiB per exercise, at least 1 (TensorFlow needs 2); None = 4.
         partial: What an answer is worth of which only some cases are right, see `engine.score`; None = "cases".
-        overrides: The teacher's own marks, see `overrides.read_overrides`; they stand above all others. None = those
-            of the earlier run, also if it is not resumed.
+        overrides: The teacher's own marks, one table or several, see `overrides.read_all_overrides`; they stand above
+            all others. None = those of the earlier run, also if it is not resumed; "" = none.
         anonymous: Whether tables and pages show numbers in place of names; `_names.csv` beside them holds the key.
             None = no.
         jobs: Exercises at a time; None = processor cores.
@@ -114,6 +115,8 @@ def grade(
     files = report.paths(output, options["feedback"]) | course.files
     ours = [*files.values(), course.zip_path, *report.sometimes(output).values()]
     changes.refuse_foreign(output, options, ours, known=state.known or fresh)
+    if resume and not state.known:
+        print(f"--resume: no earlier run beside {output}; beginning anew", file=sys.stderr)
     state.seed = seed or state.seed or secrets.randbits(SEED_BITS) or 1
 
     def look(found: list[Submission]) -> None:
@@ -140,6 +143,7 @@ def grade(
     )
     remarks += told_waiting([(tasks[n].student, marks[n]) for n in fresh_ones], marks, options["timeout"])
 
+    remarks += told_lost(state.own, own, {identity: label for label, identity in identities.items()})
     set_by_hand = apply_overrides([(task.student, mark) for task, mark in zip(tasks, marks, strict=True)], own)
     remarks += told_overrides(own, set_by_hand)
     by_student = collections.defaultdict(list)
@@ -200,6 +204,9 @@ def grade(
     changes.refuse_edited_totals(files["totals"], state, {student: total for student, total, _ in now.values()})
     tables = {purpose: texts[files[purpose]] for purpose in ("grades", "totals")}
     state.given, state.before, state.written = now, state.written, tables
+    state.own = [
+        (identities[student], id, pathlib.Path(override.table).name) for (student, id), override in own.items()
+    ]
     # Whoever ends us between two of these files finds no change untold, and no table that the state does not know.
     record = {files["changes"]: changes.as_table(moved, files["changes"])} if moved else {}
     replace_files(record | {files["state"]: state.text()} | texts)
@@ -208,10 +215,10 @@ def grade(
 
 def _own_marks(options: Mapping, found: list[Submission], exercises: Mapping, seed: int) -> Overrides:
     """The teacher's own marks, by the names that the tables show."""
-    if options["overrides"] is None:
+    if not options["overrides"]:
         return {}
     numbers = numbered(found, seed)
-    own = read_overrides(options["overrides"], found, exercises, numbers)
+    own = read_all_overrides(options["overrides"], found, exercises, numbers)
     if not options["anonymous"]:
         return own
     called = {one.student: number for number, one in numbers.items()}

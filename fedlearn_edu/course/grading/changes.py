@@ -144,10 +144,13 @@ def refuse_foreign(
     """
     taken = {os.path.realpath(path): path for path in written}
     for name in ("moodle_worksheet", "canvas_gradebook", "roster", "handed_in", "overrides"):
-        path = taken.get(os.path.realpath(options[name])) if options[name] else None
-        # The table of answers is made to be filled in and given back; what stands in it is kept.
-        if path and not (name == "overrides" and path == report.paths(output, None)["answers_table"]):
-            raise UsageError(f"output: {path} would replace your own file ({name}); give another name to one of them")
+        own = options[name] if isinstance(options[name], list) else [options[name]]
+        for path in [taken.get(os.path.realpath(one)) for one in own if one]:
+            # The table of answers is made to be filled in and given back; what stands in it is kept.
+            if path and not (name == "overrides" and path == report.paths(output, None)["answers_table"]):
+                raise UsageError(
+                    f"output: {path} would replace your own file ({name}); give another name to one of them"
+                )
     if output.exists() and not known:
         raise UsageError(
             f"output: {output} is there, and nothing beside it tells that grading wrote it; give another name, or "

@@ -23,6 +23,7 @@ _DIGEST_CHARACTERS = 20  # 80 bits: nobody finds a name whose page takes another
 _OURS = re.compile(rf".+-[0-9a-f]{{{_DIGEST_CHARACTERS}}}\.html")
 _NUMBERED = re.compile("student_[0-9]+-")  # as `anonymous.numbered` calls everyone
 _MAX_FIRST = 3  # things to do first
+_MAX_OLDER = 3  # pages of an earlier run that are named
 _MAX_TEXT = 600
 _WRITTEN = {"failed", "timeout", "memory", "processes", "crashed"}  # there is a function to speak about
 _ABSENT = {"missing", "unreadable"}  # there may be one reason for many exercises
@@ -110,12 +111,16 @@ def told_older(submissions: Sequence[Submission], folder: pathlib.Path, *, anony
         anonymous: Whether pages are called by numbers, so that others tell a name.
     """
     written = {f"{file_name(one)}.html" for one in submissions}
-    older = [path.name for path in folder.glob("*.html") if _OURS.fullmatch(path.name) and path.name not in written]
+    found = {path.name for path in folder.glob("*.html") if _OURS.fullmatch(path.name)}
+    older = sorted(found - written)
     if not older:
         return []
-    names = " with names" if anonymous and not all(map(_NUMBERED.match, older)) else ""
-    them = f"{len(older)} older pages{names}: delete them" if len(older) > 1 else f"1 older page{names}: delete it"
-    return [f"{clean(folder.name or folder)}/ still holds {them}"]
+    count, delete = (f"{len(older)} older pages", "delete them") if len(older) > 1 else ("1 older page", "delete it")
+    holds = f"{clean(folder.name or folder)}/ still holds {count}"
+    if anonymous and not all(map(_NUMBERED.match, older)):
+        return [f"{holds} with names: {delete}"]  # which the line must not tell
+    more = f" and {len(older) - _MAX_OLDER} more" if len(older) > _MAX_OLDER else ""
+    return [f"{holds}: {delete} ({', '.join(map(clean, older[:_MAX_OLDER]))}{more})"]
 
 
 def _page(result, submission: Submission) -> str:
@@ -144,7 +149,7 @@ def _page(result, submission: Submission) -> str:
     table = pages.table(["exercise", "points", "status"], rows, numbers=[1])
     named = {mark.exercise_id: result.mistakes.get((student, mark.exercise_id), "") for mark in marks}
     parts = [*head, _first(marks), f"<h2>All exercises</h2>\n{table}"]
-    if any(mark.status in {"passed", *_WRITTEN} for mark in marks):
+    if any(mark.status == "passed" or (mark.status in _WRITTEN and mark.cases) for mark in marks):
         parts.append('<p class="quiet">Your functions ran on other numbers than those in your notebook.</p>')
     if not is_nothing:
         parts += [_lesson(lesson, row, named) for lesson, row in lessons.items()]

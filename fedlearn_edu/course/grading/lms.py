@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import decimal
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -59,7 +60,8 @@ def fill(table: Table, rows: Mapping[str, int], result, *, out_of: float | None,
             kept.append(f"{one.student}: {word}")
         else:
             points, possible = result.total(one.student), result.max_total(one.student)
-            comment = _comment(one, points, possible, marks)
+            told = [dataclasses.replace(mark, message=result.told(one.student, mark)) for mark in marks]
+            comment = _comment(one, points, possible, told)
             if table.fill(row, scaled(points, possible, out_of or possible), comment):
                 replaced.append(one.student)
             filled += 1

@@ -19,6 +19,7 @@ from fedlearn_edu.course.grading.text import clean
 
 _JUDGE_SECONDS = 10  # for all cases of an exercise together
 _JUDGE_BYTES = 2**30
+_NO_PYTHON = "syntax error"
 STATUSES = (
     "passed", "failed", "todo", "missing", "timeout", "memory", "processes", "crashed", "unreadable", "ungraded",
 )  # fmt: skip
@@ -107,7 +108,9 @@ def mark(
     parts, _ = run_limited(work, cpu_seconds=_JUDGE_SECONDS, memory_bytes=_JUDGE_BYTES)
     answered, notes, missing, where = parts[0] if parts else (list(range(len(cases))), [], "", "")
     if missing:
-        return empty_mark(exercise, "missing", "; ".join([missing, *notes[:1]]))
+        # What stands there and cannot be read by Python is written, and wrong.
+        status = "failed" if missing.startswith(_NO_PYTHON) else "missing"
+        return empty_mark(exercise, status, "; ".join([missing, *notes[:1]]))
     status, ending = _ending(outcome, timeout, memory_gb)
     if status == "timeout" and where:
         ending = f"{ending} (it was in {where})"
@@ -160,7 +163,8 @@ def judge_frames(exercise: Exercise, cases: Sequence[Case], outcome: Outcome, se
     notes = [clean(text) for frame in frames for text in _texts(frame.get("problems"))]
     missing = next((frame for frame in frames if "missing" in frame), None)
     if missing is not None and not answers:
-        notes += [clean(text) for text in _texts(frames[0].get("started"))[:1]]
+        if not isinstance(missing.get("syntax"), str):
+            notes += [clean(text) for text in _texts(frames[0].get("started"))[:1]]
         send([[], notes[:1], _missing_message(exercise, missing), ""])
         return
     where = [frame["where"] for frame in frames if isinstance(frame.get("where"), str)]
@@ -179,6 +183,8 @@ def _texts(value) -> list[str]:
 
 
 def _missing_message(exercise: Exercise, frame: dict) -> str:
+    if isinstance(frame.get("syntax"), str):
+        return f"{_NO_PYTHON}: mend {clean(frame['syntax'], limit=200)}"
     if isinstance(frame.get("kind"), str):
         return f"{exercise.function_name} is not a function ({clean(frame['kind'], limit=40)})"
     near = ", ".join(_texts(frame.get("missing"))[:3])

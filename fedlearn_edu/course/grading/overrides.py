@@ -28,9 +28,39 @@ class Override:
 
     points: float
     reason: str
+    table: str = dataclasses.field(default="", compare=False)  # where it stands
 
 
 Overrides = dict[tuple[str, str], Override]  # by (student, exercise id)
+
+
+def read_all_overrides(
+    paths: Sequence[str | os.PathLike],
+    submissions: Sequence[Submission],
+    exercises: Mapping[str, Exercise],
+    numbers: Mapping[str, Submission] | None = None,
+) -> Overrides:
+    """Reads several tables, each as `read_overrides` does; a mark may stand in two of them if the points are the same.
+
+    Args:
+        paths: The tables.
+        submissions: See `read_overrides`.
+        exercises: Likewise.
+        numbers: Likewise.
+
+    Raises:
+        UsageError: As for one table; or two of them give one mark different points.
+    """
+    found: Overrides = {}
+    for path in paths:
+        for (student, id), given in read_overrides(path, submissions, exercises, numbers).items():
+            first = found.setdefault((student, id), given)
+            if first.points != given.points:
+                raise UsageError(
+                    f"overrides: {first.table} gives {student} {id} {first.points:g} points, {given.table} gives "
+                    f"{given.points:g}; leave one of them in"
+                )
+    return found
 
 
 def read_overrides(
@@ -78,7 +108,7 @@ def read_overrides(
             student, exercise = find_student(row["student"], known).student, _exercise(row["exercise"], exercises)
             if (first := lines.setdefault((student, exercise.id), line)) != line:
                 raise ValueError(f"{student} {exercise.id} stands in line {first} already")
-            found[student, exercise.id] = Override(_points(row["points"], exercise), _reason(row["reason"]))
+            found[student, exercise.id] = Override(_points(row["points"], exercise), _reason(row["reason"]), str(path))
         except ValueError as error:
             problems.append((line, str(error)))
     if problems:

@@ -56,7 +56,7 @@ def make_tables(result, *, timeout: float, memory_gb: float) -> dict[pathlib.Pat
             mark.status,
             whole(mark.points),
             mark.max_points,
-            mark.message,
+            result.told(student, mark),
             mark.override,
             " ".join(mark.follows),
         )

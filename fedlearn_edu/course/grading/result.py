@@ -59,6 +59,11 @@ class GradingResult(Tables):
         """All notes, student by student."""
         return tuple(line for lines in self.notes.values() for line in lines)
 
+    def told(self, student: str, mark: Mark) -> str:
+        """The mark's message; where a stored wrong answer goes wrong alike, that one's name stands first."""
+        mistake = self.mistakes.get((student, mark.exercise_id), "")
+        return "; ".join(filter(None, [f"known mistake: {mistake}" if mistake else "", mark.message]))
+
     def total(self, student: str) -> float:
         """Points of one student, after what is taken off for being late."""
         return round(sum(mark.points for mark in self.marks[student]) - self.taken_off(student), 2)

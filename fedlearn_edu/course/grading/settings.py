@@ -19,6 +19,7 @@ _DEFAULTS = {
     "overrides": None,
     "anonymous": False,
 } | {field.name: field.default for field in dataclasses.fields(Term)}
+_SEVERAL = ("overrides",)  # lists of paths; an earlier release kept one path
 _PATHS = ("feedback", "overrides", "roster", "moodle_worksheet", "canvas_gradebook", "handed_in")
 # With other limits other functions come to an end, so all marks are given anew; with another rule only points are.
 _MARKING = {"timeout": "all is graded anew", "memory_gb": "all is graded anew", "partial": "points are counted anew"}
@@ -43,15 +44,18 @@ def settle(given: Mapping[str, object], earlier: Mapping[str, object], folder: p
     settled, taken, changed, ended = {}, [], collections.defaultdict(list), []
     for name, default in _DEFAULTS.items():
         before = earlier.get(name, default)
-        if name in _PATHS and before is not None:
-            before = os.path.normpath(folder / before)
         value = given.get(name)
-        is_ended = name in _MAY_END and value is not None and str(value) in _NOTHING
+        if name in _SEVERAL:
+            before, value = _listed(before), _listed(value)
+        if name in _PATHS and before is not None:
+            moved = [os.path.normpath(folder / one) for one in (before if name in _SEVERAL else [before])]
+            before = moved if name in _SEVERAL else moved[0]
+        is_ended = name in _MAY_END and value is not None and (value == [] or str(value) in _NOTHING)
         settled[name] = default if is_ended else before if value is None else value
         if is_ended and before != default:
             ended.append(_flag(name))
         if value is None and before != default:
-            taken.append(_flag(name) if before is True else f"{_flag(name)} {_shown(before)}")
+            taken += [f"{_flag(name)} {one}" for one in before] if name in _SEVERAL else [_taken(name, before)]
         if name in _MARKING and name in earlier and settled[name] != before:
             changed[_MARKING[name]].append(f"{_flag(name)} is {_shown(value)}, it was {_shown(before)}")
     lines = [f"as in the earlier run: {', '.join(taken)}"] if taken else []
@@ -61,7 +65,11 @@ def settle(given: Mapping[str, object], earlier: Mapping[str, object], folder: p
 
 def kept(settled: Mapping[str, object], folder: pathlib.Path) -> dict[str, object]:
     """What the state keeps of settings: plain data, paths as seen from the table of marks."""
-    paths = {name: os.path.relpath(settled[name], folder) for name in _PATHS if settled[name] is not None}
+    paths: dict[str, object] = {}
+    for name in _PATHS:
+        if (path := settled[name]) is not None:
+            relative = [os.path.relpath(one, folder) for one in (path if name in _SEVERAL else [path])]
+            paths[name] = relative if name in _SEVERAL else relative[0]
     lessons = None if settled["lessons"] is None else list(settled["lessons"])
     return dict(settled) | paths | {"lessons": lessons}
 
@@ -83,11 +91,28 @@ def checked_settings(found: object) -> dict[str, object]:
             "moodle_feedback_zip": isinstance(value, bool),
             "out_of": value is None or is_number,
             "anonymous": isinstance(value, bool),
-            "lessons": value is None or (isinstance(value, list) and all(isinstance(one, str) for one in value)),
+            "lessons": value is None or _is_texts(value),
+            "overrides": value is None or _is_texts(value if isinstance(value, list) else [value]),
         }.get(name, value is None or (isinstance(value, str) and "\0" not in value))
         if not right or name not in _DEFAULTS:
             raise ValueError(f"no such setting: {name}")
     return found
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) and "\0" not in one for one in value)
+
+
+def _listed(value: object) -> list | None:
+    """Several paths as a list, without those that stand for nothing."""
+    if value is None:
+        return None
+    several = value if isinstance(value, list | tuple) else [value]
+    return [one for one in several if str(one) not in _NOTHING]
+
+
+def _taken(name: str, before: object) -> str:
+    return _flag(name) if before is True else f"{_flag(name)} {_shown(before)}"
 
 
 def _flag(name: str) -> str:

@@ -19,6 +19,7 @@ from fedlearn_edu.errors import RunError, UsageError
 
 _FORMAT = 2  # 1 had no settings, no table and no last marks
 _SAVE_SECONDS = 2.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def replace_files(texts: Mapping[pathlib.Path, str | bytes]) -> None:
@@ -47,7 +48,8 @@ def replace_files(texts: Mapping[pathlib.Path, str | bytes]) -> None:
             os.replace(scratch[path], path)
             del scratch[path]
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}") from None
+        advice = "; make room, then go on with --resume" if error.errno in _FULL else ""
+        raise RunError(f"{path} cannot be written: {error.strerror}{advice}") from None
     finally:
         for name in scratch.values():
             pathlib.Path(name).unlink(missing_ok=True)
@@ -69,6 +71,7 @@ class State:
         before: As the run before that wrote them.
         given: By identity of the student, of the last run: the name in the tables, all points, and (status, points) by
             exercise.
+        own: The teacher's own marks of the last run: (identity of the student, exercise, table's name).
 
     Raises:
         RunError: What is there is no state of a batch, cannot be read, or may have been written by somebody else.
@@ -83,6 +86,7 @@ class State:
         self.written: dict[str, str] = {}
         self.before: dict[str, str] = {}
         self.given: dict[str, tuple[str, float, dict[str, tuple[str, float]]]] = {}
+        self.own: list[tuple[str, str, str]] = []
         self._marks: dict[str, Mark] = {}
         self._saved = time.monotonic()
         if not path.exists():
@@ -100,9 +104,11 @@ class State:
             if not resume:
                 return
             raise RunError(f"{path} holds no state of a batch: delete it or grade with --fresh") from None
+        if resume or fresh:
+            self.own = found[-2]
         if resume:
             self.known = True
-            self.seed, self.settings, self.written, self.before, self.given, self._marks = found
+            self.seed, self.settings, self.written, self.before, self.given, _, self._marks = found
         elif fresh:
             # The teacher's own marks are no marks of an earlier run: they stay hers.
             self.settings = {name: value for name, value in found[1].items() if name == "overrides"}
@@ -134,11 +140,12 @@ class State:
     def text(self) -> str:
         """The file's content."""
         data = {"format": _FORMAT, "seed": self.seed, "settings": self.settings, "given": self.given}
+        data |= {"own": self.own}
         marks = {key: dataclasses.asdict(mark) for key, mark in self._marks.items()}
         return json.dumps(data | {"written": self.written, "before": self.before, "marks": marks})
 
 
-def _parsed(data: dict) -> tuple[int, dict, dict, dict, dict, dict[str, Mark]]:
+def _parsed(data: dict) -> tuple[int, dict, dict, dict, dict, list, dict[str, Mark]]:
     """Raises one of the errors of a wrong type or value if anything is not as `State.text` made it."""
     if data["format"] not in (1, _FORMAT) or type(data["seed"]) is not int or data["seed"] < 1:
         raise ValueError
@@ -165,7 +172,8 @@ def _parsed(data: dict) -> tuple[int, dict, dict, dict, dict, dict[str, Mark]]:
         given[identity] = (_text(student), float(total), earlier)
     settings = checked_settings(data.get("settings", {}))
     written, before = (_tables(data.get(name, {})) for name in ("written", "before"))
-    return data["seed"], settings, written, before, given, marks
+    own = [(_text(identity), _text(id), _text(table)) for identity, id, table in data.get("own", [])]
+    return data["seed"], settings, written, before, given, own, marks
 
 
 def _tables(found: object) -> dict[str, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import collections
 import math
+import pathlib
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from fedlearn_edu.course.grading.isolation import LEVELS
 from fedlearn_edu.course.grading.marks import Mark
 from fedlearn_edu.course.grading.roster import NOTHING
+from fedlearn_edu.course.grading.text import clean
 
 _SHOWN_PROBLEMS = 10
 _SHOWN_NAMES = 5
@@ -117,6 +119,25 @@ def told_overrides(overrides: Mapping, marks: Iterable[Mark]) -> list[str]:
     line = f"{count(used, 'mark')} set by you (--overrides)"
     unused = len(overrides) - used
     return [line + (f"; {count(unused, 'more line')} for what is not graded in this batch" if unused else "")]
+
+
+def told_lost(before: Iterable[tuple[str, str, str]], overrides: Mapping, names: Mapping[str, str]) -> list[str]:
+    """One line for each table of the teacher's own marks that set some in the last run which none sets now.
+
+    Args:
+        before: (identity of the student, exercise, table's name), of the last run.
+        overrides: From `overrides.read_overrides`.
+        names: In the tables now, by identity; who is not in the batch any more is told elsewhere.
+    """
+    lost, now = collections.defaultdict(list), {pathlib.Path(given.table).name for given in overrides.values()}
+    for identity, id, table in before:
+        if identity in names and (names[identity], id) not in overrides:
+            lost[table].append(f"{names[identity]} {id}")
+    return [
+        f"{count(len(marks), 'mark')} of {clean(table)} no longer hold{'s' if len(marks) == 1 else ''}: {_some(marks)}"
+        + ("" if table in now else "; to keep them, give that table too (--overrides may be repeated)")
+        for table, marks in lost.items()
+    ]
 
 
 def told_waiting(fresh: Iterable[tuple[str, Mark]], marks: Iterable[Mark], timeout: float) -> list[str]:

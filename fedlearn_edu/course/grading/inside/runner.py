@@ -19,7 +19,7 @@ import sys
 
 from fedlearn_edu.course.checks import data as plain_data
 from fedlearn_edu.course.grading.inside import jupyter, slicing, wire
-from fedlearn_edu.course.grading.inside.statements import Statement, read_statements
+from fedlearn_edu.course.grading.inside.statements import Statement, read_statements, syntax_error_around
 
 # Loaded before the learner's clock starts: a slow disk should not cost anyone marks. Nothing else is: whatever a cell
 # names is the learner's, and may do anything while it loads.
@@ -148,6 +148,9 @@ def _learner(job: dict, arguments: list[str], send) -> bool:
     """
     name = job["function"]
     statements, needed, notes = _needed(job)
+    if not needed and (broken := syntax_error_around(name, job["cells"])):
+        send({"missing": [], "syntax": broken})
+        return False
     if not needed:
         names = sorted({bound for s in statements for bound in s.binds - s.imports.keys()})
         send({"problems": notes[:1]})

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 MAX_CELL = 200_000  # characters; the longest cell of a lesson has a few thousand
+_MAX_LINE = 80  # characters that are quoted
 _NAMED = frozenset(dis.hasname)
 _IMPORT_STAR = dis.opmap["IMPORT_STAR"]
 # What a call that sets something up is called; `os._exit(0)` and `time.sleep(9)` are no settings.
@@ -84,6 +85,33 @@ def read_statements(cells: Sequence[str]) -> tuple[list[Statement], list[str]]:
             line = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
             notes.append(f"code cell {number} is not valid Python{line} and was left out")
     return statements, notes
+
+
+def syntax_error_around(name: str, cells: Sequence[str]) -> str:
+    """Where the last cell that should define a function is not valid Python: cell, line, the line's text, the error.
+
+    Args:
+        name: Of the function.
+        cells: As for `read_statements`.
+
+    Returns:
+        One line; "" if every cell that seems to define it parses, or fails otherwise.
+    """
+    definition = re.compile(rf"^[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(name)}(?!\w)", re.MULTILINE)
+    for number, source in reversed(list(enumerate(cells, start=1))):
+        if len(source) > MAX_CELL or not definition.search(source):
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ast.parse(source)
+        except SyntaxError as error:
+            lines = source.split("\n")
+            line = min(max(error.lineno or 1, 1), len(lines))
+            return f"code cell {number}, line {line}: {lines[line - 1].strip()[:_MAX_LINE]!r} ({error.msg})"
+        except (ValueError, RecursionError, MemoryError):
+            continue
+    return ""
 
 
 def _statement(node: ast.stmt, cell: int, flags: int) -> Statement:
