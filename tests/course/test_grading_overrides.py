@@ -178,7 +178,9 @@ def test_several_tables_count_together_and_none_is_lost_without_a_word(tmp_path)
     replaced = grade(folder, resume=True, overrides=two, anonymous=True, **options)
     [line] = [line for line in replaced.remarks if "hold" in line]
     [number] = [student for student in replaced.marks if replaced.total(student) == 9]
-    assert line.startswith(f"1 mark of one.csv no longer holds: {number} 90.model_delta; to keep them, give that table")
+    assert line.startswith(
+        f"1 mark of one.csv no longer holds: {number} 90.model_delta; to keep what it says, give that"
+    )
 
     two.write_text(f"{HEADER}ada,90.largest_client,0,no words\n")
     edited = grade(folder, fresh=True, anonymous=False, **options)

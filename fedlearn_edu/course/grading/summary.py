@@ -135,7 +135,7 @@ def told_lost(before: Iterable[tuple[str, str, str]], overrides: Mapping, names:
             lost[table].append(f"{names[identity]} {id}")
     return [
         f"{count(len(marks), 'mark')} of {clean(table)} no longer hold{'s' if len(marks) == 1 else ''}: {_some(marks)}"
-        + ("" if table in now else "; to keep them, give that table too (--overrides may be repeated)")
+        + ("" if table in now else "; to keep what it says, give that table too (--overrides may be repeated)")
         for table, marks in lost.items()
     ]
 
