@@ -10,7 +10,7 @@ import tensorflow_federated as tff
 
 import fedlearn_edu as fl
 from fedlearn_edu.learning.process import FederatedProcess
-from fedlearn_edu.simulation import rounds as rounds_module
+from fedlearn_edu.simulation import run
 from fedlearn_edu.simulation.cohorts import build_cohort_fn
 
 ARGS = {"num_rounds": 5, "clients_per_round": 2, "batch_size": 5, "seed": 1, "progress": False}
@@ -151,9 +151,9 @@ def test_what_the_aggregator_reports_is_found():
     nested = {"mean": {"noise_stddev": np.float32(0.5)}, "clip_norm": 2, "other": np.zeros(3)}
     output = types.SimpleNamespace(metrics={"aggregator": nested})
     process = types.SimpleNamespace(privacy=FakeAccountant())
-    assert rounds_module._privacy_metrics(process, output) == {"noise_stddev": 0.5, "clip_norm": 2.0}
+    assert run._privacy_metrics(process, output) == {"noise_stddev": 0.5, "clip_norm": 2.0}
     process.privacy = None
-    assert rounds_module._privacy_metrics(process, output) == {}
+    assert run._privacy_metrics(process, output) == {}
 
 
 def test_poisson_draws():
