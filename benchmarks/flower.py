@@ -40,7 +40,7 @@ import numpy as np
 import psutil
 
 import fedlearn_edu as fl
-from fedlearn_edu.backbone.cache import cache_root
+from fedlearn_edu.cache_folder import cache_root
 from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
 
 FEATURE_DIM, NUM_CLASSES, NUM_EXAMPLES, BATCH_SIZE, CLIENT_LR, SEED = 1280, 10, 100, 20, 0.05, 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import shutil
 from collections.abc import Mapping
 
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.files import write_whole
 from fedlearn_edu.folder_lock import FolderLock
 
 _DEFAULT_ROOT = pathlib.Path("fedlearn-edu-run")
@@ -107,14 +107,11 @@ class DemoFolder:
 
     def save_options(self, options: Mapping) -> None:
         """Writes the run's options, by which the folder is recognised from now on."""
-        temporary = self._run_file.with_name(f".{_RUN_FILE}.{os.getpid()}.tmp")
+        text = json.dumps(options, indent=2)
         try:
-            temporary.write_text(json.dumps(options, indent=2))
-            os.replace(temporary, self._run_file)
+            write_whole(self._run_file, lambda file: file.write(text.encode()))
         except OSError as error:
             raise UsageError(f"--output: {self.path} cannot be written ({error.strerror})") from None
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Lets other runs in; a new run that has come to no round leaves the folder as it was found."""

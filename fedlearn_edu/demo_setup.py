@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 import fedlearn_edu as fl
-from fedlearn_edu.backbone.hub import source_of
+from fedlearn_edu.backbone.sources import source_of
 from fedlearn_edu.data.names import quoted
 from fedlearn_edu.data.partition import parse_scheme
 from fedlearn_edu.demo_options import DEFAULT_LR, DEFAULT_PARTITION, DemoOptions

@@ -141,7 +141,7 @@ def check_browser() -> Finding:
 
 def check_disk() -> Finding:
     """Looks at the folders that runs write to: caches, temporary files, and where the user is."""
-    from fedlearn_edu.backbone.cache import CACHE_VARIABLE, cache_root
+    from fedlearn_edu.cache_folder import CACHE_VARIABLE, cache_root
 
     try:
         here = os.getcwd()
@@ -197,7 +197,7 @@ def _container_limit() -> int | None:
 def check_worker() -> Finding:
     """Starts TFF's worker and says who can reach it."""
     silence_import_noise()
-    from fedlearn_edu.simulation.worker import OPEN_VARIABLE, Worker
+    from fedlearn_edu.engine.worker import OPEN_VARIABLE, Worker
 
     worker = Worker()
     try:

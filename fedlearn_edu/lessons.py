@@ -8,9 +8,9 @@ import json
 import pathlib
 
 import fedlearn_edu
-from fedlearn_edu.backbone.cache import write_atomically
 from fedlearn_edu.course.handout import PARTS
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.files import write_whole
 from fedlearn_edu.terminal import HANDOUT_MARK
 
 DEFAULT_FOLDER = "fedlearn-edu-lessons"
@@ -114,7 +114,7 @@ def _bring_up_to_date(source: pathlib.Path, root: pathlib.Path) -> list[str]:
             content = original.read_bytes()
             present = _digest(copy.read_bytes()) if copy.exists() else None
             if present in (None, given.get(name)) and present != _digest(content):
-                write_atomically(copy, lambda file, content=content: file.write(content))
+                write_whole(copy, lambda file, content=content: file.write(content))
                 known[name] = _digest(content)
                 renewed += [name] if present else []
             elif present == _digest(content):
@@ -123,7 +123,7 @@ def _bring_up_to_date(source: pathlib.Path, root: pathlib.Path) -> list[str]:
                 kept.append(name)
     text = _manifest_text(known)
     if not (root / _MANIFEST).is_file() or (root / _MANIFEST).read_bytes() != text:
-        write_atomically(root / _MANIFEST, lambda file: file.write(text))
+        write_whole(root / _MANIFEST, lambda file: file.write(text))
     notes = [f"renewed, since you had not touched them: {_listed(renewed)}"] if renewed else []
     if kept:
         notes.append(f"newer than your copies, which stay: {_listed(kept)}; rename a copy to get the new one beside it")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 import warnings
 
 
 def silence_import_noise() -> None:
-    """Sets the variables that TensorFlow and gRPC read when they load (the TFF worker inherits them).
+    """Sets the variables that TensorFlow and gRPC read when they load (the TFF worker inherits them); quiet at exit.
 
     Anything the user has set already is left alone.
     """
@@ -17,3 +19,10 @@ def silence_import_noise() -> None:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     warnings.filterwarnings("ignore", message="Deprecated call to `pkg_resources")
+    atexit.register(_forget_default_context)
+
+
+def _forget_default_context() -> None:
+    """Takes away TFF's own context while Python still can: an unused one prints an error when modules are gone."""
+    if "tensorflow_federated" in sys.modules:
+        sys.modules["tensorflow_federated"].framework.set_no_default_context()

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from fedlearn_edu import cli, doctor
-from fedlearn_edu.simulation import worker
-from fedlearn_edu.simulation.worker_access import Unavailable, WorkerAccess
+from fedlearn_edu.engine import worker
+from fedlearn_edu.engine.worker_access import Unavailable, WorkerAccess
 from fedlearn_edu.terminal import HANDOUT_MARK
 
 PROXIES = ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "no_proxy", "no_grpc_proxy"]

@@ -7,33 +7,25 @@ import errno
 import hashlib
 import os
 import pathlib
-import secrets
 import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable
-from typing import BinaryIO
+from collections.abc import Iterable
 
 import numpy as np
-import platformdirs
 
+from fedlearn_edu.cache_folder import CACHE_VARIABLE, cache_root
 from fedlearn_edu.errors import RunError
+from fedlearn_edu.files import write_whole
 from fedlearn_edu.folders import check_private, make_private
 
-CACHE_VARIABLE = "FEDLEARN_EDU_CACHE"
 _HASH_BYTES = 32
 _STALE_SECONDS = 3600.0
 _TRUST = {
     "what": "feature cache",
     "advice": f"chmod go-w it, delete it, or set {CACHE_VARIABLE} to a folder of your own",
 }
-
-
-def cache_root(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
-    """Returns the cache's folder: the argument, else the variable FEDLEARN_EDU_CACHE, else the user's own."""
-    chosen = cache_dir or os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("fedlearn_edu")
-    return pathlib.Path(chosen).expanduser()
 
 
 def cache_info(*, cache_dir: str | os.PathLike | None = None) -> dict[str, object]:
@@ -64,21 +56,6 @@ def image_key(image: np.ndarray) -> bytes:
     digest = hashlib.sha256(repr(image.shape).encode())
     digest.update(np.ascontiguousarray(image))
     return digest.digest()
-
-
-def write_atomically(path: pathlib.Path, write: Callable[[BinaryIO], object]) -> None:
-    """Writes a file beside its place, forces it to disk and renames it: whole or not there at all."""
-    # Not by tempfile, whose files are private whatever the user's umask says of those who share a folder.
-    scratch = path.with_name(f".tmp-{secrets.token_hex(8)}")
-    try:
-        with open(scratch, "xb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(scratch, path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
 
 
 class FeatureStore:
@@ -170,9 +147,7 @@ class FeatureStore:
         hashes = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, _HASH_BYTES)
         name = hashlib.sha256(hashes).hexdigest()[:32]
         try:
-            write_atomically(
-                self.folder / f"{name}.npz", lambda stream: np.savez(stream, hashes=hashes, features=features)
-            )
+            write_whole(self.folder / f"{name}.npz", lambda stream: np.savez(stream, hashes=hashes, features=features))
         except OSError as error:
             raise self._unwritable(features.nbytes + hashes.nbytes, error) from None
 

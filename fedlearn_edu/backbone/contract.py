@@ -7,8 +7,9 @@ import pathlib
 
 import numpy as np
 
-from fedlearn_edu.backbone.hub import DEFAULT_IMAGE_SIZE, FROM_KERAS, KERAS_SUFFIXES, import_hub
 from fedlearn_edu.backbone.scan import allows_unsafe, find_danger
+from fedlearn_edu.backbone.sources import FROM_KERAS, KERAS_SUFFIXES
+from fedlearn_edu.backbone.tfhub import DEFAULT_IMAGE_SIZE, import_hub
 from fedlearn_edu.errors import UsageError
 
 _EXPECTED = "expected a TF2 image feature vector (float32 [batch, height, width, 3] -> float32 [batch, dim])"

@@ -6,9 +6,10 @@ import os
 
 import numpy as np
 
-from fedlearn_edu.backbone.cache import FeatureStore, cache_root, image_key
+from fedlearn_edu.backbone.cache import FeatureStore, image_key
 from fedlearn_edu.backbone.hub import PREPROCESSING_VERSION, Backbone, check_images
 from fedlearn_edu.bars import progress_bar
+from fedlearn_edu.cache_folder import cache_root
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.errors import UsageError
 

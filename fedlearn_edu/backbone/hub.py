@@ -4,39 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fedlearn_edu.errors import RunError, UsageError, nearest_names
+from fedlearn_edu.backbone import contract, pins, resolve
+from fedlearn_edu.backbone.sources import source_of
+from fedlearn_edu.backbone.tfhub import import_hub
+from fedlearn_edu.errors import UsageError
 
-BUNDLED_DIR = pathlib.Path(__file__).parent / "assets" / "bundled"
-
-# Names a learner may type in place of a URL or a folder.
-BACKBONES = {
-    "bundled": str(BUNDLED_DIR),
-    "mobilenet_v2": "https://tfhub.dev/google/tf2-preview/mobilenet_v2/feature_vector/4",
-}
-DEFAULT_IMAGE_SIZE = 224
 MAX_IMAGE_SIZE = 2048
 # Part of the feature cache's key: raise it whenever `Backbone.preprocess` changes its output.
 PREPROCESSING_VERSION = 1
-KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
-FROM_KERAS = "load it with tf.keras.models.load_model and write a folder with fedlearn_edu.publish"
-# The process that used TensorFlow first; in a fork of it TensorFlow waits for threads that are not there.
-_process: int | None = None
-
-
-def backbone_names() -> list[str]:
-    """Returns the names `load_backbone` knows besides URLs and folders.
-
-    Example:
-        >>> backbone_names()
-        ['bundled', 'mobilenet_v2']
-    """
-    return sorted(BACKBONES)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -183,8 +163,6 @@ def load_backbone(
     if image_size is not None and not 1 <= image_size <= MAX_IMAGE_SIZE:
         raise UsageError(f"image_size: expected pixels in [1, {MAX_IMAGE_SIZE}], got {image_size}")
     # TensorFlow is imported from here on; a wrong name above is answered at once.
-    from fedlearn_edu.backbone import contract, pins, resolve
-
     with resolve.open_module(source, name=name) as folder:
         fingerprint = pins.module_fingerprint(folder)
         pins.check_pin(source, fingerprint, expected=expected if pinned else None)
@@ -234,38 +212,6 @@ def default_batch_size(image_size: int) -> int:
     return 2 ** int(np.clip(np.round(np.log2(64 * (64 / image_size) ** 2)), 0, 6))
 
 
-def is_url(source: str) -> bool:
-    """Tells whether `source` has to be fetched rather than opened as a folder."""
-    return source.startswith("https://")
-
-
-def source_of(name: str) -> str:
-    """Returns the URL or the existing folder that `name` stands for."""
-    if name in BACKBONES:
-        return BACKBONES[name]
-    if is_url(name):
-        return name
-    if "://" in name:
-        raise UsageError(
-            f"backbone: expected a URL that begins with https://, got {name!r}: anyone on the way could "
-            "put another program in its place"
-        )
-    folder = pathlib.Path(os.path.expanduser(name))
-    try:
-        if folder.is_dir():
-            return str(folder)
-    except OSError as error:
-        raise UsageError(f"backbone: cannot open the folder {name[:80]!r}: {error.strerror}") from None
-    if folder.suffix in KERAS_SUFFIXES and folder.is_file():
-        raise UsageError(f"backbone: expected a folder with a SavedModel, got the Keras file {name!r}; {FROM_KERAS}")
-    if len(folder.parts) == 1 and not name.startswith("."):
-        raise UsageError(
-            f"backbone: expected a known name, a URL or a folder, got {name!r}; {nearest_names(name, backbone_names())}"
-        )
-    found = "a file" if folder.exists() else "nothing there"
-    raise UsageError(f"backbone: expected a folder with a SavedModel at {name!r}, found {found}")
-
-
 def check_images(images: np.ndarray) -> np.ndarray:
     """Returns `images` if it is a uint8 array `[num_images, height, width, 3]`, else raises UsageError."""
     images = np.asarray(images)
@@ -274,22 +220,3 @@ def check_images(images: np.ndarray) -> np.ndarray:
             f"images: expected a uint8 array [num_images, height, width, 3], got {images.dtype} {list(images.shape)}"
         )
     return images
-
-
-def import_hub():
-    """Returns the modules `(tensorflow, tensorflow_hub)`: imported at first use, it takes seconds.
-
-    Raises:
-        RunError: In a process forked from one that had called this; TensorFlow would wait in it for ever.
-    """
-    global _process
-    _process = _process or os.getpid()
-    if _process != os.getpid():
-        raise RunError(
-            "backbone: this process was forked from one that had used TensorFlow, which cannot work in it; start "
-            "processes with spawn: multiprocessing.get_context('spawn')"
-        )
-    import tensorflow
-    import tensorflow_hub
-
-    return tensorflow, tensorflow_hub

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedlearn_edu.backbone.hub import import_hub
+from fedlearn_edu.backbone.tfhub import import_hub
 
 
 def is_hub_layer(layer) -> bool:

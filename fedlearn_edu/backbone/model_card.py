@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 
-from fedlearn_edu.backbone.cache import write_atomically
+from fedlearn_edu.files import write_whole
 
 _TABLE_START = "<!-- probe table: written by `python -m fedlearn_edu.backbone.probe --card` -->"
 _TABLE_END = "<!-- end of probe table -->"
@@ -93,7 +93,7 @@ def write_table(card: str | os.PathLike, table: str) -> None:
     if not start or not end:
         raise ValueError(f"{card} has no probe table")
     text = f"{before}{start}\n{table}\n{end}{after}"
-    write_atomically(card, lambda stream: stream.write(text.encode()))
+    write_whole(card, lambda stream: stream.write(text.encode()))
 
 
 _BUNDLED_CARD = """\

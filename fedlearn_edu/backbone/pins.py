@@ -8,8 +8,9 @@ import os
 import pathlib
 import re
 
-from fedlearn_edu.backbone.cache import cache_root, write_atomically
+from fedlearn_edu.cache_folder import cache_root
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.files import write_whole
 from fedlearn_edu.folders import everything_below, make_private
 
 # TensorFlow reads no other file in `variables`.
@@ -84,7 +85,7 @@ def _compare_with_first(url: str, fingerprint: str) -> None:
         make_private(folder, what="cache", advice="set FEDLEARN_EDU_CACHE to a folder of your own")
         first = file.read_text(errors="replace").split()[:1] if file.exists() else []
         if not first:
-            write_atomically(file, lambda stream: stream.write(f"{fingerprint} {url}\n".encode()))
+            write_whole(file, lambda stream: stream.write(f"{fingerprint} {url}\n".encode()))
         elif first != [fingerprint]:
             raise RunError(
                 f"backbone: {url} is not what this machine first got from there (fingerprint {fingerprint}, first "

@@ -17,10 +17,10 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 
-from fedlearn_edu.backbone.cache import cache_root
 from fedlearn_edu.backbone.contract import check_is_saved_model
-from fedlearn_edu.backbone.hub import is_url
+from fedlearn_edu.backbone.sources import is_url
 from fedlearn_edu.bars import progress_bar
+from fedlearn_edu.cache_folder import cache_root
 from fedlearn_edu.errors import RunError
 from fedlearn_edu.folders import check_private, everything_below, make_private, take_over
 

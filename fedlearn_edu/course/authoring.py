@@ -20,10 +20,10 @@ import pathlib
 
 import nbformat
 
-from fedlearn_edu.backbone.cache import write_atomically
 from fedlearn_edu.course.answers import answers_in, digest, move_away, name_for_old
 from fedlearn_edu.course.solution_cells import SourceCell, read_solution
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.files import write_whole
 from fedlearn_edu.terminal import our_command
 
 _NOTEBOOK_METADATA = {
@@ -74,7 +74,7 @@ def build(
         for path in answered:
             move_away(path)
         for path in changed:
-            write_atomically(path, lambda file, text=wanted[path]: file.write(text))
+            write_whole(path, lambda file, text=wanted[path]: file.write(text))
         for path in orphans:
             path.unlink(missing_ok=True)
     except OSError as error:

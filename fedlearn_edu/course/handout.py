@@ -7,12 +7,12 @@ import pathlib
 import tomllib
 from collections.abc import Sequence
 
-from fedlearn_edu.backbone.cache import write_atomically
 from fedlearn_edu.course.answers import answers_in
 from fedlearn_edu.course.own_wheel import make_wheel, read_pyproject, zipped
 from fedlearn_edu.course.relative_links import without_dead_links
 from fedlearn_edu.course.selection import choose_lessons
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.files import write_whole
 from fedlearn_edu.terminal import HANDOUT_MARK, our_command
 
 _START_HERE = pathlib.Path(__file__).parent / "start_here.md"
@@ -59,7 +59,7 @@ def make_handout(
             "START_HERE.md": _START_HERE.read_text().replace("{lessons}", _listed(chosen)).encode(),
             HANDOUT_MARK: b"What your teacher handed out; `fedlearn-edu lab` in this folder opens it.\n",
         }
-        write_atomically(output, lambda file: file.write(zipped(files)))
+        write_whole(output, lambda file: file.write(zipped(files)))
     except OSError as error:
         raise RunError(f"hand-out: {error.filename or output}: {error.strerror}") from error
     return sorted(files)

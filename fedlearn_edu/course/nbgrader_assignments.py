@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 import nbformat
 
-from fedlearn_edu.backbone.cache import write_atomically
 from fedlearn_edu.course.authoring import cell_id, find_sources, make_cell, make_notebook, serialised
 from fedlearn_edu.course.relative_links import without_dead_links
 from fedlearn_edu.course.selection import choose_lessons
 from fedlearn_edu.course.solution_cells import SourceCell, check_call, read_solution
 from fedlearn_edu.course.stub import BEGIN, END
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.files import write_whole
 
 _SEED_BITS = 256  # a learner's code that searches the seeds for the arguments it was given never ends
 _CONFIG_NAME = "nbgrader_config.py"
@@ -86,10 +86,10 @@ def build_assignments(
             _keep(path, course_dir / "old" / path.parent.name)
         for path, text in wanted.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda file, text=text: file.write(text))
+            write_whole(path, lambda file, text=text: file.write(text))
         if not (config := course_dir / _CONFIG_NAME).exists():
             text = _CONFIG.format(course=course_dir.resolve().name)
-            write_atomically(config, lambda file: file.write(text.encode()))
+            write_whole(config, lambda file: file.write(text.encode()))
     except OSError as error:
         raise RunError(f"target: cannot write {error.filename or course_dir} ({error.strerror})") from error
     return list(wanted)

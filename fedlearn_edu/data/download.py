@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import platformdirs
 
 from fedlearn_edu.bars import progress_bar
+from fedlearn_edu.cache_folder import cache_root
 from fedlearn_edu.data import class_names
 from fedlearn_edu.data.folder import load_folder
 from fedlearn_edu.data.images import ImageDataset, allocate_images, grey_to_rgb
@@ -42,7 +42,7 @@ def load_emnist(
 
     Args:
         only_digits: Ten digit classes (3,383 writers, 382,705 images), or all 62 (3,400 writers, 749,068 images).
-        cache_dir: Where downloads are kept; None for this user's cache folder.
+        cache_dir: Where downloads are kept; None for `datasets` in the package's cache folder.
         max_clients: How many writers to load, drawn by `seed`; None for all (0.9 or 1.8 GB of memory).
         seed: Draws the writers.
 
@@ -71,7 +71,7 @@ def load_cifar100(
     clients, who hold CIFAR-100's test images, are not used: here every client has a test split of its own.
 
     Args:
-        cache_dir: Where downloads are kept; None for this user's cache folder.
+        cache_dir: Where downloads are kept; None for `datasets` in the package's cache folder.
         max_clients: How many clients to load, drawn by `seed`; None for all.
         seed: Draws the clients.
 
@@ -98,7 +98,7 @@ def load_flowers(
     """Loads 3,670 photographs of five kinds of flowers (the archive behind `tf_flowers`, 229 MB, sha256 checked).
 
     Args:
-        cache_dir: Where downloads are kept; None for this user's cache folder.
+        cache_dir: Where downloads are kept; None for `datasets` in the package's cache folder.
         image_size: Height and width of every image in pixels, >= 1.
         on_broken: As in `load_folder`.
 
@@ -125,7 +125,7 @@ def load_medmnist(flag: str, *, cache_dir: str | os.PathLike | None = None) -> I
 
     Args:
         flag: The set, e.g. `"pathmnist"` (28 x 28 pixels), or its larger edition, e.g. `"pathmnist_64"`.
-        cache_dir: Where downloads are kept; None for this user's cache folder.
+        cache_dir: Where downloads are kept; None for `datasets` in the package's cache folder.
 
     Raises:
         RunError: The package is missing, or the set could not be downloaded.
@@ -252,7 +252,7 @@ def _cached(
         RunError: The cache cannot be written, other users could change it, or fetching failed or met a silence of
             `TIMEOUT_SECONDS`.
     """
-    root = pathlib.Path(cache_dir or platformdirs.user_cache_path("fedlearn_edu") / "datasets").expanduser()
+    root = pathlib.Path(cache_dir).expanduser() if cache_dir else cache_root() / "datasets"
     trust = {"what": "cache_dir", "advice": "chmod go-w it, or choose a folder of your own"}
     check_private(root / target, **trust)
     if (root / target).exists():

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.errors import UsageError
 
 _LARGEST_LEARNING_RATE = 100.0
@@ -77,6 +78,7 @@ class FederatedProcess(tff.learning.templates.LearningProcess):
         hyperparameters: Mapping[str, Any],
         privacy: PrivacyAccountant | None = None,
     ):
+        start_runtime()  # whoever runs it by hand runs it in our worker, too
         super().__init__(
             process.initialize,
             process.next,
@@ -137,6 +139,7 @@ class StatefulFederatedProcess(tff.templates.IterativeProcess):
         personal_weights: Callable[[Any, Any], tff.learning.models.ModelWeights] | None = None,
         privacy: PrivacyAccountant | None = None,
     ):
+        start_runtime()
         super().__init__(initialize, next_fn)
         self.client_state_type = _client_state_type(next_fn.type_signature)
         self.get_model_weights = get_model_weights

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.simulation.round_form import split_round
+from fedlearn_edu.engine.map_reduce import split_round
 
 
 @dataclasses.dataclass(frozen=True)

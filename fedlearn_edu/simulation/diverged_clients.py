@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow_federated as tff
 
+from fedlearn_edu.engine.map_reduce import split_round
 from fedlearn_edu.learning.process import compile_once
-from fedlearn_edu.simulation.round_form import split_round
 
 
 class DivergedClients:

@@ -12,16 +12,15 @@ import pandas as pd
 import tensorflow_federated as tff
 
 from fedlearn_edu.data.federated import FederatedDataset
+from fedlearn_edu.engine.runtime import REFUSED, start_runtime
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_positive
-from fedlearn_edu.learning.aggregators.secure_mean import REFUSED
 from fedlearn_edu.learning.one_shot.head import ABSENT_SCORE, OneShotHead, present_classes
 from fedlearn_edu.learning.process import compile_once
 from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
 from fedlearn_edu.simulation.communication import measure_message_sizes
 from fedlearn_edu.simulation.evaluation import FederatedEvaluation
 from fedlearn_edu.simulation.run_checks import check_features
-from fedlearn_edu.simulation.runtime import start_runtime
 
 # A client's examples are read at once up to this number; more only bound the memory.
 _BATCH_SIZE = 1024

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.data.federated import FederatedDataset
+from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_count, check_seed
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, check_learning_rate
@@ -21,7 +22,6 @@ from fedlearn_edu.simulation.client_data import (
     build_train_computation,
 )
 from fedlearn_edu.simulation.run_checks import check_features
-from fedlearn_edu.simulation.runtime import start_runtime
 
 
 def fine_tune_locally(

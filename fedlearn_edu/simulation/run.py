@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.learning.process import compile_once
 from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
 from fedlearn_edu.simulation.client_reports import client_reports
@@ -16,7 +17,6 @@ from fedlearn_edu.simulation.communication import measure_message_sizes
 from fedlearn_edu.simulation.diverged_clients import DivergedClients
 from fedlearn_edu.simulation.evaluation import FederatedEvaluation, PersonalEvaluation
 from fedlearn_edu.simulation.history import GLOBAL, PRIVACY_METRICS, History
-from fedlearn_edu.simulation.runtime import start_runtime
 
 
 class Run:

@@ -168,8 +168,8 @@ class TrainingSession:
             self._set_idle(run)
 
     def _rounds(self, run: _Run):
+        from fedlearn_edu.engine.runtime import start_runtime
         from fedlearn_edu.simulation.rounds import iter_rounds
-        from fedlearn_edu.simulation.runtime import start_runtime
 
         start_runtime()
         if not self._ends_with_python:

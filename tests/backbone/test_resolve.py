@@ -18,7 +18,7 @@ import urllib.error
 import pytest
 
 import fedlearn_edu as fl
-from fedlearn_edu.backbone import contract, hub, pins, resolve
+from fedlearn_edu.backbone import contract, pins, resolve, sources
 
 
 @pytest.fixture(autouse=True)
@@ -122,9 +122,9 @@ def test_a_url_is_downloaded_once(server, tiny):
 
 
 def test_a_slow_download_shows_that_it_goes_on(server, capfd):
-    server.bodies["/module.tar.gz"], server.pieces = packed(hub.BUNDLED_DIR), 8
+    server.bodies["/module.tar.gz"], server.pieces = packed(sources.BUNDLED_DIR), 8
     folder = resolve.resolve_module(f"{server.url}/module.tar.gz", name="m", stall_seconds=1.0)
-    assert pins.module_fingerprint(folder) == pins.module_fingerprint(hub.BUNDLED_DIR)
+    assert pins.module_fingerprint(folder) == pins.module_fingerprint(sources.BUNDLED_DIR)
     assert "download backbone" in capfd.readouterr().err
 
 
@@ -209,12 +209,12 @@ def test_a_url_that_gives_something_else_later_is_refused_until_the_user_agrees(
     url = f"{server.url}/module.tar.gz"
     fl.load_backbone(url)
     shutil.rmtree(cached(tmp_path, url))
-    server.bodies["/module.tar.gz"] = packed(hub.BUNDLED_DIR)
+    server.bodies["/module.tar.gz"] = packed(sources.BUNDLED_DIR)
     with pytest.raises(
         fl.RunError, match=r"is not what this machine first got from there .* delete .*first_seen"
     ) as caught:
         fl.load_backbone(url)
-    bundled = pins.module_fingerprint(hub.BUNDLED_DIR)
+    bundled = pins.module_fingerprint(sources.BUNDLED_DIR)
     assert tiny.fingerprint in str(caught.value)
     assert f"append #sha256={bundled} to the URL" in str(caught.value)
     assert fl.load_backbone(f"{url}#sha256={bundled}").feature_dim == 1280
@@ -253,7 +253,7 @@ def test_no_network_is_said_first_and_the_url_last(monkeypatch, error):
     message = str(caught.value)
     assert message.startswith("backbone: no network: cannot get 'mobilenet_v2' (")
     assert error.strerror in message
-    assert message.endswith(f"tried the network: {hub.BACKBONES['mobilenet_v2']}")
+    assert message.endswith(f"tried the network: {sources.BACKBONES['mobilenet_v2']}")
 
 
 def test_a_silent_server_does_not_hang():

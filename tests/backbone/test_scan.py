@@ -16,7 +16,7 @@ from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.trackable.resource import CapturableResource
 
 import fedlearn_edu as fl
-from fedlearn_edu.backbone import hub, scan
+from fedlearn_edu.backbone import scan, sources
 from fedlearn_edu.backbone.harmless_operations import HARMLESS, SAVER
 
 RAW = tf.raw_ops
@@ -343,7 +343,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def test_honest_modules_pass(bundled, tiny_folder, hub_cache):
-    for folder in (hub.BUNDLED_DIR, tiny_folder, *pathlib.Path(hub_cache).glob("*/")):
+    for folder in (sources.BUNDLED_DIR, tiny_folder, *pathlib.Path(hub_cache).glob("*/")):
         assert scan.find_danger(folder) is None
 
 

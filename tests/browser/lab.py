@@ -15,7 +15,7 @@ import urllib.request
 
 import psutil
 
-from fedlearn_edu.backbone.cache import CACHE_VARIABLE, cache_root
+from fedlearn_edu.cache_folder import CACHE_VARIABLE, cache_root
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",

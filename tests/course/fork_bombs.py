@@ -18,7 +18,7 @@ from grading_problems import HONEST, make_exercises, notebook, write
 
 from fedlearn_edu.course.grading import grade
 from fedlearn_edu.course.grading.inside import ending
-from fedlearn_edu.course.grading.isolation import prepare
+from fedlearn_edu.course.grading.walls import prepare
 
 _MOST_PROCESSES = 300
 LOOP = """\

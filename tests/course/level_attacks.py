@@ -19,8 +19,8 @@ import tempfile
 
 from fedlearn_edu.course.checks import data
 from fedlearn_edu.course.grading.inside import wire
-from fedlearn_edu.course.grading.isolation import prepare
 from fedlearn_edu.course.grading.sandbox import run_guarded
+from fedlearn_edu.course.grading.walls import prepare
 
 ATTACK = r"""
 import ctypes, fcntl, mmap, os, signal, socket, struct, time

@@ -9,8 +9,8 @@ from grading_problems import cell, make_exercises, write
 from honest_notebooks import MEAN, honest_notebooks
 
 from fedlearn_edu.course.grading import grade
-from fedlearn_edu.course.grading.isolation import prepare
 from fedlearn_edu.course.grading.sandbox import run_guarded
+from fedlearn_edu.course.grading.walls import prepare
 
 NOTEBOOKS = honest_notebooks()
 OPTIONS = {"timeout": 60.0, "memory_gb": 4.0, "jobs": 2, "progress": False, "seed": 5}

@@ -114,7 +114,7 @@ def test_the_reason_is_told_when_others_cannot_reach_python():
         pytest.skip("only root can change the user")
     if all(folder.stat().st_mode & 0o001 for folder in pathlib.Path(sys.executable).resolve().parents):
         pytest.skip("here everybody can reach Python")
-    from fedlearn_edu.course.grading.isolation import prepare
+    from fedlearn_edu.course.grading.walls import prepare
     from fedlearn_edu.errors import RunError
 
     with pytest.raises(RunError, match=r"\S+ lies below \S+, which only its owner can enter"):

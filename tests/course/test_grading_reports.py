@@ -21,9 +21,10 @@ from fedlearn_edu.course.checks.registry import all_exercises
 from fedlearn_edu.course.grading import GradingResult, grade, run_grading
 from fedlearn_edu.course.grading.hidden import digest, hidden_cases
 from fedlearn_edu.course.grading.marks import STATUSES, empty_mark
-from fedlearn_edu.course.grading.state import State, replace_files
+from fedlearn_edu.course.grading.state import State
 from fedlearn_edu.course.grading.text import neutral
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.files import replace_files
 
 WRONG = "def weighted_mean(values, weights):\n    return float(np.mean(values))"
 ADA = "ada_78_assignsubmission_file_/03.ipynb"

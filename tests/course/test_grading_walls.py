@@ -17,9 +17,10 @@ from grading_problems import make_exercises, notebook, write
 
 from fedlearn_edu.course.grading import grade
 from fedlearn_edu.course.grading.inside import wire
-from fedlearn_edu.course.grading.isolation import LEVELS, _own_uid, prepare
+from fedlearn_edu.course.grading.isolation import LEVELS, _own_uid
 from fedlearn_edu.course.grading.sandbox import _Watch, run_guarded
 from fedlearn_edu.course.grading.usage import Usage
+from fedlearn_edu.course.grading.walls import prepare
 from fedlearn_edu.errors import RunError
 
 ESCAPE = """\

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 import fedlearn_edu as fl
-from fedlearn_edu.backbone.hub import import_hub
+from fedlearn_edu.backbone.tfhub import import_hub
 
 LOSS = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 SPEC = (tf.TensorSpec([None, 8, 8, 3], tf.float32), tf.TensorSpec([None], tf.int32))

@@ -18,7 +18,7 @@ from numpy_reference import (
 )
 
 import fedlearn_edu as fl
-from fedlearn_edu.simulation import runtime
+from fedlearn_edu.engine import runtime
 
 LR = 0.3
 ROUNDS = 3

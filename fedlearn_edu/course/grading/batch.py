@@ -26,12 +26,13 @@ from fedlearn_edu.course.grading.plan import choose, make_plan
 from fedlearn_edu.course.grading.result import GradingResult
 from fedlearn_edu.course.grading.settings import kept, settle
 from fedlearn_edu.course.grading.similar import find_similar
-from fedlearn_edu.course.grading.state import State, replace_files
+from fedlearn_edu.course.grading.state import State
 from fedlearn_edu.course.grading.submissions import Submission, read_submissions
 from fedlearn_edu.course.grading.summary import told_lost, told_overrides, told_waiting
 from fedlearn_edu.course.grading.term import OpenTerm, Term
 from fedlearn_edu.course.grading.text import clean
 from fedlearn_edu.errors import UsageError, nearest_names
+from fedlearn_edu.files import replace_files
 
 
 def grade(

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from fedlearn_edu.course.grading.batch import grade
 from fedlearn_edu.course.grading.hidden import SEED_BITS
 from fedlearn_edu.course.grading.marking import Stopped
-from fedlearn_edu.course.grading.state import replace_files
 from fedlearn_edu.course.grading.summary import count, summary
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.files import replace_files
 
 _INTERRUPTED = 130  # as shells say it of Ctrl-C
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from fedlearn_edu.course.checks.engine import Exercise
 from fedlearn_edu.course.grading.hidden import code_digest, digest, hidden_cases
-from fedlearn_edu.course.grading.isolation import prepare
 from fedlearn_edu.course.grading.marks import Mark, empty_mark
 from fedlearn_edu.course.grading.plan import Task
 from fedlearn_edu.course.grading.progress import Bar
 from fedlearn_edu.course.grading.state import State, key_of
+from fedlearn_edu.course.grading.walls import prepare
 from fedlearn_edu.course.grading.workers import Batch, run_tasks
 
 _VERSION = 7  # raise it when the same code would get another mark

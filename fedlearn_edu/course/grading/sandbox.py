@@ -67,7 +67,7 @@ def run_guarded(job: dict, isolation: Isolation, *, timeout: float, memory_gb: f
 
     Args:
         job: "function", "cells" and encoded "arguments".
-        isolation: From `isolation.prepare`.
+        isolation: From `walls.prepare`.
         timeout: Seconds of wall time for the learner's code; loading Python and NumPy does not count.
         memory_gb: GiB, for one process and for all of them together.
         patience: A process that others keep from the processor gets up to this many times `timeout`.

@@ -9,50 +9,16 @@ import json
 import math
 import os
 import pathlib
-import tempfile
 import time
-from collections.abc import Mapping
 
 from fedlearn_edu.course.grading.marks import STATUSES, Mark
 from fedlearn_edu.course.grading.settings import checked_settings
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.files import replace_files
 
 _FORMAT = 2  # 1 had no settings, no table and no last marks
 _SAVE_SECONDS = 2.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def replace_files(texts: Mapping[pathlib.Path, str | bytes]) -> None:
-    """Writes files for their owner's eyes alone, all of them or none.
-
-    Each is written beside its place; only when all are there they are renamed, in their order. A disk that fills up
-    leaves every file as it was.
-
-    Args:
-        texts: Content by path.
-
-    Raises:
-        RunError: One of them cannot be written.
-    """
-    scratch: dict[pathlib.Path, str] = {}
-    try:
-        for path, text in texts.items():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, scratch[path] = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")  # its mode is 0600
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
-        for path in texts:
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "a folder of this name is there")
-        for path in texts:
-            os.replace(scratch[path], path)
-            del scratch[path]
-    except OSError as error:
-        advice = "; make room, then go on with --resume" if error.errno in _FULL else ""
-        raise RunError(f"{path} cannot be written: {error.strerror}{advice}") from None
-    finally:
-        for name in scratch.values():
-            pathlib.Path(name).unlink(missing_ok=True)
 
 
 class State:

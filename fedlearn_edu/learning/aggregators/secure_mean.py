@@ -8,10 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.engine.runtime import REFUSED
 from fedlearn_edu.learning.aggregators.arguments import check_positive
-
-# A message that starts so is meant for the user; `simulation.runtime` raises it as a RunError.
-REFUSED = "secure sum refused:"
 
 
 def secure_mean_factory(*, value_bound: float | None = None) -> tff.aggregators.UnweightedAggregationFactory:

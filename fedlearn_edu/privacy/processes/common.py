@@ -8,7 +8,6 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.learning.algorithms.fed_avg import build_unweighted_fed_avg
 from fedlearn_edu.learning.process import FederatedProcess, PrivacyAccountant
-from fedlearn_edu.simulation.runtime import start_runtime
 
 
 def private_fed_avg(
@@ -25,7 +24,6 @@ def private_fed_avg(
 
     `hyperparameters` holds what the accountant does not describe; a run's settings have both.
     """
-    start_runtime()  # these builders may be the first thing that needs TFF
     process = build_unweighted_fed_avg(
         model, client_lr=client_lr, server_lr=server_lr, model_aggregator=model_aggregator
     )

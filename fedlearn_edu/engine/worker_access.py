@@ -6,11 +6,11 @@ import os
 import socket
 import time
 
-from fedlearn_edu.backbone.cache import cache_root
+from fedlearn_edu.cache_folder import cache_root
+from fedlearn_edu.engine.bind_swap import BindSwap
+from fedlearn_edu.engine.private_copy import open_private_copy
+from fedlearn_edu.engine.socket_folder import SOCKET_NAME, SocketFolder, answers
 from fedlearn_edu.errors import RunError
-from fedlearn_edu.simulation.bind_swap import BindSwap
-from fedlearn_edu.simulation.private_copy import open_private_copy
-from fedlearn_edu.simulation.socket_folder import SOCKET_NAME, SocketFolder, answers
 
 OPEN_VARIABLE = "FEDLEARN_EDU_OPEN_WORKER"
 _POLL_S = 0.02

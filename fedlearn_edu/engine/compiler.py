@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow_federated as tff
 
-from fedlearn_edu.simulation.round_form import is_round, split_round
+from fedlearn_edu.engine.map_reduce import is_round, split_round
 
 
 def compile_for_worker(computation: tff.framework.ConcreteComputation):

@@ -13,12 +13,13 @@ import threading
 import grpc
 import tensorflow_federated as tff
 
+from fedlearn_edu.engine.compiler import compile_for_worker
+from fedlearn_edu.engine.loop_thread import LoopThread
+from fedlearn_edu.engine.worker import Worker
 from fedlearn_edu.errors import RunError
-from fedlearn_edu.learning.aggregators.secure_mean import REFUSED
-from fedlearn_edu.simulation.compiler import compile_for_worker
-from fedlearn_edu.simulation.loop_thread import LoopThread
-from fedlearn_edu.simulation.worker import Worker
 
+# What an assertion in a computation says after this is meant for the user, and is raised as a RunError.
+REFUSED = "secure sum refused:"
 _MAX_STARTS_PER_CALL = 3
 _LIVENESS_INTERVAL_S = 0.5
 _PATIENCE_S = 5.0
@@ -130,9 +131,9 @@ def _deaf_to_ctrl_c():
 def start_runtime() -> Worker:
     """Makes our runtime the one that executes TFF computations in this thread; calling it again is free.
 
-    The worker process itself starts with the first computation (about 0.1 s). Every public function of this
-    package that needs TFF calls this, so that it is rarely needed by hand: do so after
-    `tff.backends.native.set_sync_local_cpp_execution_context()` or when TFF is used directly in a new thread.
+    The worker process itself starts with the first computation (about 0.1 s). Making a process of this package and
+    running one call this, so that it is rarely needed by hand: do so where TFF is used directly, with nothing but an
+    aggregator of ours, in a new thread, or after `tff.backends.native.set_sync_local_cpp_execution_context()`.
     What TFF computes before the call runs in a worker of TFF's own, which is open to whoever reaches this machine.
 
     Returns:

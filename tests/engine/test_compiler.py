@@ -6,8 +6,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 import fedlearn_edu as fl
-from fedlearn_edu.simulation import runtime
-from fedlearn_edu.simulation.compiler import merge_client_work, simulate_secure_sums
+from fedlearn_edu.engine import runtime
+from fedlearn_edu.engine.compiler import merge_client_work, simulate_secure_sums
 
 
 def three_rounds(process, features, context):

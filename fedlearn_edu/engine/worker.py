@@ -17,8 +17,8 @@ import warnings
 
 import psutil
 
+from fedlearn_edu.engine.worker_access import CLOSED_WAYS, OPEN_VARIABLE, OpenPort, Unavailable, WorkerAccess
 from fedlearn_edu.errors import RunError
-from fedlearn_edu.simulation.worker_access import CLOSED_WAYS, OPEN_VARIABLE, OpenPort, Unavailable, WorkerAccess
 
 START_DEADLINE_S = 30.0
 _PR_SET_PDEATHSIG = 1

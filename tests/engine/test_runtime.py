@@ -22,8 +22,8 @@ import tensorflow_federated as tff
 from open_ports import open_ports
 
 import fedlearn_edu as fl
-from fedlearn_edu.simulation import runtime
-from fedlearn_edu.simulation.worker import Worker
+from fedlearn_edu.engine import runtime
+from fedlearn_edu.engine.worker import Worker
 
 START = """
 import pathlib, sys, time
@@ -240,9 +240,10 @@ def test_import_is_cheap_and_quiet():
     seconds, loaded = min(run_python(source).stdout.split() for _ in range(3))
     assert float(seconds) < 0.3
     assert loaded == "False"
-    loud = run_python("import fedlearn_edu as fl; fl.start_runtime(); fl.linear_head")
-    assert loud.returncode == 0
-    assert loud.stdout + loud.stderr == ""
+    for used in ("fl.start_runtime(); fl.linear_head", "fl.linear_head"):  # with our runtime, and with none
+        loud = run_python(f"import fedlearn_edu as fl; {used}")
+        assert loud.returncode == 0
+        assert loud.stdout + loud.stderr == ""
 
 
 def run_python(source):
@@ -362,3 +363,20 @@ def test_a_forked_child_is_told_to_spawn():
     assert child.exitcode == 0
     assert worker.pid == pid
     assert double_sum([4]) == 8
+
+
+def test_reading_names_starts_nothing_and_making_a_process_does():
+    source = """
+import fedlearn_edu as fl, tensorflow_federated as tff, numpy as np
+def show(): print(type(tff.framework.get_context_stack().current).__name__)
+for name in fl.__all__: getattr(fl, name)
+show()
+clients = fl.partition(fl.load_dataset("fashion"), fl.IID(), num_clients=2, seed=0)
+features = clients.with_examples(np.zeros([len(clients.labels), 3], np.float32))
+fl.build_unweighted_fed_avg(fl.linear_head(features))
+show()
+"""
+    printed = run_python(source)
+    before, after = printed.stdout.split()
+    assert after == "RuntimeContext", printed.stderr[-500:]
+    assert before != after

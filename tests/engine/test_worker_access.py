@@ -24,14 +24,14 @@ from hypothesis import strategies as st
 from open_ports import open_ports
 
 import fedlearn_edu as fl
-from fedlearn_edu.backbone.cache import CACHE_VARIABLE
-from fedlearn_edu.simulation import runtime, socket_folder
-from fedlearn_edu.simulation import worker as worker_module
-from fedlearn_edu.simulation.bind_swap import BindSwap
-from fedlearn_edu.simulation.private_copy import open_private_copy
-from fedlearn_edu.simulation.socket_folder import SocketFolder, check_nobody_else_can_rename
-from fedlearn_edu.simulation.worker import Worker
-from fedlearn_edu.simulation.worker_access import OPEN_VARIABLE, OpenPort, PrivateCopy, SwappedSocket
+from fedlearn_edu.cache_folder import CACHE_VARIABLE
+from fedlearn_edu.engine import runtime, socket_folder
+from fedlearn_edu.engine import worker as worker_module
+from fedlearn_edu.engine.bind_swap import BindSwap
+from fedlearn_edu.engine.private_copy import open_private_copy
+from fedlearn_edu.engine.socket_folder import SocketFolder, check_nobody_else_can_rename
+from fedlearn_edu.engine.worker import Worker
+from fedlearn_edu.engine.worker_access import OPEN_VARIABLE, OpenPort, PrivateCopy, SwappedSocket
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -158,7 +158,7 @@ def descriptors_of(pid):
 OWNER = """
 import json, sys, time
 from fedlearn_edu.errors import RunError
-from fedlearn_edu.simulation.worker import Worker
+from fedlearn_edu.engine.worker import Worker
 worker = Worker()
 try:
     access = worker.start()

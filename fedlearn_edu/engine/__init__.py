@@ -1,0 +1,1 @@
+"""Room 0: TFF's worker and what runs on it."""
