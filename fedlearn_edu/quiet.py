@@ -25,4 +25,6 @@ def silence_import_noise() -> None:
 def _forget_default_context() -> None:
     """Takes away TFF's own context while Python still can: an unused one prints an error when modules are gone."""
     if "tensorflow_federated" in sys.modules:
-        sys.modules["tensorflow_federated"].framework.set_no_default_context()
+        framework = sys.modules["tensorflow_federated"].framework
+        ended = type("EndedContext", (framework.SyncContext,), {"invoke": None})
+        framework.set_default_context(ended())
