@@ -26,8 +26,8 @@ from stored_runs import StoredRuns
 from tqdm import tqdm
 
 import fedlearn_edu as fl
-from fedlearn_edu.simulation.precomputed_runs import GLOBAL_MODEL as GLOBAL
-from fedlearn_edu.simulation.precomputed_runs import MLP
+from fedlearn_edu.simulation.stored_runs import GLOBAL_MODEL as GLOBAL
+from fedlearn_edu.simulation.stored_runs import MLP
 
 RUNS = pathlib.Path(__file__).parent.parent / "fedlearn_edu" / "simulation" / "assets" / "personalisation_runs.csv"
 CONCENTRATIONS = [100.0, 1.0, 0.1]

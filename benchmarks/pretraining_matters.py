@@ -32,8 +32,8 @@ from stored_runs import StoredRuns, named_apart
 from tqdm import tqdm
 
 import fedlearn_edu as fl
-from fedlearn_edu.plotting.pretraining import plot_pretraining_matters
-from fedlearn_edu.simulation.precomputed import runs_at_round
+from fedlearn_edu.plotting.pretraining_runs import plot_pretraining_matters
+from fedlearn_edu.simulation.stored_runs import runs_at_round
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 DOCS = REPOSITORY / "docs"

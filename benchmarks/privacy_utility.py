@@ -26,7 +26,7 @@ from fedlearn_edu.plotting.privacy_utility import plot_frontier
 from fedlearn_edu.privacy.accounting import largest_attack_accuracy
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
-DOCS, ASSETS = REPOSITORY / "docs", REPOSITORY / "fedlearn_edu" / "privacy" / "assets"
+DOCS, ASSETS = REPOSITORY / "docs", REPOSITORY / "fedlearn_edu" / "simulation" / "assets"
 NUM_CLIENTS, POPULATION, NUM_OWN = 500, 250, 125
 DELTA = fl.default_delta(POPULATION)
 EPSILONS = [0.5, 1.0, 2.0, 4.0, 8.0, math.inf]

@@ -29,7 +29,7 @@ from tqdm import tqdm
 import fedlearn_edu as fl
 from fedlearn_edu.plotting.attack_runs import plot_attack_runs
 from fedlearn_edu.simulation.fairness import worst_decile
-from fedlearn_edu.simulation.precomputed_runs import ASSUMED_ATTACKERS as ASSUMED
+from fedlearn_edu.simulation.stored_runs import ASSUMED_ATTACKERS as ASSUMED
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 ASSETS = REPOSITORY / "fedlearn_edu" / "simulation" / "assets"

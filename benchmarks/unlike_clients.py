@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 import fedlearn_edu as fl
 from fedlearn_edu.simulation.fairness import worst_decile
-from fedlearn_edu.simulation.precomputed_runs import CENTRAL
+from fedlearn_edu.simulation.stored_runs import CENTRAL
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 RUNS = REPOSITORY / "fedlearn_edu" / "simulation" / "assets" / "algorithm_runs.csv"

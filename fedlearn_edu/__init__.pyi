@@ -3,14 +3,14 @@
 from .backbone.features import extract_features as extract_features
 from .backbone.hub import Backbone as Backbone
 from .backbone.hub import load_backbone as load_backbone
-from .backbone.pretrain import PretrainingResult as PretrainingResult
-from .backbone.pretrain import pretrain as pretrain
+from .backbone.pretraining.pretrain import PretrainingResult as PretrainingResult
+from .backbone.pretraining.pretrain import pretrain as pretrain
 from .backbone.publish import publish as publish
 from .backbone.split import SplitBackbone as SplitBackbone
 from .backbone.split import depth_table as depth_table
 from .backbone.split import split_backbone as split_backbone
-from .course.checks.session import check as check
-from .course.checks.session import progress as progress
+from .course.checks.learner import check as check
+from .course.checks.learner import progress as progress
 from .data.datasets import ImageDataset as ImageDataset
 from .data.datasets import dataset_names as dataset_names
 from .data.datasets import load_dataset as load_dataset
@@ -163,13 +163,13 @@ from .plotting.attacks import (
 )
 from .plotting.fairness import plot_fairness as plot_fairness
 from .plotting.personalisation import plot_personalisation as plot_personalisation
-from .plotting.pretraining import (
+from .plotting.pretraining_runs import (
     plot_pretraining_curve as plot_pretraining_curve,
 )
-from .plotting.pretraining import (
+from .plotting.pretraining_runs import (
     plot_pretraining_matters as plot_pretraining_matters,
 )
-from .plotting.pretraining import (
+from .plotting.pretraining_runs import (
     plot_pretraining_runs as plot_pretraining_runs,
 )
 from .plotting.privacy import (
@@ -282,7 +282,6 @@ from .privacy.guarantee import (
 from .privacy.guarantee import (
     largest_attack_accuracy as largest_attack_accuracy,
 )
-from .privacy.precomputed import explorer_runs as explorer_runs
 from .privacy.processes.central_dp import build_dp_fed_avg as build_dp_fed_avg
 from .privacy.processes.distributed_dp import build_distributed_dp_fed_avg as build_distributed_dp_fed_avg
 from .privacy.processes.dp_ftrl import build_dp_ftrl as build_dp_ftrl
@@ -323,26 +322,27 @@ from .simulation.history import History as History
 from .simulation.one_shot import OneShotResult as OneShotResult
 from .simulation.one_shot import run_one_shot as run_one_shot
 from .simulation.personalisation import fine_tune_locally as fine_tune_locally
-from .simulation.precomputed import pretraining_runs as pretraining_runs
-from .simulation.precomputed import runs_at_round as runs_at_round
-from .simulation.precomputed_runs import (
-    algorithm_runs as algorithm_runs,
-)
-from .simulation.precomputed_runs import (
-    attack_runs as attack_runs,
-)
-from .simulation.precomputed_runs import (
-    attack_selections as attack_selections,
-)
-from .simulation.precomputed_runs import (
-    personalisation_runs as personalisation_runs,
-)
 from .simulation.rounds import iter_rounds as iter_rounds
 from .simulation.rounds import run_rounds as run_rounds
+from .simulation.stored_runs import (
+    algorithm_runs as algorithm_runs,
+)
+from .simulation.stored_runs import (
+    attack_runs as attack_runs,
+)
+from .simulation.stored_runs import (
+    attack_selections as attack_selections,
+)
+from .simulation.stored_runs import explorer_runs as explorer_runs
+from .simulation.stored_runs import (
+    personalisation_runs as personalisation_runs,
+)
+from .simulation.stored_runs import pretraining_runs as pretraining_runs
+from .simulation.stored_runs import runs_at_round as runs_at_round
 from .widgets.algorithm_race import AlgorithmRace as AlgorithmRace
 from .widgets.attack_explorer import AttackExplorer as AttackExplorer
 from .widgets.dashboard import TrainingDashboard as TrainingDashboard
-from .widgets.explorer import PartitionExplorer as PartitionExplorer
+from .widgets.partition_explorer import PartitionExplorer as PartitionExplorer
 from .widgets.personalisation_explorer import PersonalisationExplorer as PersonalisationExplorer
 from .widgets.pretraining_explorer import PretrainingExplorer as PretrainingExplorer
 from .widgets.privacy_explorer import PrivacyExplorer as PrivacyExplorer

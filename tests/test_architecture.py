@@ -11,7 +11,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "fedlearn_edu"
 ROOMS = ["engine", "data", "backbone", "learning", "simulation", "privacy", "plotting", "widgets", "course"]
 # Above all rooms: what a user starts. Below them: what any room may use.
 DEMO = {"demo", "demo_folder", "demo_options", "demo_output", "demo_results", "demo_setup"}
-TOP = {"__init__", "cli", "commands", *DEMO, "doctor", "lab_app", "lessons", "pretraining"}
+TOP = {"__init__", "cli", "commands", *DEMO, "doctor", "lab_app", "lessons"}
 BASE = {
     "bars",
     "cache_folder",

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from fedlearn_edu.plotting import figure_png
-from fedlearn_edu.plotting.pretraining import (
+from fedlearn_edu.plotting.pretraining_runs import (
     plot_pretraining_curve,
     plot_pretraining_matters,
     plot_pretraining_runs,

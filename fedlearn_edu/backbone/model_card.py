@@ -7,7 +7,7 @@ import pathlib
 
 from fedlearn_edu.files import write_whole
 
-_TABLE_START = "<!-- probe table: written by `python -m fedlearn_edu.backbone.probe --card` -->"
+_TABLE_START = "<!-- probe table: written by `python tools/probe.py --card` -->"
 _TABLE_END = "<!-- end of probe table -->"
 
 _CARD = """\
@@ -125,7 +125,7 @@ The teacher itself is not part of this package.
 ## Method
 1. The student starts as the teacher compressed to its width in closed form, on {num_compress:,} of the images at
    {image_size} pixels: principal components of the linear bottlenecks, the most important channels between them, least
-   squares for every 1 x 1 convolution (`fedlearn_edu.backbone.compress`).
+   squares for every 1 x 1 convolution (`tools/compress.py`).
 2. Distillation without labels: from the student's 1280 features a linear layer, thrown away afterwards, predicts the
    teacher's feature vector (inference mode, {teacher_size} x {teacher_size} pixels), standardised within clothing and
    within icons, under mean squared error: {epochs} epochs in batches of {batch_size}, Adam with cosine decay from
@@ -134,7 +134,7 @@ The teacher itself is not part of this package.
 Mean squared error per epoch (1.0 = predicting the mean): {errors}.
 Seed {seed}; steps 1 and 2 took {seconds:,.0f} s on 2 CPU cores. Command:
 
-    python -m fedlearn_edu.backbone.build_bundled --fashion-train train-images-idx3-ubyte.gz \\
+    python tools/build_bundled.py --fashion-train train-images-idx3-ubyte.gz \\
         --icons DIR --teacher URL_OR_DIR --output DIR --seed {seed}
 
 The images and their order repeat with the seed; the last digits of the weights do not, since sums on several threads

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.plotting.end_labels import EndLabel, write_end_labels
 from fedlearn_edu.plotting.style import GRID, MUTED, PAPER, TEXT, NotebookAxes, NotebookFigure, prepare
-from fedlearn_edu.simulation.precomputed_runs import NO_ATTACK
+from fedlearn_edu.simulation.stored_runs import NO_ATTACK
 
 PARTITION_LABELS = {"dirichlet:1": "label skew (Dirichlet, 1)", "minority:1": "a minority alone holds a class"}
 # Okabe and Ito's colours; line style and mark tell the defences apart as well.

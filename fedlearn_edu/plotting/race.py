@@ -14,7 +14,7 @@ from fedlearn_edu.errors import UsageError
 from fedlearn_edu.plotting.end_labels import EndLabel, write_end_labels
 from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, prepare
 from fedlearn_edu.simulation.history import History
-from fedlearn_edu.simulation.precomputed_runs import CENTRAL
+from fedlearn_edu.simulation.stored_runs import CENTRAL
 
 _DASHED, _DOTTED, _MIXED = (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5))
 # Okabe and Ito's colours, one for each family of algorithms; within it, line style and mark tell them apart.

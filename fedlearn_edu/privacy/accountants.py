@@ -7,7 +7,7 @@ import math
 from typing import Any, ClassVar
 
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.privacy import engine
+from fedlearn_edu.privacy import dp_events
 from fedlearn_edu.privacy.settings import (
     check_cohort,
     check_delta,
@@ -32,11 +32,11 @@ def central_epsilon(
         return 0.0
     probability = clients_per_round / population
     if sampling == "poisson":
-        return engine.poisson_epsilon(probability, noise_multiplier, num_rounds, delta)
+        return dp_events.poisson_epsilon(probability, noise_multiplier, num_rounds, delta)
     if sampling == "fixed_size":
         # Replacing a client moves the sum by up to 2 x clip norm: per sensitivity there is half the noise.
-        return engine.without_replacement_epsilon(probability, noise_multiplier / 2, num_rounds, delta)
-    return engine.gaussian_epsilon(noise_multiplier / math.sqrt(num_rounds), delta)
+        return dp_events.without_replacement_epsilon(probability, noise_multiplier / 2, num_rounds, delta)
+    return dp_events.gaussian_epsilon(noise_multiplier / math.sqrt(num_rounds), delta)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,8 +170,10 @@ class TreeAccountant(_Accountant):
         num_rounds = check_whole_number("num_rounds", num_rounds, 0)
         if num_rounds == 0:
             return 0.0
-        sensitivity = engine.tree_sensitivity(num_rounds, self.population, self.clients_per_round, self.restart_every)
-        return engine.gaussian_epsilon(self.noise_multiplier / sensitivity, self.delta)
+        sensitivity = dp_events.tree_sensitivity(
+            num_rounds, self.population, self.clients_per_round, self.restart_every
+        )
+        return dp_events.gaussian_epsilon(self.noise_multiplier / sensitivity, self.delta)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +214,7 @@ class LocalAccountant(_Accountant):
         turns = num_rounds
         if self.sampling == "cyclic":
             turns = -(-num_rounds * self.clients_per_round // self.population)
-        return engine.gaussian_epsilon(self.noise_multiplier / 2 / math.sqrt(turns), self.delta)
+        return dp_events.gaussian_epsilon(self.noise_multiplier / 2 / math.sqrt(turns), self.delta)
 
     def _neighbours(self) -> str:
         return "one client's data replaced by any other"

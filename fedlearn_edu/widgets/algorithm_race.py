@@ -7,9 +7,8 @@ from matplotlib.figure import Figure
 
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.plotting.race import plot_race
-from fedlearn_edu.simulation.precomputed import runs_at_round
-from fedlearn_edu.simulation.precomputed_runs import CENTRAL, algorithm_runs
-from fedlearn_edu.widgets.parts import format_spread
+from fedlearn_edu.simulation.stored_runs import CENTRAL, algorithm_runs, runs_at_round
+from fedlearn_edu.widgets.elements import format_spread
 from fedlearn_edu.widgets.run_explorer import ALL_SEEDS, RunExplorer, choice, numbers_of, seeds_of, several, slider
 
 _BASELINE = "FedAvg"

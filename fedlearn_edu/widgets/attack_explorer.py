@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.plotting.attack_runs import PARTITION_LABELS, plot_attack_runs, who
-from fedlearn_edu.simulation.precomputed_runs import ASSUMED_ATTACKERS, NO_ATTACK, attack_runs, attack_selections
-from fedlearn_edu.widgets.parts import format_percent, format_spread
+from fedlearn_edu.simulation.stored_runs import ASSUMED_ATTACKERS, NO_ATTACK, attack_runs, attack_selections
+from fedlearn_edu.widgets.elements import format_percent, format_spread
 from fedlearn_edu.widgets.run_explorer import RunExplorer, choice, slider
 
 _PLAIN = "mean"

@@ -13,10 +13,10 @@ from fedlearn_edu.data.images import ImageDataset
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.simulation.history import History
 from fedlearn_edu.widgets.controls import PartitionControls, TrainingControls, TrainingSettings
+from fedlearn_edu.widgets.elements import ErrorLine, shown_to_learner
 from fedlearn_edu.widgets.history_view import HistoryView
-from fedlearn_edu.widgets.parts import ErrorLine, shown_to_learner
-from fedlearn_edu.widgets.pipeline import Pipeline, RunSettings
-from fedlearn_edu.widgets.session import TrainingSession
+from fedlearn_edu.widgets.prepared_run import Pipeline, RunSettings
+from fedlearn_edu.widgets.training_session import TrainingSession
 
 _REDRAW_INTERVAL_S = 0.5  # numbers move every round; drawing as often would take longer than training
 

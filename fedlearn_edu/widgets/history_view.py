@@ -10,7 +10,7 @@ import pandas as pd
 
 from fedlearn_edu.plotting import plot_run
 from fedlearn_edu.simulation.history import History
-from fedlearn_edu.widgets.parts import Picture, format_bytes, format_percent, table_html
+from fedlearn_edu.widgets.elements import Picture, format_bytes, format_percent, table_html
 
 _NUM_LISTED = 5
 _AXIS_STEP = 50

@@ -10,8 +10,8 @@ from fedlearn_edu.plotting.fairness import plot_fairness
 from fedlearn_edu.plotting.personalisation import plot_personalisation
 from fedlearn_edu.plotting.style import NotebookAxes, NotebookFigure
 from fedlearn_edu.simulation.fairness import before_and_after, fairness_table
-from fedlearn_edu.simulation.precomputed_runs import GLOBAL_MODEL, global_model_of, personalisation_runs
-from fedlearn_edu.widgets.parts import format_spread
+from fedlearn_edu.simulation.stored_runs import GLOBAL_MODEL, global_model_of, personalisation_runs
+from fedlearn_edu.widgets.elements import format_spread
 from fedlearn_edu.widgets.run_explorer import ALL_SEEDS, RunExplorer, choice, numbers_of, seeds_of, slider
 
 _MAX_ROWS = 40

@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.plotting.pretraining import DEPTH_LABELS, plot_pretraining_runs
-from fedlearn_edu.simulation.precomputed import pretraining_runs, runs_at_round
-from fedlearn_edu.widgets.parts import format_spread
+from fedlearn_edu.plotting.pretraining_runs import DEPTH_LABELS, plot_pretraining_runs
+from fedlearn_edu.simulation.stored_runs import pretraining_runs, runs_at_round
+from fedlearn_edu.widgets.elements import format_spread
 from fedlearn_edu.widgets.run_explorer import RunExplorer, choice, numbers_of, slider
 
 

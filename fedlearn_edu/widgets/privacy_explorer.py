@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from fedlearn_edu.plotting.privacy_utility import plot_tradeoff
 from fedlearn_edu.privacy.accounting import default_delta, epsilon, guarantee_label, largest_attack_accuracy
-from fedlearn_edu.privacy.precomputed import POPULATION, explorer_runs
-from fedlearn_edu.widgets.parts import format_percent
+from fedlearn_edu.simulation.stored_runs import POPULATION, explorer_runs
+from fedlearn_edu.widgets.elements import format_percent
 from fedlearn_edu.widgets.run_explorer import RunExplorer, numbers_of, slider
 
 _PAPER = [1, 10, 100, 1000]

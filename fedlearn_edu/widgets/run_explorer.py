@@ -6,7 +6,7 @@ import ipywidgets as widgets
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fedlearn_edu.widgets.parts import ErrorLine, Picture, shown_to_learner, table_html
+from fedlearn_edu.widgets.elements import ErrorLine, Picture, shown_to_learner, table_html
 
 _STYLE, _LAYOUT = {"description_width": "160px"}, {"width": "420px"}
 

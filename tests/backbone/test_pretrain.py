@@ -11,11 +11,11 @@ from PIL import Image
 
 import fedlearn_edu as fl
 from fedlearn_edu import cli
-from fedlearn_edu.backbone import pretrain as pretrain_module
-from fedlearn_edu.backbone import teacher
-from fedlearn_edu.backbone.pretraining_images import gather_images
-from fedlearn_edu.backbone.student import build_student, to_student_size
-from fedlearn_edu.backbone.training import fit
+from fedlearn_edu.backbone.pretraining import pretrain as pretrain_module
+from fedlearn_edu.backbone.pretraining import teacher
+from fedlearn_edu.backbone.pretraining.images import gather_images
+from fedlearn_edu.backbone.pretraining.student import build_student, to_student_size
+from fedlearn_edu.backbone.pretraining.training import fit
 from fedlearn_edu.terminal import our_command
 
 TINY = {"image_size": 32, "batch_size": 16, "learning_rate": 0.01, "progress": False}

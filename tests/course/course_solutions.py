@@ -13,7 +13,7 @@ import sys
 from grading_problems import cell
 from shared import REPOSITORY
 
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.checking import Case, Exercise
 from fedlearn_edu.course.checks.registry import all_exercises
 from fedlearn_edu.course.grading import grade
 

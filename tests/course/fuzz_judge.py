@@ -14,7 +14,7 @@ import time
 
 from hypothesis import strategies as st
 
-from fedlearn_edu.course.checks.engine import CaseResult, Exercise
+from fedlearn_edu.course.checks.checking import CaseResult, Exercise
 from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.marks import judge_frames
 from fedlearn_edu.course.grading.sandbox import Outcome

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.checking import Case, Exercise
 from fedlearn_edu.course.grading.insight import Insight, insight_of, look_into
 from fedlearn_edu.course.grading.limited import send_limited
 

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from fedlearn_edu.course.checks.engine import check_function
+from fedlearn_edu.course.checks.checking import check_function
 from fedlearn_edu.course.checks.registry import all_exercises
 
 COHORTS = all_exercises()["00.sample_cohorts"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_exercises import by_exercise, seeds_of, solved, without_what_takes_long  # noqa: F401 (a fixture)
 
-from fedlearn_edu.course.checks.engine import judge, score, tell_apart
+from fedlearn_edu.course.checks.checking import judge, score, tell_apart
 
 FIXED = [None, True, False, 0, 1, -1, 2, 0.5, math.nan, math.inf, "", [], (), {}, np.zeros(0), [0], [None]]
 WIDE = 2**255 + 123  # hidden seeds are as wide as the digest they are taken from

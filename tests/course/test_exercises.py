@@ -17,9 +17,9 @@ from shared import REPOSITORY
 
 import fedlearn_edu as fl
 from fedlearn_edu.course.authoring import build
-from fedlearn_edu.course.checks import engine, registry
+from fedlearn_edu.course.checks import checking, registry
+from fedlearn_edu.course.checks.checking import check_function, judge, score
 from fedlearn_edu.course.checks.data import to_data
-from fedlearn_edu.course.checks.engine import check_function, judge, score
 from fedlearn_edu.course.solution_cells import read_solution
 
 SOLUTIONS, EXERCISES = REPOSITORY / "solutions", REPOSITORY / "exercises"
@@ -105,7 +105,7 @@ def without_what_takes_long():
         return real(noise_multiplier=float(f"{noise_multiplier:.6g}"), **run)  # what is shaken finds its twin
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "describe", lambda value, *, limit=400: type(value).__name__)
+        patch.setattr(checking, "describe", lambda value, *, limit=400: type(value).__name__)
         patch.setattr(accounting, "epsilon", remembered)
         patch.setattr(fl, "epsilon", accounting.epsilon, raising=False)
         yield
@@ -276,7 +276,7 @@ def kernel():
     run_sync(manager.shutdown_kernel)(now=True)
 
 
-FORGET = "%reset -f\nfrom fedlearn_edu.course.checks import session\nsession.forget()\ndel session"
+FORGET = "%reset -f\nfrom fedlearn_edu.course.checks import learner\nlearner.forget()\ndel learner"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)

@@ -3,7 +3,7 @@
 import pytest
 from grading_problems import make_exercises, notebook, write
 
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.checking import Case, Exercise
 from fedlearn_edu.course.grading import grade, workers
 from fedlearn_edu.course.grading.sandbox import Outcome, run_guarded
 

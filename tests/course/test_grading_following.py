@@ -6,7 +6,7 @@ import time
 import pytest
 from grading_problems import cell, insights, notebook, write
 
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.checking import Case, Exercise
 from fedlearn_edu.course.grading import grade, insight, reader, workers
 from fedlearn_edu.course.grading.marks import Mark
 from fedlearn_edu.course.grading.notebooks import read_notebook

@@ -15,8 +15,8 @@ from grading_problems import HONEST, make_exercises, notebook, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fedlearn_edu.course.checks.checking import Case, Exercise
 from fedlearn_edu.course.checks.compare import near
-from fedlearn_edu.course.checks.engine import Case, Exercise
 from fedlearn_edu.course.checks.exercise import weighted
 from fedlearn_edu.course.grading import grade, marks, workers
 from fedlearn_edu.course.grading.inside import wire

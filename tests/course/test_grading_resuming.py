@@ -261,7 +261,7 @@ def test_a_spreadsheet_that_takes_a_name_for_a_number_has_changed_nothing(tmp_pa
 
 
 CHECK = """
-from fedlearn_edu.course.checks.engine import Case, Exercise
+from fedlearn_edu.course.checks.checking import Case, Exercise
 
 
 def largest_cases(seed):
@@ -325,7 +325,7 @@ def test_the_source_of_a_check_counts_with_what_it_imports(monkeypatch):
         code_digest(find_exercise(id)) for id in ("04.server_update", "04.client_update", "05.hold_out")
     )
     assert one == same != other
-    assert {"lesson_04.py", "compare.py", "data.py", "engine.py"} <= set(read)
+    assert {"lesson_04.py", "compare.py", "data.py", "checking.py"} <= set(read)
     assert not [name for name in read if name.startswith(("wrong_", "view", "session", "registry"))]
 
 

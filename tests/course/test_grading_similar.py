@@ -7,7 +7,7 @@ import textwrap
 import pytest
 from grading_problems import cell, insights, write
 
-from fedlearn_edu.course.checks.engine import Exercise
+from fedlearn_edu.course.checks.checking import Exercise
 from fedlearn_edu.course.grading import grade
 from fedlearn_edu.course.grading.plan import Task, make_plan
 from fedlearn_edu.course.grading.similar import find_similar

@@ -11,7 +11,7 @@ import pytest
 from grading_problems import cell, write
 from toy_exercises import WEIGHTED_MEAN, mean_cases
 
-from fedlearn_edu.course.checks.engine import check_function
+from fedlearn_edu.course.checks.checking import check_function
 from fedlearn_edu.course.checks.registry import all_exercises
 from fedlearn_edu.course.grading import grade, mistakes
 from fedlearn_edu.course.grading.hidden import hidden_cases

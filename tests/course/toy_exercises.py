@@ -119,11 +119,11 @@ def write_solution(folder, name="98_toy.ipynb", *, cells=None, **metadata):
 
 def use_toy_registry(monkeypatch):
     """Makes the two exercises lesson 98 for the length of a test, with nothing checked yet."""
-    from fedlearn_edu.course.checks import registry, session
+    from fedlearn_edu.course.checks import learner, registry
 
     real_lessons, real_exercises = registry.lessons, registry.lesson_exercises
     monkeypatch.setattr(registry, "lessons", lambda: (*real_lessons(), "98"))
     monkeypatch.setattr(
         registry, "lesson_exercises", lambda lesson: EXERCISES if lesson == "98" else real_exercises(lesson)
     )
-    monkeypatch.setattr(session, "_LATEST", {})
+    monkeypatch.setattr(learner, "_LATEST", {})

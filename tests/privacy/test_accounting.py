@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import fedlearn_edu as fl
-from fedlearn_edu.privacy import accounting, engine
+from fedlearn_edu.privacy import accounting, dp_events
 from fedlearn_edu.privacy.accounting import (
     GaussianAccountant,
     LocalAccountant,
@@ -152,9 +152,9 @@ def test_tree_sensitivity_is_that_of_the_cohorts_drawn(num_rounds, population, d
             for first in range(start, end - width + 1, width):
                 squares += present[:, first : first + width].sum(axis=1) ** 2
             width *= 2
-    ours = engine.tree_sensitivity(num_rounds, population, cohort, restart)
+    ours = dp_events.tree_sensitivity(num_rounds, population, cohort, restart)
     assert ours == pytest.approx(math.sqrt(squares.max()))
-    assert ours <= engine._tree_sensitivity_bound(num_rounds, population, cohort, length) * (1 + 1e-9)
+    assert ours <= dp_events._tree_sensitivity_bound(num_rounds, population, cohort, length) * (1 + 1e-9)
 
 
 def test_tree_of_a_population_too_large_to_enumerate():

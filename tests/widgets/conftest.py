@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedlearn_edu.widgets import parts
+from fedlearn_edu.widgets import elements
 
 
 @pytest.fixture
@@ -13,4 +13,4 @@ def written():
 @pytest.fixture(autouse=True)
 def _figures_unwritten(request, monkeypatch):
     if "written" not in request.fixturenames:
-        monkeypatch.setattr(parts, "figure_svg", lambda figure, *, name: f"<svg>{name}</svg>")
+        monkeypatch.setattr(elements, "figure_svg", lambda figure, *, name: f"<svg>{name}</svg>")

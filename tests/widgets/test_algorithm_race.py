@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.simulation.precomputed_runs import algorithm_runs
+from fedlearn_edu.simulation.stored_runs import algorithm_runs
 from fedlearn_edu.widgets import algorithm_race
 from fedlearn_edu.widgets.algorithm_race import AlgorithmRace
 

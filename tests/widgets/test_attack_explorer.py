@@ -7,7 +7,7 @@ import pytest
 import toy_attacks
 
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.simulation.precomputed_runs import attack_runs, attack_selections
+from fedlearn_edu.simulation.stored_runs import attack_runs, attack_selections
 from fedlearn_edu.widgets import attack_explorer
 from fedlearn_edu.widgets.attack_explorer import AttackExplorer
 

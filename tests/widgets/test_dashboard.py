@@ -10,7 +10,7 @@ from shared import make_features
 
 import fedlearn_edu as fl
 from fedlearn_edu.data.images import ImageDataset
-from fedlearn_edu.widgets.parts import format_bytes, format_percent
+from fedlearn_edu.widgets.elements import format_bytes, format_percent
 
 WAIT_S = 120
 

@@ -10,11 +10,11 @@ from shared import make_features
 import fedlearn_edu as fl
 from fedlearn_edu.plotting import figure_png, figure_svg, plot_run
 from fedlearn_edu.plotting.page import panel_boxes
-from fedlearn_edu.plotting.pretraining import plot_pretraining_runs
+from fedlearn_edu.plotting.pretraining_runs import plot_pretraining_runs
 from fedlearn_edu.plotting.style import NotebookFigure
-from fedlearn_edu.simulation.precomputed import pretraining_runs
-from fedlearn_edu.widgets import session as session_module
-from fedlearn_edu.widgets.session import TrainingSession
+from fedlearn_edu.simulation.stored_runs import pretraining_runs
+from fedlearn_edu.widgets import training_session as session_module
+from fedlearn_edu.widgets.training_session import TrainingSession
 
 pytestmark = pytest.mark.usefixtures("written")
 

@@ -5,7 +5,7 @@ import pytest
 
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.plotting import figure_png
-from fedlearn_edu.simulation.precomputed_runs import personalisation_runs
+from fedlearn_edu.simulation.stored_runs import personalisation_runs
 from fedlearn_edu.widgets import personalisation_explorer
 from fedlearn_edu.widgets.personalisation_explorer import PersonalisationExplorer
 

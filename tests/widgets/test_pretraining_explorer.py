@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.simulation.precomputed import pretraining_runs, runs_at_round
+from fedlearn_edu.simulation.stored_runs import pretraining_runs, runs_at_round
 from fedlearn_edu.widgets import pretraining_explorer
 from fedlearn_edu.widgets.pretraining_explorer import PretrainingExplorer
 

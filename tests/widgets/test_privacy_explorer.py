@@ -5,7 +5,7 @@ import math
 import pytest
 
 from fedlearn_edu.privacy.accounting import default_delta, epsilon
-from fedlearn_edu.privacy.precomputed import POPULATION, explorer_runs
+from fedlearn_edu.simulation.stored_runs import POPULATION, explorer_runs
 from fedlearn_edu.widgets.privacy_explorer import PrivacyExplorer
 
 

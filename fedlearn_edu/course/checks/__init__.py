@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedlearn_edu.course.checks.session import check, progress
+from fedlearn_edu.course.checks.learner import check, progress
 
 __all__ = ["EXERCISES", "check", "progress"]
 

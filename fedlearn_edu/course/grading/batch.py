@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from fedlearn_edu.course.checks.engine import PARTIAL, Exercise
+from fedlearn_edu.course.checks.checking import PARTIAL, Exercise
 from fedlearn_edu.course.grading import answers, changes, overview, report
 from fedlearn_edu.course.grading import feedback as feedback_pages
 from fedlearn_edu.course.grading.anonymous import number_of, numbered, without_any_name, without_names
@@ -72,7 +72,7 @@ def grade(
         feedback: Folder for one HTML page per student; None = no pages.
         timeout: Seconds of wall time per exercise, above 0; None = 30. Loading Python and NumPy does not count.
         memory_gb: GiB per exercise, at least 1 (TensorFlow needs 2); None = 4.
-        partial: What an answer is worth of which only some cases are right, see `engine.score`; None = "cases".
+        partial: What an answer is worth of which only some cases are right, see `checking.score`; None = "cases".
         overrides: The teacher's own marks, one table or several, see `overrides.read_all_overrides`; they stand above
             all others. None = those of the earlier run, also if it is not resumed; "" = none.
         anonymous: Whether tables and pages show numbers in place of names; `_names.csv` beside them holds the key.

@@ -10,9 +10,9 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from fedlearn_edu.course.checks import engine
+from fedlearn_edu.course.checks import checking
+from fedlearn_edu.course.checks.checking import Case, Exercise
 from fedlearn_edu.course.checks.data import to_data
-from fedlearn_edu.course.checks.engine import Case, Exercise
 from fedlearn_edu.course.grading.inside import wire
 from fedlearn_edu.course.grading.state import key_of
 from fedlearn_edu.errors import RunError
@@ -49,12 +49,12 @@ def digest(cases: Sequence[Case]) -> str:
 
 
 def code_digest(exercise: Exercise) -> str:
-    """A hash of the source that judges an exercise: its module, the engine, and what they import of the checks.
+    """A hash of the source that judges an exercise: its module, `checking`, and what they import of the checks.
 
     Inputs stay as they are where a check is mended that judged them wrongly; its source does not.
     """
     start = getattr(inspect.unwrap(exercise.cases), "__module__", None)
-    found, left = {}, [name for name in (start, engine.__name__) if name in sys.modules]
+    found, left = {}, [name for name in (start, checking.__name__) if name in sys.modules]
     while left:
         name = left.pop()
         found[name] = _file_digest(getattr(sys.modules[name], "__file__", None) or "")

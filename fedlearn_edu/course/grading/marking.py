@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 
-from fedlearn_edu.course.checks.engine import Exercise
+from fedlearn_edu.course.checks.checking import Exercise
 from fedlearn_edu.course.grading.hidden import code_digest, digest, hidden_cases
 from fedlearn_edu.course.grading.marks import Mark, empty_mark
 from fedlearn_edu.course.grading.plan import Task

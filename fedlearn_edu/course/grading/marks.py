@@ -8,8 +8,8 @@ import functools
 import signal
 from collections.abc import Callable, Sequence
 
+from fedlearn_edu.course.checks.checking import PARTIAL, Case, CaseResult, Exercise, fail, judge, score, tell_apart
 from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import PARTIAL, Case, CaseResult, Exercise, fail, judge, score, tell_apart
 from fedlearn_edu.course.checks.exercise import Problem
 from fedlearn_edu.course.checks.raised import help_with
 from fedlearn_edu.course.grading.inside import wire
@@ -33,7 +33,7 @@ class Mark:
         exercise_id: Such as "03.weighted_mean".
         title: The exercise's title.
         status: One of `STATUSES`; "ungraded" means that the grader failed, not the student.
-        points: Points earned on the hidden cases, see `engine.score`.
+        points: Points earned on the hidden cases, see `checking.score`.
         max_points: Points for all cases right.
         message: One line about the whole.
         cases: For the feedback, one dict per case: name, passed, given, got, problem, hint, weight (marks of an earlier
@@ -43,7 +43,7 @@ class Mark:
         earned: How the points came about, such as "2 of 4 cases right: ..."; "" where all or none are.
         seconds: How long the function ran, 0 if it did not.
         follows: The exercises, if any, whose functions this one calls and which are not right themselves.
-        by_rule: Where only some cases are right: (rule, points, how they came about) for each of `engine.PARTIAL`, so
+        by_rule: Where only some cases are right: (rule, points, how they came about) for each of `checking.PARTIAL`, so
             that another rule needs no other run.
     """
 
@@ -61,7 +61,7 @@ class Mark:
     by_rule: tuple[tuple[str, float, str], ...] = ()
 
     def under(self, partial: str) -> Mark:
-        """The mark under one of the rules of `engine.PARTIAL`."""
+        """The mark under one of the rules of `checking.PARTIAL`."""
         found = next((rest for rule, *rest in self.by_rule if rule == partial), None)
         return dataclasses.replace(self, points=found[0], earned=found[1]) if found else self
 
@@ -97,7 +97,7 @@ def mark(
         memory_gb: GiB that it had, for the message.
 
     Returns:
-        The mark under the first rule of `engine.PARTIAL`; `Mark.under` makes that of another.
+        The mark under the first rule of `checking.PARTIAL`; `Mark.under` makes that of another.
 
     Raises:
         OSError: The system gives no process for the child.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from fedlearn_edu.bars import progress_bar
-from fedlearn_edu.course.checks.engine import Case, CaseResult, Exercise, check_function
+from fedlearn_edu.course.checks.checking import Case, CaseResult, Exercise, check_function
 from fedlearn_edu.course.grading.limited import run_limited
 from fedlearn_edu.course.grading.marks import Mark
 from fedlearn_edu.course.grading.text import clean

@@ -11,7 +11,7 @@ import pathlib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
-from fedlearn_edu.course.checks.engine import Exercise
+from fedlearn_edu.course.checks.checking import Exercise
 from fedlearn_edu.course.grading.marks import Mark
 from fedlearn_edu.course.grading.submissions import Submission
 from fedlearn_edu.course.grading.text import clean, neutral

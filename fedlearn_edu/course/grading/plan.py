@@ -6,7 +6,7 @@ import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from fedlearn_edu.course.checks.engine import Exercise
+from fedlearn_edu.course.checks.checking import Exercise
 from fedlearn_edu.course.grading.notebooks import Notebook
 from fedlearn_edu.course.grading.owners import bare_name, lesson_number
 from fedlearn_edu.course.grading.reader import Handed

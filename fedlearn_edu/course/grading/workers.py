@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
-from fedlearn_edu.course.checks.engine import PARTIAL, Case, Exercise
+from fedlearn_edu.course.checks.checking import PARTIAL, Case, Exercise
 from fedlearn_edu.course.grading.inside import ending, kernel, wire
 from fedlearn_edu.course.grading.inside.runner import LACKING
 from fedlearn_edu.course.grading.isolation import Isolation

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.finite_only import describe_factory
-from fedlearn_edu.learning.algorithms.parts import compose_process, extend_client_work
+from fedlearn_edu.learning.algorithms.composition import compose_process, extend_client_work
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
 
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_exercises import EXERCISES, WEIGHTED_MEAN, upload_bytes, use_toy_registry, weighted_mean
 
-from fedlearn_edu.course.checks import check, progress, registry, session
+from fedlearn_edu.course.checks import check, learner, progress, registry
+from fedlearn_edu.course.checks.checking import Case, Exercise, check_function, judge, score
 from fedlearn_edu.course.checks.compare import equal, near
 from fedlearn_edu.course.checks.data import NotDataError, as_array, describe, to_data
-from fedlearn_edu.course.checks.engine import Case, Exercise, check_function, judge, score
 from fedlearn_edu.course.checks.exercise import weighted
 from fedlearn_edu.course.checks.slips import slip
 from fedlearn_edu.errors import UsageError
@@ -462,7 +462,7 @@ def test_progress_of_an_unknown_lesson():
 
 def test_forget():
     check("98.upload_bytes", upload_bytes)
-    session.forget()
+    learner.forget()
     assert progress("98").points == 0
 
 

@@ -1,6 +1,6 @@
 """Trains and publishes the backbone that comes with the package.
 
-    python -m fedlearn_edu.backbone.build_bundled --fashion-train train-images-idx3-ubyte.gz --icons icons \\
+    python tools/build_bundled.py --fashion-train train-images-idx3-ubyte.gz --icons icons \\
         --teacher URL_OR_DIR --output DIR
 
 1. Public, unlabelled images: Fashion-MNIST's training images, and pictures drawn from the icons of `build_icons`.
@@ -23,15 +23,15 @@ import time
 
 import numpy as np
 import tensorflow as tf
+from compress import compress
+from icon_scenes import draw_icon_scenes, read_icons
+from idx_images import read_idx_images
 
-from fedlearn_edu.backbone.compress import compress
-from fedlearn_edu.backbone.icon_scenes import draw_icon_scenes, read_icons
-from fedlearn_edu.backbone.idx_images import read_idx_images
 from fedlearn_edu.backbone.model_card import render_bundled_card
+from fedlearn_edu.backbone.pretraining.student import build_student, to_student_size
+from fedlearn_edu.backbone.pretraining.teacher import load_teacher, standardise, teacher_features
+from fedlearn_edu.backbone.pretraining.training import fit
 from fedlearn_edu.backbone.publish import publish
-from fedlearn_edu.backbone.student import build_student, to_student_size
-from fedlearn_edu.backbone.teacher import load_teacher, standardise, teacher_features
-from fedlearn_edu.backbone.training import fit
 from fedlearn_edu.errors import FedlearnError, UsageError
 
 

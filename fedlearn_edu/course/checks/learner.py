@@ -10,8 +10,8 @@ from typing import Any
 
 from fedlearn_edu.checks import check_count
 from fedlearn_edu.course.checks import registry
+from fedlearn_edu.course.checks.checking import CheckResult, check_function
 from fedlearn_edu.course.checks.data import describe
-from fedlearn_edu.course.checks.engine import CheckResult, check_function
 from fedlearn_edu.errors import UsageError
 
 # The latest visible check of each exercise in this process (a notebook's kernel); a newer one replaces an older one.

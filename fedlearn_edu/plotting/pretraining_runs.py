@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, NotebookAxes, NotebookFigure, prepare
-from fedlearn_edu.simulation.precomputed import runs_at_round
+from fedlearn_edu.simulation.stored_runs import runs_at_round
 
 _TRAIN, _HELD_OUT = "#6e7781", "#0072b2"
 DEPTH_LABELS = {

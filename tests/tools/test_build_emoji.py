@@ -2,14 +2,15 @@ import io
 import json
 import tarfile
 
+import build_assets
+import build_emoji
 import numpy as np
 import pytest
+from build_icons import nearest_difference
+from icon_packages import IconPackage, draw_svg, emoji_key
 from PIL import Image
 
-from fedlearn_edu.backbone.build_icons import nearest_difference
-from fedlearn_edu.data import build_assets, build_emoji
 from fedlearn_edu.data.datasets import load_dataset
-from fedlearn_edu.data.icon_packages import IconPackage, draw_svg, emoji_key
 
 SMILE, FLAG = "1F600", "1F3C1"
 RED_SQUARE = '<path fill="#f00" d="M0 0h8v4H0z"/>'

@@ -1,9 +1,9 @@
 import gzip
 
+import build_assets
 import numpy as np
 import pytest
 
-from fedlearn_edu.data import build_assets
 from fedlearn_edu.data.datasets import load_dataset
 from fedlearn_edu.errors import UsageError
 

@@ -1,6 +1,6 @@
 """Builds the bundled `fashion` data set from the files its authors publish.
 
-    python -m fedlearn_edu.data.build_assets --images t10k-images-idx3-ubyte.gz --labels t10k-labels-idx1-ubyte.gz
+    python tools/build_assets.py --images t10k-images-idx3-ubyte.gz --labels t10k-labels-idx1-ubyte.gz
 
 Run again, it writes the same bytes. xz of the raw array was the smallest of the simple lossless ways: 3.78 MB, against
 3.96 MB as WebP and 4.07 MB as an optimised PNG mosaic, and it needs nothing but the standard library to read.
@@ -22,7 +22,7 @@ import numpy as np
 
 from fedlearn_edu.errors import FedlearnError, UsageError
 
-ASSETS = pathlib.Path(__file__).parent / "assets"
+ASSETS = pathlib.Path(__file__).parent.parent / "fedlearn_edu" / "data" / "assets"
 _UNSIGNED_BYTES = 0x08  # IDX's code for the type of its numbers
 
 

@@ -11,7 +11,7 @@ from fedlearn_edu.data.partition import partition
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.plotting import plot_label_counts
 from fedlearn_edu.widgets.controls import PartitionControls
-from fedlearn_edu.widgets.parts import ErrorLine, Picture, shown_to_learner, table_html
+from fedlearn_edu.widgets.elements import ErrorLine, Picture, shown_to_learner, table_html
 
 
 class PartitionExplorer(widgets.VBox):

@@ -1,7 +1,7 @@
 """Draws public icons to pre-train a backbone on, from npm packages of Iconify.
 
     npm pack @iconify-json/fxemoji @iconify-json/streamline-emojis ...   # every package of `PACKAGES` below
-    python -m fedlearn_edu.backbone.build_icons --packages . --output icons
+    python tools/build_icons.py --packages . --output icons
 
 None of these sets is bundled as private data, none is an older form of one that is, and none has a licence that asks
 for sharing alike. What looks like a picture of the bundled `emoji` all the same is left out.
@@ -14,11 +14,11 @@ import json
 import pathlib
 
 import numpy as np
+from icon_packages import IconPackage, draw_svg
 from PIL import Image
 
 from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.datasets import load_dataset
-from fedlearn_edu.data.icon_packages import IconPackage, draw_svg
 from fedlearn_edu.errors import FedlearnError, UsageError
 
 PACKAGES = (

@@ -22,11 +22,11 @@ import pandas as pd
 import tensorflow as tf
 
 from fedlearn_edu.backbone.model_card import render_card
-from fedlearn_edu.backbone.pretraining_images import Source, gather_images
+from fedlearn_edu.backbone.pretraining.images import Source, gather_images
+from fedlearn_edu.backbone.pretraining.student import build_student, to_student_size
+from fedlearn_edu.backbone.pretraining.teacher import load_teacher, standardise, teacher_features
+from fedlearn_edu.backbone.pretraining.training import fit
 from fedlearn_edu.backbone.publish import check_output, publish
-from fedlearn_edu.backbone.student import build_student, to_student_size
-from fedlearn_edu.backbone.teacher import load_teacher, standardise, teacher_features
-from fedlearn_edu.backbone.training import fit
 from fedlearn_edu.checks import check_seed
 from fedlearn_edu.errors import UsageError
 

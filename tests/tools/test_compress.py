@@ -1,14 +1,14 @@
 """A wide MobileNetV2 compressed to a narrow one, and the pictures it is pre-trained on."""
 
+import icon_scenes
 import numpy as np
 import pytest
 import tensorflow as tf
+from compress import compress
 from PIL import Image
 
 import fedlearn_edu as fl
-from fedlearn_edu.backbone import icon_scenes
-from fedlearn_edu.backbone.compress import compress
-from fedlearn_edu.backbone.student import build_student
+from fedlearn_edu.backbone.pretraining.student import build_student
 
 
 def network(alpha, seed):

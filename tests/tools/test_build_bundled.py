@@ -3,15 +3,17 @@
 import gzip
 import json
 
+import build_bundled
 import numpy as np
+import probe
 import pytest
+from idx_images import read_idx_images
 from PIL import Image
 from test_pretrain import tiny_student
 
 import fedlearn_edu as fl
-from fedlearn_edu.backbone import build_bundled, model_card, probe
+from fedlearn_edu.backbone import model_card
 from fedlearn_edu.backbone.features import cached_features
-from fedlearn_edu.backbone.idx_images import read_idx_images
 
 
 def write_idx(path, images):
@@ -34,6 +36,11 @@ def test_what_is_no_idx_file_is_refused(tmp_path, content):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(fl.UsageError, match="fashion-train: "):
         read_idx_images(tmp_path / "file")
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return fl.load_backbone("bundled")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Measures a backbone: accuracy of a linear probe on the bundled images, beside raw pixels, and speed.
 
-python -m fedlearn_edu.backbone.probe --backbone bundled
-python -m fedlearn_edu.backbone.probe --backbone bundled --card fedlearn_edu/backbone/assets/bundled/MODEL_CARD.md
+python tools/probe.py --backbone bundled
+python tools/probe.py --backbone bundled --card fedlearn_edu/backbone/assets/bundled/MODEL_CARD.md
 """
 
 from __future__ import annotations

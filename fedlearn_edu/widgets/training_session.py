@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 
 from fedlearn_edu.simulation.history import History
-from fedlearn_edu.widgets.pipeline import Pipeline, RunSettings
+from fedlearn_edu.widgets.prepared_run import Pipeline, RunSettings
 
 _JOIN_S = 10.0
 

@@ -2,7 +2,7 @@
 
     npm pack emoji-datasource-google emoji-datasource-twitter @iconify-json/fluent-emoji-flat \\
         @iconify-json/emojione @iconify-json/noto
-    python -m fedlearn_edu.data.build_emoji --packages .
+    python tools/build_emoji.py --packages .
 
 Run again on the same packages, it writes the same bytes. Only vendors whose licence allows it: the drawings of
 Apple and Facebook, which the same packages carry, may not be passed on.
@@ -18,11 +18,11 @@ import lzma
 import pathlib
 
 import numpy as np
+from build_assets import ASSETS, sha256, write_asset
+from icon_packages import IconPackage, draw_svg, emoji_key
 from PIL import Image
 
 from fedlearn_edu.bars import progress_bar
-from fedlearn_edu.data.build_assets import ASSETS, sha256, write_asset
-from fedlearn_edu.data.icon_packages import IconPackage, draw_svg, emoji_key
 from fedlearn_edu.errors import FedlearnError, UsageError
 
 IMAGE_SIZE = 64  # pixels a side: the own size of emoji-datasource's small pictures

@@ -1,0 +1,1 @@
+"""Pre-trains a backbone on public images: images, teacher, student, loop."""
