@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import time
 import typing
 
@@ -43,12 +42,15 @@ def run_demo(options: DemoOptions) -> int:
             folder.save_options(options.saved)
         options, experiment = prepare(options)
         folder.save_options(options.saved)  # what the data decided; of a resumed run, the number of rounds may be new
-        history = _train(options, experiment, folder.path)
+        history, resumed_after = _train(options, experiment, folder)
         print_clients(history)
         if history.status != "stopped":  # of which it was said
             click.echo("\nwriting accuracy.png, model/ and the rest ...", err=True)
-        missing = write_results(options, experiment, history, folder.path, time.monotonic() - started)
-        print_end(options, experiment, history, folder.path, missing=missing, seconds=time.monotonic() - started)
+        seconds = time.monotonic() - started
+        missing = write_results(options, experiment, history, folder.path, seconds)
+        print_end(
+            options, experiment, history, folder.path, missing=missing, seconds=seconds, resumed_after=resumed_after
+        )
     except KeyboardInterrupt:
         # Before the first round, or while results were written: there is nothing more to show.
         if folder.has_rounds:
@@ -63,12 +65,17 @@ def run_demo(options: DemoOptions) -> int:
     return 0 if missing <= {"accuracy.png"} else EXIT_INCOMPLETE
 
 
-def _train(options: DemoOptions, experiment: Experiment, output: pathlib.Path) -> fl.History:
-    """Prints the ceiling and one line per round; Ctrl-C ends it after the last complete round."""
+def _train(options: DemoOptions, experiment: Experiment, folder: DemoFolder) -> tuple[fl.History, int]:
+    """Prints the ceiling and one line per round; Ctrl-C ends it after the last complete round.
+
+    Returns:
+        The history, and the round after which it went on (0 for a new run).
+    """
+    goes_on = folder.has_rounds
     click.echo("training the central ceiling ...", err=True)
     ceiling = train_ceiling(options, experiment)
     click.echo(f"central ceiling: {ceiling:.1%} (the same head, all training images in one place)")
-    click.echo("building the rounds, measuring round 0 ...", err=True)
+    click.echo(f"building the rounds, {'going on' if goes_on else 'measuring round 0'} ...", err=True)
     click.echo()
     rounds = fl.iter_rounds(
         experiment.process,
@@ -78,13 +85,18 @@ def _train(options: DemoOptions, experiment: Experiment, output: pathlib.Path) -
         num_epochs=options.num_epochs,
         batch_size=options.batch_size,
         seed=options.seed,
-        checkpoint_dir=output / "checkpoint",
+        checkpoint_dir=folder.path / "checkpoint",
         resume=True,  # without --resume the folder was seen to hold no run
     )
-    history = None
-    print_header()
+    history, resumed_after = None, 0
+    if not goes_on:
+        print_header()
     try:
         for history in rounds:
+            if goes_on:
+                resumed_after, goes_on = history.num_rounds, False
+                click.echo(f"going on after round {resumed_after}")
+                print_header()
             history.central_accuracy = ceiling
             print_round(history)
     except KeyboardInterrupt:
@@ -96,7 +108,7 @@ def _train(options: DemoOptions, experiment: Experiment, output: pathlib.Path) -
         )
     if excluded := describe_excluded(history):
         click.echo(excluded, err=True)
-    return history
+    return history, resumed_after
 
 
 def _options_of_saved_run(options: DemoOptions, folder: DemoFolder) -> DemoOptions:

@@ -67,11 +67,14 @@ def print_end(
     *,
     missing: set[str],
     seconds: float,
+    resumed_after: int = 0,
 ) -> None:
     """Prints how the run ended, what is odd about it, where the results are, and what to do with them."""
     # As they are printed, the numbers can be subtracted by whoever reads them.
     reached, ceiling = (round(100 * value, 1) for value in (history.global_accuracy, history.central_accuracy))
     rounds = f"{history.num_rounds} round{'s' * (history.num_rounds != 1)}"
+    if resumed_after:
+        rounds += f" ({history.num_rounds - resumed_after} of them now)"
     click.echo(
         f"\nglobal accuracy {reached:.1f}%, central ceiling {ceiling:.1f}% "
         f"({_distance(reached, ceiling)}), {rounds}, {seconds:.0f} s"

@@ -11,6 +11,8 @@ import click
 import fedlearn_edu as fl
 from fedlearn_edu.terminal import our_command
 
+_EPOCHS, _FEW_EPOCHS = 20, 10
+
 
 @click.command()
 @click.option(
@@ -39,7 +41,7 @@ from fedlearn_edu.terminal import our_command
 @click.option("--teacher-size", type=int, metavar="PX", help="Its input size.  [default: its own]")
 @click.option("--alpha", type=float, default=0.35, show_default=True, help="Width as a share of MobileNetV2 1.0.")
 @click.option("--image-size", type=int, default=64, show_default=True, metavar="PX", help="A multiple of 32.")
-@click.option("--epochs", type=int, default=20, show_default=True, help="Passes over the images.")
+@click.option("--epochs", type=int, default=_EPOCHS, show_default=True, help="Passes over the images.")
 @click.option("--batch-size", type=int, default=64, show_default=True, help="Images per step.")
 @click.option("--learning-rate", type=float, default=3e-3, show_default=True, help="Of Adam, falling along a cosine.")
 @click.option("--max-images", type=int, metavar="N", help="Draw so many images at most from each data set.")
@@ -90,5 +92,7 @@ def _run(datasets: list[str], *, output: pathlib.Path, **options) -> int:
     else:
         measured = f"held-out mean squared error {last['held_out_loss']:.3f} (1.0 = predicting the mean)"
     click.echo(f"published {result.directory}: {result.num_images:,} images, {measured}")
+    if options.get("epochs", _EPOCHS) < _FEW_EPOCHS:
+        click.echo(f"{options['epochs']} epochs are few: expect weak features; the default is {_EPOCHS}")
     click.echo(f"next: {our_command()} demo --backbone {result.directory}")
     return 0

@@ -144,11 +144,14 @@ A TensorFlow SavedModel: plain TensorFlow is all it needs. The environment that 
 folder of fedlearn_edu, if that is how you run it); elsewhere, with Python {python}, as it was made:
 
 ```bash
-pip install "tensorflow=={release}.*"
+pip install "tensorflow-cpu=={release}.*"
 ```
 
 ```python
 {usage(".")}```
+
+(`tensorflow` in place of `tensorflow-cpu` does as well; on a machine without a GPU it begins with lines about cuDNN,
+cuFFT, cuBLAS and TensorRT, which mean just that.)
 
 `'.'` is this folder. `classify` takes uint8 from 0 to 255 or floats from 0 to 1, RGB, of any height and width, one
 image `[height, width, 3]` or several `[batch, height, width, 3]`. It returns `class_name` and `probabilities`, one for

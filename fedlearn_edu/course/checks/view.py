@@ -81,7 +81,7 @@ def _case_html(case, aside: str, *, opened: bool) -> str:
     mark = f'<b style="color: {_COLOURS[status]}; filter: brightness(1.35)">{_MARKS[status]}</b>'
     rows = "".join(
         f'<tr style="background: none"><th scope="row" style="{_CELL}; {_QUIET}; font-weight: 400">{label}</th>'
-        f'<td style="{_CELL}; {_MONO if label in ("input", "got") else ""}">{html.escape(text)}</td></tr>'
+        f'<td style="{_CELL}; {_MONO if label in ("input", "expected", "got") else ""}">{html.escape(text)}</td></tr>'
         for label, text in _details(case)
     )
     name = f'{mark} {html.escape(case.name)}<span style="{_QUIET}">{html.escape(aside)}</span>'
