@@ -135,9 +135,7 @@ def check_browser() -> Finding:
     try:
         browser = webbrowser.get()
     except webbrowser.Error:
-        return Finding(
-            "ok", "none can be opened from here (no display?): open the address that `lab` prints in yours"
-        )
+        return Finding("ok", "none can be opened from here (no display?): open the address that `lab` prints in yours")
     return Finding("ok", getattr(browser, "name", None) or "found")
 
 

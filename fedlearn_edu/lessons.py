@@ -9,6 +9,7 @@ import pathlib
 
 import fedlearn_edu
 from fedlearn_edu.course.handout import PARTS
+from fedlearn_edu.course.syllabus import in_order
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.files import write_whole
 from fedlearn_edu.terminal import HANDOUT_MARK
@@ -131,7 +132,7 @@ def _bring_up_to_date(source: pathlib.Path, root: pathlib.Path) -> list[str]:
 
 
 def _first_lesson(root: pathlib.Path) -> str:
-    lessons = sorted((root / PARTS[0]).glob("[0-9][0-9]_*.ipynb"))
+    lessons = in_order((root / PARTS[0]).glob("[0-9][0-9]_*.ipynb"))
     if not lessons:
         raise UsageError(f"--directory: expected lessons in {root / PARTS[0]}, found none")
     return f"{PARTS[0]}/{lessons[0].name}"

@@ -5,8 +5,9 @@ import pytest
 from shared import REPOSITORY
 
 from fedlearn_edu.course.relative_links import links_in
+from fedlearn_edu.course.syllabus import syllabus
 
-NAMES = sorted(path.name for path in (REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
+NAMES = [lesson.file_name for lesson in syllabus()]
 PATHS = [f"{part}/{name}" for part in ("notebooks", "exercises", "solutions") for name in NAMES]
 
 

@@ -22,6 +22,7 @@ import nbformat
 
 from fedlearn_edu.course.answers import answers_in, digest, move_away, name_for_old
 from fedlearn_edu.course.solution_cells import SourceCell, read_solution
+from fedlearn_edu.course.syllabus import in_order
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.files import write_whole
 from fedlearn_edu.terminal import our_command
@@ -100,7 +101,7 @@ def find_sources(source_dir: pathlib.Path) -> list[pathlib.Path]:
         raise UsageError(
             f"source: expected a folder of solution notebooks, got {source_dir}, which is none; name one: --source DIR"
         )
-    if not (sources := sorted(source_dir.glob("*.ipynb"))):
+    if not (sources := in_order(source_dir.glob("*.ipynb"))):
         raise UsageError(f"source: expected *.ipynb in {source_dir}, found none; name another folder: --source DIR")
     return sources
 

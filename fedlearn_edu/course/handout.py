@@ -11,6 +11,7 @@ from fedlearn_edu.course.answers import answers_in
 from fedlearn_edu.course.own_wheel import make_wheel, read_pyproject, zipped
 from fedlearn_edu.course.relative_links import without_dead_links
 from fedlearn_edu.course.selection import choose_lessons
+from fedlearn_edu.course.syllabus import in_order
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.files import write_whole
 from fedlearn_edu.terminal import HANDOUT_MARK, our_command
@@ -45,7 +46,7 @@ def make_handout(
     if not output.parent.is_dir():
         raise UsageError(f"output: there is no folder {output.parent} to write {output.name} into; make it first")
     try:
-        known = sorted((course / PARTS[0]).glob("[0-9][0-9]_*.ipynb"))
+        known = in_order((course / PARTS[0]).glob("[0-9][0-9]_*.ipynb"))
         if not known:
             raise UsageError(f"lessons: expected NN_*.ipynb in {course / PARTS[0]}, found none")
         chosen = [path.name for path in choose_lessons(known, lessons)]

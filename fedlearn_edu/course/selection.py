@@ -9,7 +9,7 @@ from fedlearn_edu.errors import UsageError, nearest_names
 
 
 def choose_lessons(paths: Sequence[pathlib.Path], lessons: Sequence[str]) -> list[pathlib.Path]:
-    """Returns the notebooks of these lessons, in the order of the lessons.
+    """Returns the notebooks of these lessons, in the order of `paths`.
 
     Args:
       paths: Notebooks whose names begin with the lesson's number, such as `04_fedavg.ipynb`.
@@ -24,8 +24,9 @@ def choose_lessons(paths: Sequence[pathlib.Path], lessons: Sequence[str]) -> lis
     known: dict[str, list[pathlib.Path]] = {}
     for path in paths:
         known.setdefault(path.name[:2], []).append(path)
-    wanted = sorted({lesson.zfill(2) if lesson.isdecimal() else lesson for lesson in lessons}) or list(known)
-    for lesson in wanted:
+    chosen = {lesson.zfill(2) if lesson.isdecimal() else lesson for lesson in lessons}
+    wanted = [lesson for lesson in known if lesson in chosen or not lessons]
+    for lesson in [*wanted, *sorted(chosen - known.keys())]:
         if lesson not in known:
             raise UsageError(f"lesson: there is no {lesson!r}; {nearest_names(lesson, known)}")
         if lessons and len(known[lesson]) > 1:

@@ -9,6 +9,7 @@ import re
 
 from fedlearn_edu.course.checks.data import describe
 from fedlearn_edu.course.checks.exercise import Exercise
+from fedlearn_edu.course.syllabus import syllabus
 from fedlearn_edu.errors import UsageError, nearest_names
 
 _PACKAGE = "fedlearn_edu.course.checks"
@@ -17,9 +18,11 @@ _LESSON = re.compile(r"lesson_(\d\d)")
 
 @functools.cache
 def lessons() -> tuple[str, ...]:
-    """Returns the numbers of all lessons with checks: ("00", "01", ...)."""
+    """Returns the numbers of all lessons with checks, in the order of the course: ("00", "01", ...)."""
     modules = pkgutil.iter_modules(importlib.import_module(_PACKAGE).__path__)
-    return tuple(sorted(found[1] for module in modules if (found := _LESSON.fullmatch(module.name))))
+    found = {match[1] for module in modules if (match := _LESSON.fullmatch(module.name))}
+    place = {lesson.number: place for place, lesson in enumerate(syllabus())}
+    return tuple(sorted(found, key=lambda number: (place.get(number, len(place)), number)))
 
 
 @functools.cache
