@@ -48,6 +48,7 @@ class Finding:
 
 
 def check_python() -> Finding:
+    """Compares this Python with the one that TFF's wheel is built for."""
     version = platform.python_version()
     if sys.version_info[:2] == (3, 11):
         return Finding("ok", version)
@@ -56,6 +57,7 @@ def check_python() -> Finding:
 
 
 def check_platform() -> Finding:
+    """Compares system, processor and C library with those that TFF's wheel is built for."""
     system, machine = platform.system(), platform.machine()
     libc, libc_version = platform.libc_ver()
     detail = f"{system} {machine}, {libc or 'unknown libc'} {libc_version}".strip()
@@ -68,6 +70,7 @@ def check_platform() -> Finding:
 
 
 def check_tff() -> Finding:
+    """Compares the installed TensorFlow Federated with the one this package works with."""
     try:
         version = importlib.metadata.version("tensorflow-federated")
     except importlib.metadata.PackageNotFoundError:
@@ -82,6 +85,7 @@ def check_tff() -> Finding:
 
 
 def check_tensorflow() -> Finding:
+    """Compares the installed TensorFlow with the one that TFF was built against."""
     for name in ("tensorflow", "tensorflow-cpu"):
         try:
             version = importlib.metadata.version(name)
@@ -94,6 +98,7 @@ def check_tensorflow() -> Finding:
 
 
 def check_typing_extensions() -> Finding:
+    """Finds a release of typing-extensions with which parts of TFF fail."""
     version = importlib.metadata.version("typing-extensions")
     if version.startswith("4.5."):
         return Finding("ok", version)
@@ -102,6 +107,7 @@ def check_typing_extensions() -> Finding:
 
 
 def check_proxy() -> Finding:
+    """Finds proxy settings that would send calls to the worker elsewhere."""
     names = ("grpc_proxy", "https_proxy", "http_proxy", "all_proxy")
     set_names = [n for name in names for n in (name, name.upper()) if os.environ.get(n)]
     if not set_names:
@@ -121,6 +127,7 @@ def check_proxy() -> Finding:
 
 
 def check_jupyterlab() -> Finding:
+    """Says whether the lessons can be opened, and with which JupyterLab."""
     try:
         version = importlib.metadata.version("jupyterlab")
     except importlib.metadata.PackageNotFoundError:

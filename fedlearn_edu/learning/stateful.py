@@ -105,7 +105,7 @@ def server_step(optimizer: tff.learning.optimizers.Optimizer):
     return lambda weights_type: tff.learning.templates.build_apply_optimizer_finalizer(optimizer, weights_type)
 
 
-def compose_stateful_process(
+def compose_stateful_process(  # noqa: D417 - some are described together or elsewhere
     model: tff.learning.models.FunctionalModel,
     *,
     client_work: Callable[..., ClientOutput],

@@ -62,6 +62,7 @@ def figure_png(figure: Figure, *, scale: float = 1) -> bytes:
 
 
 def prepare(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
+    """Returns the axes to draw on, empty and in this package's style: new ones of `figsize` inches for None."""
     if ax is None:
         figure = NotebookFigure(figsize=figsize, layout="constrained")
         ax = figure.add_subplot(axes_class=NotebookAxes)

@@ -70,7 +70,10 @@ def without_replacement_epsilon(
     """Epsilon of Gaussian mechanisms on cohorts of fixed size, for replace-one neighbours.
 
     Args:
+        sampling_probability: Cohort size / population.
         noise_multiplier: Noise standard deviation / sensitivity *under replace-one*, i.e. / (2 x clip norm).
+        num_rounds: Rounds released.
+        delta: Probability with which the guarantee may fail.
     """
     import dp_accounting
 

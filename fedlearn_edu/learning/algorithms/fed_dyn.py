@@ -110,7 +110,7 @@ def build_fed_dyn(
 
 
 def _server_step(weights_type, zeros, strength, num_clients) -> tff.learning.templates.FinalizerProcess:
-    """h += strength * cohort size / number of all clients * mean delta; then w -= mean delta + share * h / strength.
+    """Steps: h += strength * cohort size / number of all clients * mean delta; w -= mean delta + share * h / strength.
 
     The share is that of the cohort whose training was finite: a diverged client stands still, without h as well.
     """

@@ -109,7 +109,7 @@ def freeze(
     return _with_weights(model, (own, (*fixed, *non_trainable)), predict_on_batch)
 
 
-def compose_partly_shared_process(
+def compose_partly_shared_process(  # noqa: D417 - some are described together or elsewhere
     model: tff.learning.models.FunctionalModel,
     layers: Layers,
     *,

@@ -28,6 +28,7 @@ _MACHINE = ("/dev/urandom", "/dev/random", "/proc/cpuinfo", "/proc/meminfo", "/s
 
 
 def main() -> None:
+    """Reads what the grader tells, builds the walls, and becomes the runner behind them."""
     with open(int(sys.argv[1]), "rb") as stream:
         config = json.load(stream)
     os.umask(0o022)  # the learner's user walks through the folders that we make, whatever the teacher's umask is

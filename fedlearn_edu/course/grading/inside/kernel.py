@@ -38,6 +38,7 @@ def _bytes(text: str | None) -> bytes | None:
 
 
 def prctl(option: int, value, argument=0) -> None:
+    """The system call; OSError if the kernel refuses."""
     _checked(_libc.prctl(option, ctypes.c_ulong(value), argument, ctypes.c_ulong(0), ctypes.c_ulong(0)), "prctl")
 
 
@@ -60,21 +61,25 @@ def end_first_when_memory_is_short() -> None:
 
 
 def unshare(flags: int) -> None:
+    """The system call; OSError if the kernel refuses."""
     _checked(_libc.unshare(flags), "unshare")
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    """The system call; OSError if the kernel refuses."""
     result = _libc.mount(_bytes(source), _bytes(target), _bytes(kind), ctypes.c_ulong(flags), _bytes(options))
     _checked(result, f"mount {target}")
 
 
 def mount_points() -> list[str]:
+    """Returns where something is mounted, outermost first."""
     with open("/proc/self/mountinfo", "rb") as stream:
         names = [line.split()[4] for line in stream]
     return [os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), name)) for name in names]
 
 
 def make_read_only(path: str) -> None:
+    """Mounts what is at `path` once more, so that nobody behind the walls can write there."""
     kept = sum(flag for bit, flag in _KEPT_FLAGS.items() if os.statvfs(path).f_flag & bit)
     mount(None, path, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | kept)
 

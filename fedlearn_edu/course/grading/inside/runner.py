@@ -39,6 +39,7 @@ _LATE = 0.9  # of the learner's time: when to tell where the code is, should it 
 
 
 def main() -> None:
+    """Runs the learner's cells and calls his function once a case; each result is one frame."""
     with open(0, "rb", closefd=False) as stream:
         job = json.load(stream)
     send = _sender(int(sys.argv[1]))
