@@ -80,7 +80,7 @@ def test_pages_that_an_earlier_run_left_are_named(tmp_path):
     assert f"pages/ still holds 1 older page: delete it ({left})" in grade(folder, resume=True, **options).remarks
     hidden = grade(folder, resume=True, anonymous=True, **options)
     assert "pages/ still holds 3 older pages with names: delete them" in hidden.remarks
-    assert "there is another" not in (tmp_path / "g_report.json").read_text()
+    assert "another is called" not in (tmp_path / "g_report.json").read_text()
     for page in pages.glob("*o*-*.html"):
         page.unlink()
     assert not any("older" in line for line in grade(folder, resume=True, anonymous=True, **options).remarks)

@@ -79,7 +79,7 @@ def test_duplicate_names_are_told_apart_and_reported(tmp_path):
         "Anna [Anna.IPYNB]": ["Anna.IPYNB"],
         "anna [anna.ipynb] (2)": ["anna.ipynb"],
     }
-    assert sum("there is another" in problem for problem in problems) == 3
+    assert sum("another is called" in problem for problem in problems) == 3
     assert students(tmp_path) == (found, problems)
 
 
@@ -163,6 +163,15 @@ def test_no_lesson_of_half_the_students_is_a_question_for_the_teacher(tmp_path):
     books = {f"s{lesson}.ipynb": notebook(lesson=lesson) for lesson in ("90", "91", "92")}
     with pytest.raises(UsageError, match="90: 1, 91: 1, 92: 1"):
         plan(tmp_path, books, exercises)
+
+
+@pytest.mark.parametrize(
+    "below", ["A/Ada/x.ipynb A/Bo/x.ipynb B/Cy/x.ipynb B/Di/x.ipynb", "A/1.ipynb A/2.ipynb A/3.ipynb"]
+)
+def test_sections_of_a_class_are_not_taken_for_students(tmp_path, below):
+    books = dict.fromkeys([*below.split(), *(path.replace("A/", "C/") for path in below.split())], BOOK)
+    with pytest.raises(UsageError, match=r"look like folders of several students; grade each folder or zip by itself"):
+        plan(tmp_path, books, make_exercises())
 
 
 def test_the_last_of_several_notebooks_counts(tmp_path):

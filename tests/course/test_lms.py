@@ -329,6 +329,9 @@ def test_another_courses_worksheet_is_refused_and_one_that_fits_in_part_is_said(
     strangers = [moodle("Lovelace, Ada", 77), moodle("Zo\u00eb M\u00fcller", 78)]
     with pytest.raises(UsageError, match="nobody who handed in is in it; export that of this course and assignment"):
         filled(tmp_path, strangers, {}, moodle_worksheet=path)
+    few = [moodle("Lovelace, Ada", 4018), *(moodle(f"Stranger {number}", number) for number in range(80, 90))]
+    with pytest.raises(UsageError, match="only 1 of the 11 who handed in are in it; export that of this course"):
+        filled(tmp_path, few, {}, moodle_worksheet=path)
     text, said, _ = filled(tmp_path, [moodle("Lovelace, Ada", 4018), strangers[1]], {}, moodle_worksheet=path)
     assert "not on the roster, graded all the same: 1 (Zo\u00eb M\u00fcller [78])" in said
     assert "not in g_moodle.csv, since the LMS's table has no row: 1 (Zo\u00eb M\u00fcller [78])" in said

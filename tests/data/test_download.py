@@ -313,4 +313,7 @@ def test_a_cache_that_cannot_be_written(tmp_path):
 
 def test_downloads_go_to_the_users_cache_folder(offline, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("FEDLEARN_EDU_CACHE", raising=False)
     assert str(tmp_path / "fedlearn_edu" / "datasets") in fails(name_or_dir="flowers")
+    monkeypatch.setenv("FEDLEARN_EDU_CACHE", str(tmp_path / "elsewhere"))  # one folder for features and downloads
+    assert str(tmp_path / "elsewhere" / "datasets") in fails(name_or_dir="flowers")

@@ -103,7 +103,7 @@ def test_the_readme_has_usage_classes_and_origin_and_its_lines_run(exported, tmp
         assert text in readme
     assert (folder / "BACKBONE_CARD.md").read_text(encoding="utf-8")
     assert usage(".") in readme
-    (release,) = re.findall(r'^pip install "tensorflow==(.+)\.\*"$', readme, re.M)
+    (release,) = re.findall(r'^pip install "tensorflow-cpu==(.+)\.\*"$', readme, re.M)
     assert tf.__version__.startswith(release + ".")
     assert release.count(".") == 1
     Image.fromarray(images[2]).save(tmp_path / "my_image.png")

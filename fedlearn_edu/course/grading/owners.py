@@ -30,7 +30,7 @@ _CANVAS_TWICE = re.compile(
 # What browsers and systems put behind the name of a second copy.
 _COPY = re.compile(r"( ?\([0-9]+\)|[-_ ][0-9]+| ?-? ?copy|\.ipynb)+$", re.IGNORECASE)
 _MAX_LESSON_NAME = 120
-ANOTHER = "there is another"  # of the same name; begins what is said of it
+ANOTHER = "another is called"  # so, too; begins what is said of two of one name
 _NOTEBOOK_OR_ZIP = re.compile(r"(\.(ipynb|zip))+$", re.IGNORECASE)
 _OTHER_SUFFIX = re.compile(r"(\.ipynb)?\.[A-Za-z0-9]{1,8}$", re.IGNORECASE)
 # What lies beside submissions and is nobody's.
@@ -216,7 +216,8 @@ def labels_of(owners: Collection[Owner], problems: list[str]) -> dict[Owner, str
         while _folded(label) in taken:
             label, number = f"{base} ({number})", number + 1
         if label != owner.name:
-            problems.append(f"{clean(owner.entry) or owner.name}: {ANOTHER} {owner.name!r}; called {label!r}")
+            who = clean(owner.entry) or owner.name
+            problems.append(f"{who}: {ANOTHER} {owner.name!r}, too; this one is {label!r} in all tables")
         taken.add(_folded(label))
         labels[owner] = label
     return labels

@@ -62,10 +62,12 @@ def make_plan(
         The tasks, student by student, and by student one line on everything unusual.
 
     Raises:
-        UsageError: A lesson has no exercises, or none was handed in by half of the students.
+        UsageError: A lesson has no exercises, none was handed in by half of the students, or most submissions look like
+            folders of several students.
     """
     known = _lessons_with(exercises)
     answers = {s.student: _by_lesson(s, exercises) for s in submissions}
+    _refuse_folders_of_students(answers)
     if lessons is None:
         assigned = _assigned([answers[s.student] for s in submissions if s.files], known)
     else:
@@ -148,6 +150,23 @@ def _lessons_of(path: str, notebook: Notebook, exercises: Mapping[str, Exercise]
         return []
     best = min(named, key=lambda lesson: (-named[lesson], lesson))
     return sorted({best} | {lesson for lesson in named if 2 * named[lesson] > total[lesson]})
+
+
+def _refuse_folders_of_students(answers: Mapping[str, Mapping]) -> None:
+    """Stops where most of what is taken for a student is a section of the class, or a whole class in a zip."""
+    several = {}
+    for student, found in answers.items():
+        for lesson, files in found.items():
+            folders = {file.path.rpartition("/")[0] for file in files}
+            if lesson != _UNKNOWN and (len(folders) > 1 or len(files) > 2):
+                several[student] = len(files), lesson
+    handed_in = sum(bool(found) for found in answers.values())
+    if len(several) > 1 and 2 * len(several) > handed_in:
+        student, (count, lesson) = next(iter(several.items()))
+        raise UsageError(
+            f"submissions: {len(several)} of {handed_in} hold several notebooks of one lesson ({student}: {count} of "
+            f"lesson {lesson}), so they look like folders of several students; grade each folder or zip by itself"
+        )
 
 
 def _assigned(answers: Sequence[Mapping], known: Sequence[str]) -> list[str]:

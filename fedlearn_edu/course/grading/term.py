@@ -20,6 +20,8 @@ from fedlearn_edu.errors import UsageError
 
 _MAX_POINTS = 1e6
 
+_A_CLASS = 10  # so many who handed in tell by how few of them are in a table that it is another course's
+
 
 @dataclasses.dataclass(frozen=True)
 class Term:
@@ -126,6 +128,11 @@ class OpenTerm:
             unknown = [student for student in given if student not in self._rows]
             if len(unknown) == len(given):
                 raise self._table.error("nobody who handed in is in it; export that of this course and assignment")
+            if len(given) >= _A_CLASS and 4 * len(unknown) > 3 * len(given):
+                raise self._table.error(
+                    f"only {len(given) - len(unknown)} of the {len(given)} who handed in are in it; export that of "
+                    "this course and assignment, or grade only those who are in it"
+                )
             if unknown:
                 self.said.append(f"not in {self._table_path.name}, since the LMS's table has no row: {listed(unknown)}")
         if self._term.moodle_feedback_zip and not any(one.lms == "moodle" for one in submissions):
