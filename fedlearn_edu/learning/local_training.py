@@ -45,21 +45,24 @@ class Batches(NamedTuple):
     def reduce(self, state, step: Callable):
         """Returns the last state of `step(state, x, y) -> state` along all batches."""
 
+        # The bounds are gathered by vectors of length 1: slicing by scalars would pack each into a vector again, and a
+        # step is so short that every operation counts.
         def body(i, state):
-            rows = self.order[self.bounds[i] : self.bounds[i + 1]]
+            following = i + 1
+            rows = tf.strided_slice(self.order, tf.gather(self.bounds, i), tf.gather(self.bounds, following))
             x, y = tf.nest.map_structure(lambda column: tf.gather(column, rows), (self.x, self.y))
-            return i + 1, step(state, x, y)
+            return following, step(state, x, y)
 
         num_batches = tf.size(self.bounds) - 1
         state = tf.nest.map_structure(tf.convert_to_tensor, state)
-        return tf.while_loop(lambda i, _: i < num_batches, body, (tf.constant(0), state))[1]
+        return tf.while_loop(lambda i, _: tf.reshape(i < num_batches, []), body, (tf.constant([0]), state))[1]
 
 
-def build_batches_of_dataset(model: tff.learning.models.FunctionalModel) -> tff.Computation:
-    """Returns `(<x, y>* -> Batches)`: the batches of a dataset, as the model takes them."""
-    specs = _columns(model.input_spec)
+def build_batches_of_dataset(input_spec) -> tff.Computation:
+    """Returns `(<x, y>* -> Batches)`: the batches of a dataset as they are; `input_spec` is that of a TFF model."""
+    specs = _columns(input_spec)
 
-    @tff.tensorflow.computation(tff.SequenceType(tff.types.tensorflow_to_type(model.input_spec)))
+    @tff.tensorflow.computation(tff.SequenceType(tff.types.tensorflow_to_type(input_spec)))
     def collect(dataset):
         def array_of(dtype, shape):
             return tf.TensorArray(dtype, size=0, dynamic_size=True, infer_shape=False, element_shape=shape)
@@ -114,16 +117,15 @@ def train_locally(
     start = tuple(weights.trainable)
 
     def step(state, x, y):
-        trainable, optimizer_state, metrics, num_examples = state
+        trainable, optimizer_state, metrics = state
         gradients, batch = gradients_of(model, trainable, weights.non_trainable, x, y)
         optimizer_state, trainable = optimizer.next(optimizer_state, trainable, change_gradients(gradients, trainable))
         metrics = model.update_metrics_state(metrics, labels=y, batch_output=batch)
-        return trainable, optimizer_state, metrics, num_examples + tf.cast(batch.num_examples, tf.int64)
+        return trainable, optimizer_state, metrics
 
     optimizer_state = optimizer.initialize(tuple(tf.TensorSpec(w.shape, w.dtype) for w in start))
-    initial = (start, optimizer_state, model.initialize_metrics_state(), tf.constant(0, tf.int64))
-    trainable, _, metrics, num_examples = batches.reduce(initial, step)
-    return LocalTraining(trainable, metrics, num_examples, tf.size(batches.bounds, tf.int64) - 1)
+    trainable, _, metrics = batches.reduce((start, optimizer_state, model.initialize_metrics_state()), step)
+    return LocalTraining(trainable, metrics, tf.size(batches.order, tf.int64), tf.size(batches.bounds, tf.int64) - 1)
 
 
 def gradients_of(model, trainable: tuple, non_trainable, x, y) -> tuple[tuple, tff.learning.models.BatchOutput]:

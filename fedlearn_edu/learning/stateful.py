@@ -95,7 +95,7 @@ def compose_stateful_process(
     weights = tff.learning.models.ModelWeights(*map(tuple, model.initial_weights))
     weights_type = tff.to_type(tf.nest.map_structure(_type_of, weights))
     state_type = tff.to_type(tf.nest.map_structure(_type_of, client_state))
-    collect = build_batches_of_dataset(model)
+    collect = build_batches_of_dataset(model.input_spec)
     batches_type = collect.type_signature.result
     finalization = finalizer(weights_type)
     prepare = _broadcast_of(weights_type, finalization, broadcast_finalizer_state)

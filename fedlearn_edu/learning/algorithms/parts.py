@@ -96,7 +96,7 @@ def compose_process(
         )
 
     weights_type = initial_model_weights.type_signature.result
-    collect = build_batches_of_dataset(model)
+    collect = build_batches_of_dataset(model.input_spec)
     batches_type = collect.type_signature.result
 
     @tff.tensorflow.computation(weights_type, batches_type)
