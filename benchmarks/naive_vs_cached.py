@@ -25,6 +25,7 @@ import tensorflow_hub as hub
 
 import fedlearn_edu as fl
 from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
+from fedlearn_edu.simulation.client_states import compose_with_client_files
 
 IMAGE_SIZE, NUM_CLASSES, BATCH_SIZE, CLIENT_LR = 224, 10, 16, 0.1
 
@@ -75,16 +76,13 @@ def time_rounds(process, data, num_rounds: int):
         started = time.perf_counter()
         state = process.next(state, data).state
         seconds.append(time.perf_counter() - started)
-    weights = process.get_model_weights(state).trainable
-    return statistics.median(seconds), [np.asarray(w) for w in weights]
+    return statistics.median(seconds), [np.asarray(w) for w in state.global_model_weights.trainable]
 
 
 def run_cached(features: fl.FederatedDataset, num_rounds: int):
     process = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=CLIENT_LR)
     files = ClientFiles(features)
-    training = tff.simulation.compose_dataset_computation_with_learning_process(
-        build_train_computation(features.feature_dim, num_epochs=1, batch_size=BATCH_SIZE), process
-    )
+    training = compose_with_client_files(process, features.feature_dim, num_epochs=1, batch_size=BATCH_SIZE)
     return time_rounds(training, files.told(features.client_ids), num_rounds)
 
 

@@ -19,10 +19,10 @@ import statistics
 import time
 
 import numpy as np
-import tensorflow_federated as tff
 
 import fedlearn_edu as fl
-from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
+from fedlearn_edu.simulation.client_data import ClientFiles, build_batches_computation
+from fedlearn_edu.simulation.client_states import compose_with_client_files
 
 FEATURE_DIM, NUM_CLASSES, BATCH_SIZE, CLIENT_LR, SHUFFLE_SEED = 1280, 10, 20, 0.05, 0
 LARGEST_DIFFERENCE = 1e-6
@@ -80,8 +80,8 @@ def build_tff_round(features: fl.FederatedDataset):
     """Returns a function that runs one round and gives its weights, and the clients' examples as it orders them."""
     process = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=CLIENT_LR)
     files = ClientFiles(features)
-    load = build_train_computation(FEATURE_DIM, num_epochs=1, batch_size=BATCH_SIZE)
-    training = tff.simulation.compose_dataset_computation_with_learning_process(load, process)
+    load = build_batches_computation(FEATURE_DIM, num_epochs=1, batch_size=BATCH_SIZE)
+    training = compose_with_client_files(process, FEATURE_DIM, num_epochs=1, batch_size=BATCH_SIZE)
     cohort = files.told(features.client_ids, shuffle_seed=SHUFFLE_SEED)
     state = training.initialize()
 
@@ -91,8 +91,8 @@ def build_tff_round(features: fl.FederatedDataset):
 
     shuffled = []
     for client in cohort:
-        batches = [(np.asarray(x), np.asarray(y)) for x, y in load(client)]
-        shuffled.append(tuple(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+        batches = load(client)
+        shuffled.append((batches.x[batches.order], batches.y[batches.order]))
     return tff_round, shuffled
 
 

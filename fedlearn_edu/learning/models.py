@@ -161,7 +161,7 @@ def fine_tuned_backbone(
 def _classifier(initial_weights, logits_fn, features: FederatedDataset):
     """Wraps `logits_fn(weights, x, training)` into a TFF functional model with a classifier's loss and metrics."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def predict_on_batch(model_weights, x, training):
         trainable, _ = model_weights
         return logits_fn(trainable, x, training)
@@ -172,12 +172,12 @@ def _classifier(initial_weights, logits_fn, features: FederatedDataset):
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label, logits=output)
         return tf.reduce_mean(losses if sample_weight is None else losses * sample_weight)
 
-    @tf.function
+    @tf.function(autograph=False)
     def initialize_metrics():
         zero = tf.zeros([])
         return collections.OrderedDict(accuracy=(zero, zero), loss=(zero, zero), num_examples=tf.zeros([], tf.int64))
 
-    @tf.function
+    @tf.function(autograph=False)
     def update_metrics(state, labels, batch_output, sample_weight=None):
         del sample_weight
         predicted = tf.argmax(batch_output.predictions, axis=-1, output_type=tf.int32)
@@ -189,7 +189,7 @@ def _classifier(initial_weights, logits_fn, features: FederatedDataset):
             num_examples=state["num_examples"] + tf.cast(batch_output.num_examples, tf.int64),
         )
 
-    @tf.function
+    @tf.function(autograph=False)
     def finalize_metrics(state):
         return collections.OrderedDict(
             accuracy=tf.math.divide_no_nan(*state["accuracy"]),

@@ -66,6 +66,8 @@ class FederatedProcess(tff.learning.templates.LearningProcess):
         hyperparameters: What the builder was called with; a checkpoint of one setting refuses another.
         privacy: Accounts for epsilon if the process is differentially private, else None; `run_rounds` draws cohorts
             as it demands and records what is spent.
+        next_on_batches: The same round as `next`, on `{fedlearn_edu.learning.local_training.Batches}@CLIENTS` in place
+            of datasets, which is faster; None if there is none.
         compiled: What all runs of it have in common; see `compile_once`.
     """
 
@@ -77,6 +79,7 @@ class FederatedProcess(tff.learning.templates.LearningProcess):
         algorithm: str,
         hyperparameters: Mapping[str, Any],
         privacy: PrivacyAccountant | None = None,
+        next_on_batches: tff.Computation | None = None,
     ):
         start_runtime()  # whoever runs it by hand runs it in our worker, too
         super().__init__(
@@ -91,6 +94,7 @@ class FederatedProcess(tff.learning.templates.LearningProcess):
         self.algorithm = algorithm
         self.hyperparameters = dict(hyperparameters)
         self.privacy = privacy
+        self.next_on_batches = next_on_batches or getattr(process, "next_on_batches", None)
         self.compiled: dict[Hashable, Any] = {}
 
 
@@ -119,7 +123,7 @@ class StatefulFederatedProcess(tff.templates.IterativeProcess):
             `S`, the same for all, or a function from the client id to one.
         personal_weights: If clients train models of their own: TensorFlow code `(model weights, client state) ->
             tff.learning.models.ModelWeights`, the model that a client uses itself. `run_rounds` evaluates it.
-        model, algorithm, hyperparameters, privacy: As for `FederatedProcess`.
+        model, algorithm, hyperparameters, privacy, next_on_batches: As for `FederatedProcess`.
 
     Raises:
         UsageError: `next_fn` has another type.
@@ -138,9 +142,11 @@ class StatefulFederatedProcess(tff.templates.IterativeProcess):
         hyperparameters: Mapping[str, Any],
         personal_weights: Callable[[Any, Any], tff.learning.models.ModelWeights] | None = None,
         privacy: PrivacyAccountant | None = None,
+        next_on_batches: tff.Computation | None = None,
     ):
         start_runtime()
         super().__init__(initialize, next_fn)
+        self.next_on_batches = next_on_batches
         self.client_state_type = _client_state_type(next_fn.type_signature)
         self.get_model_weights = get_model_weights
         self.set_model_weights = set_model_weights

@@ -1,4 +1,4 @@
-"""Composes a round in which each client keeps a value of its own; local training with changed gradients."""
+"""Composes a round in which each client keeps a value of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.learning.local_training import build_batches_of_dataset, keep_if
 from fedlearn_edu.learning.process import StatefulFederatedProcess, StatefulOutput
 
 
@@ -29,57 +30,6 @@ class ClientOutput(NamedTuple):
     metrics: Any
 
 
-class LocalTraining(NamedTuple):
-    """What `train_locally` returns: new trainable weights, and sums over all local steps (both int64 scalars)."""
-
-    trainable: tuple
-    metrics: Any
-    num_examples: tf.Tensor
-    num_steps: tf.Tensor
-
-
-def train_locally(
-    model: tff.learning.models.FunctionalModel,
-    weights: tff.learning.models.ModelWeights,
-    examples: tf.data.Dataset,
-    optimizer: tff.learning.optimizers.Optimizer,
-    *,
-    change_gradients: Callable[[tuple, tuple], tuple] = lambda gradients, trainable: gradients,
-) -> LocalTraining:
-    """One step of the optimizer per batch; to be called inside a client's work, i.e. in TensorFlow.
-
-    Args:
-        model: Whose loss is minimised.
-        weights: Where to start.
-        examples: Batches `(x, y)`.
-        optimizer: A TFF optimizer.
-        change_gradients: `(gradients, trainable) -> gradients`, both tuples of tensors; adds a correction to the
-            gradients at the weights of the step.
-    """
-    trainable = tuple(weights.trainable)
-    optimizer_state = optimizer.initialize(tuple(tf.TensorSpec.from_tensor(w) for w in trainable))
-    metrics = model.initialize_metrics_state()
-    num_examples, num_steps = tf.constant(0, tf.int64), tf.constant(0, tf.int64)
-    for x, y in iter(examples):  # as an iterator: faster than a dataset's reduce
-        with tf.GradientTape() as tape:
-            tape.watch(trainable)
-            output = model.predict_on_batch((trainable, tuple(weights.non_trainable)), x, training=True)
-            loss = model.loss(output=output, label=y)
-        gradients = change_gradients(tuple(tape.gradient(loss, trainable)), trainable)
-        optimizer_state, trainable = optimizer.next(optimizer_state, trainable, gradients)
-        size = tf.shape(output)[0]
-        batch = tff.learning.models.BatchOutput(loss=loss, predictions=output, num_examples=size)
-        metrics = model.update_metrics_state(metrics, labels=y, batch_output=batch)
-        num_examples += tf.cast(size, tf.int64)
-        num_steps += 1
-    return LocalTraining(trainable, metrics, num_examples, num_steps)
-
-
-def subtract(a, b):
-    """Returns a - b of two structures of tensors of the same form."""
-    return tf.nest.map_structure(tf.subtract, a, b)
-
-
 def discard_if_not_finite(output: ClientOutput, client_state, model) -> ClientOutput:
     """Returns a client's output, or one without effect if its update holds NaN or infinity, as TFF does.
 
@@ -94,10 +44,7 @@ def discard_if_not_finite(output: ClientOutput, client_state, model) -> ClientOu
         client_state,
         model.initialize_metrics_state(),
     )
-    kept = tf.nest.map_structure(
-        lambda a, b: tf.where(finite, a, b), tf.nest.flatten(output), tf.nest.flatten(without_effect)
-    )
-    return tf.nest.pack_sequence_as(without_effect, kept)
+    return keep_if(finite, output, without_effect)
 
 
 def server_step(optimizer: tff.learning.optimizers.Optimizer):
@@ -105,7 +52,7 @@ def server_step(optimizer: tff.learning.optimizers.Optimizer):
     return lambda weights_type: tff.learning.templates.build_apply_optimizer_finalizer(optimizer, weights_type)
 
 
-def compose_stateful_process(  # noqa: D417 - some are described together or elsewhere
+def compose_stateful_process(
     model: tff.learning.models.FunctionalModel,
     *,
     client_work: Callable[..., ClientOutput],
@@ -127,8 +74,8 @@ def compose_stateful_process(  # noqa: D417 - some are described together or els
 
     Args:
         model: What is trained.
-        client_work: `(weights, examples, client_state) -> ClientOutput`, written in TensorFlow; `weights` is a
-            `tff.learning.models.ModelWeights`, `examples` a dataset of batches `(x, y)`. With
+        client_work: `(weights, batches, client_state) -> ClientOutput`, written in TensorFlow; `weights` is a
+            `tff.learning.models.ModelWeights`, `batches` are the client's `Batches`. With
             `broadcast_finalizer_state` it takes what that returns as a fourth argument.
         client_state: What a client holds before it first trains: a structure (lists, dictionaries) of NumPy arrays
             and NumPy numbers. It also gives the types.
@@ -148,15 +95,16 @@ def compose_stateful_process(  # noqa: D417 - some are described together or els
     weights = tff.learning.models.ModelWeights(*map(tuple, model.initial_weights))
     weights_type = tff.to_type(tf.nest.map_structure(_type_of, weights))
     state_type = tff.to_type(tf.nest.map_structure(_type_of, client_state))
-    examples_type = tff.SequenceType(tff.types.tensorflow_to_type(model.input_spec))
+    collect = build_batches_of_dataset(model.input_spec)
+    batches_type = collect.type_signature.result
     finalization = finalizer(weights_type)
     prepare = _broadcast_of(weights_type, finalization, broadcast_finalizer_state)
 
-    @tff.tensorflow.computation(prepare.type_signature.result, examples_type, state_type)
-    @tf.function
-    def work(received, examples, state):
+    @tff.tensorflow.computation(prepare.type_signature.result, batches_type, state_type)
+    @tf.function(autograph=False)
+    def work(received, batches, state):
         weights, *extra = received if broadcast_finalizer_state else [received]
-        output = client_work(weights, examples, state, *extra)
+        output = client_work(weights, batches, state, *extra)
         kept = tf.nest.pack_sequence_as(client_state, tf.nest.flatten(output.client_state))
         return output._replace(client_state=kept)
 
@@ -179,10 +127,11 @@ def compose_stateful_process(  # noqa: D417 - some are described together or els
             )
         )
 
-    clients_type = tff.to_type({"data": examples_type, "client_state": state_type})
+    def clients_with(data_type):
+        return tff.FederatedType(tff.to_type({"data": data_type, "client_state": state_type}), tff.CLIENTS)
 
-    @tff.federated_computation(initialize.type_signature.result, tff.FederatedType(clients_type, tff.CLIENTS))
-    def next_fn(state, clients):
+    @tff.federated_computation(initialize.type_signature.result, clients_with(batches_type))
+    def next_on_batches(state, clients):
         prepared = tff.federated_map(prepare, (state.global_model_weights, state.finalizer))
         received = tff.federated_broadcast(prepared)
         output = tff.federated_map(work, (received, clients.data, clients.client_state))
@@ -199,6 +148,11 @@ def compose_stateful_process(  # noqa: D417 - some are described together or els
         )
         return StatefulOutput(tff.federated_zip(new_state), tff.federated_zip(metrics), output.client_state)
 
+    @tff.federated_computation(initialize.type_signature.result, clients_with(collect.type_signature.parameter))
+    def next_on_datasets(state, clients):
+        batches = tff.federated_map(collect, clients.data)
+        return next_on_batches(state, tff.federated_zip({"data": batches, "client_state": clients.client_state}))
+
     server_type = initialize.type_signature.result.member
     get_weights = tff.tensorflow.computation(lambda state: state.global_model_weights, server_type)
 
@@ -210,7 +164,7 @@ def compose_stateful_process(  # noqa: D417 - some are described together or els
 
     return StatefulFederatedProcess(
         initialize,
-        next_fn,
+        next_on_datasets,
         get_weights,
         set_weights,
         initial_client_state=initial_client_state or client_state,
@@ -219,6 +173,7 @@ def compose_stateful_process(  # noqa: D417 - some are described together or els
         hyperparameters=hyperparameters,
         personal_weights=personal_weights,
         privacy=privacy,
+        next_on_batches=next_on_batches,
     )
 
 

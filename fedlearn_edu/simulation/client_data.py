@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.data.federated import FederatedDataset
+from fedlearn_edu.learning.local_training import Batches
 
 _PREFIX = "fedlearn_edu_clients_"
 
@@ -60,8 +61,8 @@ class ClientFiles:
 
 
 @functools.cache
-def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: int) -> tff.Computation:
-    """Returns the computation that builds a client's training batches on the worker.
+def build_batches_computation(feature_dim: int, *, num_epochs: int, batch_size: int) -> tff.Computation:
+    """Returns the computation that reads a client's training examples on the worker and puts them in order.
 
     Args:
         feature_dim: Numbers of an example.
@@ -69,18 +70,34 @@ def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: in
         batch_size: Examples per batch; the last batch of an epoch may be smaller.
 
     Returns:
-        `(string[3] -> <float32[?,feature_dim], int32[?]>*)`, from what `ClientFiles.told` tells. The order depends on
-        the seed and the client's name only.
+        `(string[3] -> Batches)`, from what `ClientFiles.told` tells; x float32 `[n, feature_dim]`, y int32 `[n]`. The
+        order depends on the seed and the client's name only.
     """
 
     @tff.tensorflow.computation(CLIENT_TYPE)
     def build(client):
         x, y = _read("train", client, feature_dim)
-        of_client = tf.strings.to_hash_bucket_fast(client[1], 2**31 - 1)
-        seed = tf.stack([tf.strings.to_number(client[2], tf.int64), of_client])
+        return Batches.of_epochs(x, y, _orders(client, tf.size(y), num_epochs), batch_size)
+
+    return build
+
+
+@functools.cache
+def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: int) -> tff.Computation:
+    """Returns the same batches as `build_batches_computation` as a dataset, for processes that take no other.
+
+    Args:
+        feature_dim, num_epochs, batch_size: As there.
+
+    Returns:
+        `(string[3] -> <float32[?,feature_dim], int32[?]>*)`.
+    """
+
+    @tff.tensorflow.computation(CLIENT_TYPE)
+    def build(client):
+        x, y = _read("train", client, feature_dim)
         dataset = None
-        for epoch in range(num_epochs):
-            order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(y)), seed + [epoch, 0])
+        for order in _orders(client, tf.size(y), num_epochs):
             # Slices, not a mapped function: calling one per batch costs more than the training step.
             shuffled = tf.data.Dataset.from_tensor_slices((tf.gather(x, order), tf.gather(y, order)))
             batches = shuffled.batch(batch_size)
@@ -88,6 +105,14 @@ def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: in
         return _plain(dataset)
 
     return build
+
+
+def _orders(client, num_examples, num_epochs: int) -> list[tf.Tensor]:
+    """Returns the order of a client's examples in each local epoch, from its name and the round's seed."""
+    of_client = tf.strings.to_hash_bucket_fast(client[1], 2**31 - 1)
+    seed = tf.stack([tf.strings.to_number(client[2], tf.int64), of_client])
+    rows = tf.range(num_examples)
+    return [tf.random.experimental.stateless_shuffle(rows, seed + [epoch, 0]) for epoch in range(num_epochs)]
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
+from fedlearn_edu.simulation.client_data import CLIENT_TYPE, build_batches_computation, build_train_computation
 
 
 class ClientStates(Mapping):
@@ -87,25 +88,36 @@ def _type_of(leaf) -> tff.TensorType:
     return tff.TensorType(leaf.dtype, leaf.shape)
 
 
-def compose_with_dataset_computation(dataset_computation: tff.Computation, process):
-    """Returns a process whose clients' data are built on the worker from what `dataset_computation` takes.
+def compose_with_client_files(process, feature_dim: int, *, num_epochs: int, batch_size: int):
+    """Returns a process whose clients' batches are read on the worker, from what `ClientFiles.told` tells.
 
     Args:
-        dataset_computation: `(C -> <x, y>*)`, from `build_train_computation`.
         process: A stateful or an ordinary process.
+        feature_dim: Numbers of an example.
+        num_epochs: Local passes over a client's examples in a round.
+        batch_size: Examples per batch.
 
     Returns:
-        A process whose `next` takes `{C}@CLIENTS`, that of a stateful process `{<data=C, client_state=S>}@CLIENTS`.
+        A process whose `next` takes `{C}@CLIENTS` of `CLIENT_TYPE`, that of a stateful process
+        `{<data=C, client_state=S>}@CLIENTS`.
     """
+    on_batches = process.next_on_batches is not None
+    build = build_batches_computation if on_batches else build_train_computation
+    read = build(feature_dim, num_epochs=num_epochs, batch_size=batch_size)
+    next_on_data = process.next_on_batches if on_batches else process.next
+    server_type = next_on_data.type_signature.parameter[0]
     if not isinstance(process, StatefulFederatedProcess):
-        return tff.simulation.compose_dataset_computation_with_learning_process(dataset_computation, process)
-    client_type = tff.to_type(
-        {"data": dataset_computation.type_signature.parameter, "client_state": process.client_state_type}
-    )
 
-    @tff.federated_computation(process.next.type_signature.parameter[0], tff.FederatedType(client_type, tff.CLIENTS))
-    def next_fn(state, clients):
-        data = tff.federated_map(dataset_computation, clients.data)
-        return process.next(state, tff.federated_zip({"data": data, "client_state": clients.client_state}))
+        @tff.federated_computation(server_type, tff.FederatedType(CLIENT_TYPE, tff.CLIENTS))
+        def next_fn(state, clients):
+            return next_on_data(state, tff.federated_map(read, clients))
 
-    return tff.templates.IterativeProcess(process.initialize, next_fn)
+        return tff.templates.IterativeProcess(process.initialize, next_fn)
+    client_type = tff.to_type({"data": CLIENT_TYPE, "client_state": process.client_state_type})
+
+    @tff.federated_computation(server_type, tff.FederatedType(client_type, tff.CLIENTS))
+    def stateful_next_fn(state, clients):
+        data = tff.federated_map(read, clients.data)
+        return next_on_data(state, tff.federated_zip({"data": data, "client_state": clients.client_state}))
+
+    return tff.templates.IterativeProcess(process.initialize, stateful_next_fn)

@@ -13,13 +13,13 @@ from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_count, check_seed
+from fedlearn_edu.learning.local_training import train_locally
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, check_learning_rate
-from fedlearn_edu.learning.stateful import train_locally
 from fedlearn_edu.simulation.client_data import (
     CLIENT_TYPE,
     ClientFiles,
+    build_batches_computation,
     build_test_computation,
-    build_train_computation,
 )
 from fedlearn_edu.simulation.run_checks import check_features
 
@@ -71,7 +71,7 @@ def fine_tune_locally(
     weights = _checked(model_weights, model)
     start_runtime()
     files = ClientFiles(features)
-    read_train = build_train_computation(features.feature_dim, num_epochs=num_epochs, batch_size=batch_size)
+    read_train = build_batches_computation(features.feature_dim, num_epochs=num_epochs, batch_size=batch_size)
     tune = _tuning(model, weights, optimizer, read_train, build_test_computation(features.feature_dim))
     sums = tune(weights, files.told(features.client_ids, shuffle_seed=shuffle_seed))
     counts = [(len(split.train), len(split.test)) for split in features.clients.values()]
@@ -86,9 +86,9 @@ def _tuning(model, weights, optimizer, read_train, read_test) -> tff.Computation
     weights_type = tff.to_type(tf.nest.map_structure(lambda w: tff.TensorType(w.dtype, w.shape), weights))
 
     @tff.tensorflow.computation(weights_type, read_train.type_signature.result, read_test.type_signature.result)
-    @tf.function
-    def tune(weights, examples, test):
-        trained = train_locally(model, weights, examples, optimizer)
+    @tf.function(autograph=False)
+    def tune(weights, batches, test):
+        trained = train_locally(model, weights, batches, optimizer)
         own = tff.learning.models.ModelWeights(trained.trainable, tuple(weights.non_trainable))
         return {"before": _count(model, weights, test), "after": _count(model, own, test)}
 

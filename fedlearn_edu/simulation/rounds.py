@@ -18,7 +18,7 @@ from fedlearn_edu.simulation.run import Run
 from fedlearn_edu.simulation.run_checks import check_run
 
 
-def run_rounds(  # noqa: D417 - some are described together or elsewhere
+def run_rounds(
     process: FederatedProcess | StatefulFederatedProcess,
     features: FederatedDataset,
     *,

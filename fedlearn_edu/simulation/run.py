@@ -9,9 +9,9 @@ import numpy as np
 
 from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.learning.process import compile_once
-from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
+from fedlearn_edu.simulation.client_data import ClientFiles
 from fedlearn_edu.simulation.client_reports import client_reports
-from fedlearn_edu.simulation.client_states import ClientStates, compose_with_dataset_computation
+from fedlearn_edu.simulation.client_states import ClientStates, compose_with_client_files
 from fedlearn_edu.simulation.cohorts import build_cohort_fn
 from fedlearn_edu.simulation.communication import measure_message_sizes
 from fedlearn_edu.simulation.diverged_clients import DivergedClients
@@ -81,8 +81,7 @@ class Run:
         num_epochs, batch_size = self._settings["num_epochs"], self._settings["batch_size"]
 
         def make():
-            read = build_train_computation(feature_dim, num_epochs=num_epochs, batch_size=batch_size)
-            return compose_with_dataset_computation(read, process)
+            return compose_with_client_files(process, feature_dim, num_epochs=num_epochs, batch_size=batch_size)
 
         return compile_once(process, ("training", feature_dim, num_epochs, batch_size), make)
 

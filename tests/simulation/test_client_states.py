@@ -9,8 +9,9 @@ import tensorflow_federated as tff
 
 import fedlearn_edu as fl
 from fedlearn_edu.engine import runtime
+from fedlearn_edu.learning.local_training import subtract, train_locally
 from fedlearn_edu.learning.process import StatefulFederatedProcess
-from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, server_step, subtract, train_locally
+from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, server_step
 from fedlearn_edu.simulation.client_state_files import ClientStateFiles
 from fedlearn_edu.simulation.client_states import ClientStates
 

@@ -10,15 +10,9 @@ from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_not_negative
 from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.personal_layers import sgd
+from fedlearn_edu.learning.local_training import subtract, train_locally
 from fedlearn_edu.learning.process import StatefulFederatedProcess, describe_optimizer
-from fedlearn_edu.learning.stateful import (
-    ClientOutput,
-    compose_stateful_process,
-    discard_if_not_finite,
-    server_step,
-    subtract,
-    train_locally,
-)
+from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite, server_step
 
 
 def build_ditto(
@@ -82,15 +76,15 @@ def build_ditto(
     optimizer = client_optimizer or global_sgd
     initial, _ = model.initial_weights
 
-    def client_work(weights, examples, state):
+    def client_work(weights, batches, state):
         received = tuple(weights.trainable)
 
         def pull(gradients, trainable):
             return tuple(g + strength * (v - w) for g, v, w in zip(gradients, trainable, received, strict=True))
 
-        trained = train_locally(model, weights, examples, optimizer)
+        trained = train_locally(model, weights, batches, optimizer)
         start = tff.learning.models.ModelWeights(tuple(state["personal"]), tuple(weights.non_trainable))
-        personal = train_locally(model, start, examples, personal_sgd, change_gradients=pull).trainable
+        personal = train_locally(model, start, batches, personal_sgd, change_gradients=pull).trainable
         kept = {"has_trained": True, "personal": list(personal)}
         # Looked at one by one: a personal model that is not finite is not kept, and changes nothing of what is sent.
         kept = discard_if_not_finite(ClientOutput(personal, 1.0, kept, trained.metrics), state, model).client_state

@@ -5,10 +5,8 @@ from __future__ import annotations
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.finite_only import describe_factory
+from fedlearn_edu.learning.algorithms.composition import compose_process, train_to_delta
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
-
-# TFF's iterator loop computes the same as its default (a dataset reduce) in about half the time per client.
-_LOOP = tff.learning.LoopImplementation.DATASET_ITERATOR
 
 
 def build_unweighted_fed_avg(
@@ -52,22 +50,15 @@ def build_unweighted_fed_avg(
     """
     client, server = _optimizers(client_lr, server_lr, client_optimizer, server_optimizer)
     if hasattr(model_aggregator, "with_weights"):
-        # TFF tells by a weight of 0 that a client's delta was not finite, but its unweighted builder drops weights.
-        process = tff.learning.algorithms.build_weighted_fed_avg(
-            model,
-            client,
-            server,
-            client_weighting=tff.learning.ClientWeighting.UNIFORM,
-            model_aggregator=model_aggregator.with_weights(),
-            loop_implementation=_LOOP,
-        )
+        # A weight of 0 tells that a client's delta was not finite; TFF's wrapper drops all weights.
+        aggregator = model_aggregator.with_weights()
     else:
-        process = tff.learning.algorithms.build_unweighted_fed_avg(
-            model, client, server, model_aggregator=model_aggregator, loop_implementation=_LOOP
-        )
-    return FederatedProcess(
-        process,
-        model=model,
+        aggregator = tff.aggregators.as_weighted_aggregator(model_aggregator or tff.aggregators.UnweightedMeanFactory())
+    return compose_process(
+        model,
+        train_to_delta(model, client, weighted=False),
+        aggregator,
+        server,
         algorithm="unweighted_fed_avg",
         hyperparameters=_described(client_lr, server_lr, client_optimizer, server_optimizer, model_aggregator),
     )
@@ -108,12 +99,11 @@ def build_weighted_fed_avg(
         arXiv:1602.05629.
     """
     client, server = _optimizers(client_lr, server_lr, client_optimizer, server_optimizer)
-    process = tff.learning.algorithms.build_weighted_fed_avg(
-        model, client, server, model_aggregator=model_aggregator, loop_implementation=_LOOP
-    )
-    return FederatedProcess(
-        process,
-        model=model,
+    return compose_process(
+        model,
+        train_to_delta(model, client, weighted=True),
+        model_aggregator or tff.aggregators.MeanFactory(),
+        server,
         algorithm="weighted_fed_avg",
         hyperparameters=_described(client_lr, server_lr, client_optimizer, server_optimizer, model_aggregator),
     )

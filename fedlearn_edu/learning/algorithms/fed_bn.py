@@ -14,7 +14,7 @@ from fedlearn_edu.learning.process import StatefulFederatedProcess
 _AFFINE = re.compile(r"(?:^|/)(?:gamma|beta)(?::\d+)?$")
 
 
-def build_fed_bn(  # noqa: D417 - some are described together or elsewhere
+def build_fed_bn(
     model: tff.learning.models.FunctionalModel,
     split: SplitBackbone,
     *,

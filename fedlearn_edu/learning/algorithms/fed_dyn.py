@@ -11,14 +11,9 @@ import tensorflow_federated as tff
 from fedlearn_edu.learning.aggregators.arguments import check_count, check_not_negative
 from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.aggregators.mean_and_sum import MeanAndSumFactory
+from fedlearn_edu.learning.local_training import subtract, train_locally
 from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate, describe_optimizer
-from fedlearn_edu.learning.stateful import (
-    ClientOutput,
-    compose_stateful_process,
-    discard_if_not_finite,
-    subtract,
-    train_locally,
-)
+from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite
 
 
 def build_fed_dyn(
@@ -76,14 +71,14 @@ def build_fed_dyn(
     num_clients = check_count("num_clients", num_clients)
     zeros = [np.zeros_like(w) for w in model.initial_weights[0]]
 
-    def client_work(weights, examples, state):
+    def client_work(weights, batches, state):
         received = tuple(weights.trainable)
 
         def regularise(gradients, trainable):
             parts = zip(gradients, state["gradient"], trainable, received, strict=True)
             return tuple(gradient - own + strength * (w - start) for gradient, own, w, start in parts)
 
-        trained = train_locally(model, weights, examples, client_optimizer or client_sgd, change_gradients=regularise)
+        trained = train_locally(model, weights, batches, client_optimizer or client_sgd, change_gradients=regularise)
         delta = subtract(received, trained.trainable)
         gradient = [own + strength * d for own, d in zip(state["gradient"], delta, strict=True)]
         output = ClientOutput(delta, 1.0, {"gradient": gradient}, trained.metrics)

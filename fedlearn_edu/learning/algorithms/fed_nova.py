@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import collections
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.finite_only import describe_factory
-from fedlearn_edu.learning.algorithms.composition import compose_process, extend_client_work
+from fedlearn_edu.learning.algorithms.composition import ClientResult, compose_process, train_to_delta
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
 
 
@@ -56,34 +55,26 @@ def build_fed_nova(
     client_lr = check_learning_rate("client_lr", client_lr)
     server_lr = check_learning_rate("server_lr", server_lr)
 
-    def finish(model_weights, dataset, client_result):
-        del model_weights
-        num_steps = tf.cast(dataset.reduce(np.int64(0), lambda count, _: count + 1), tf.float32)
+    train = train_to_delta(model, tff.learning.optimizers.build_sgdm(client_lr), weighted=True)
+
+    def client_work(weights, batches):
+        result, trained = train(weights, batches)
+        num_steps = tf.cast(trained.num_steps, tf.float32)
         update = collections.OrderedDict(
-            delta_per_step=tf.nest.map_structure(lambda d: tf.math.divide_no_nan(d, num_steps), client_result.update),
+            delta_per_step=tf.nest.map_structure(lambda d: tf.math.divide_no_nan(d, num_steps), result.update),
             num_steps=num_steps,
         )
-        return tff.learning.templates.ClientResult(update=update, update_weight=client_result.update_weight)
+        return ClientResult(update=update, update_weight=result.update_weight), trained
 
     def product(means):
         return tf.nest.map_structure(lambda d: means["num_steps"] * d, means["delta_per_step"])
 
-    training = tff.learning.templates.build_functional_model_delta_client_work(
-        model=model,
-        optimizer=tff.learning.optimizers.build_sgdm(client_lr),
-        client_weighting=tff.learning.ClientWeighting.NUM_EXAMPLES,
-        loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
-    )
-    process = compose_process(
+    return compose_process(
         model,
-        extend_client_work(training, finish),
+        client_work,
         model_aggregator or tff.aggregators.MeanFactory(),
-        product,
         server_optimizer or tff.learning.optimizers.build_sgdm(server_lr),
-    )
-    return FederatedProcess(
-        process,
-        model=model,
+        update_fn=product,
         algorithm="fed_nova",
         hyperparameters={
             "client_lr": client_lr,

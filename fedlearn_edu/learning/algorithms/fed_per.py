@@ -13,8 +13,8 @@ from fedlearn_edu.learning.algorithms.personal_layers import (
     layers_of,
     sgd,
 )
+from fedlearn_edu.learning.local_training import train_locally
 from fedlearn_edu.learning.process import StatefulFederatedProcess, describe_optimizer
-from fedlearn_edu.learning.stateful import train_locally
 
 
 def build_fed_per(
@@ -67,9 +67,9 @@ def build_fed_per(
     client_sgd, server_sgd = sgd("client_lr", client_lr), sgd("server_lr", server_lr)
     optimizer = client_optimizer or client_sgd
 
-    def train(shared, personal, non_trainable, examples):
+    def train(shared, personal, non_trainable, batches):
         weights = tff.learning.models.ModelWeights(layers.join(shared, personal), non_trainable)
-        trained = train_locally(model, weights, examples, optimizer)
+        trained = train_locally(model, weights, batches, optimizer)
         return (*layers.split(trained.trainable), trained)
 
     return compose_partly_shared_process(

@@ -15,8 +15,8 @@ from fedlearn_edu.learning.algorithms.personal_layers import (
     layers_of,
     sgd,
 )
+from fedlearn_edu.learning.local_training import train_locally
 from fedlearn_edu.learning.process import StatefulFederatedProcess, describe_optimizer
-from fedlearn_edu.learning.stateful import train_locally
 
 
 def build_fed_rep(
@@ -73,12 +73,12 @@ def build_fed_rep(
     head_model = freeze(model, layers, trained="personal")
     body_model = freeze(model, layers, trained="shared")
 
-    def train(shared, personal, non_trainable, examples):
+    def train(shared, personal, non_trainable, batches):
         if head_epochs and personal:
             start = tff.learning.models.ModelWeights(personal, (*shared, *non_trainable))
-            personal = train_locally(head_model, start, examples.repeat(head_epochs), head_sgd).trainable
+            personal = train_locally(head_model, start, batches.repeated(head_epochs), head_sgd).trainable
         start = tff.learning.models.ModelWeights(shared, (*personal, *non_trainable))
-        trained = train_locally(body_model, start, examples, body_sgd)
+        trained = train_locally(body_model, start, batches, body_sgd)
         return trained.trainable, personal, trained
 
     return compose_partly_shared_process(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.finite_only import describe_factory
+from fedlearn_edu.learning.algorithms.composition import ClientResult, compose_process, discard_unless, is_finite
+from fedlearn_edu.learning.local_training import LocalTraining, gradients_of
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
 
 
@@ -39,15 +42,28 @@ def build_fed_sgd(
         arXiv:1602.05629 (there FedSGD is the baseline of FedAvg).
     """
     server_sgd = tff.learning.optimizers.build_sgdm(check_learning_rate("server_lr", server_lr))
-    process = tff.learning.algorithms.build_fed_sgd(
+
+    def client_work(weights, batches):
+        trainable = tuple(weights.trainable)
+
+        def add(sums, x, y):
+            total, metrics, num_examples = sums
+            gradients, batch = gradients_of(model, trainable, weights.non_trainable, x, y)
+            size = tf.cast(batch.num_examples, tf.float32)
+            total = tuple(t + size * g for t, g in zip(total, gradients, strict=True))
+            return total, model.update_metrics_state(metrics, labels=y, batch_output=batch), num_examples + size
+
+        zeros = tf.nest.map_structure(tf.zeros_like, trainable)
+        total, metrics, num_examples = batches.reduce((zeros, model.initialize_metrics_state(), tf.zeros([])), add)
+        gradient = tf.nest.map_structure(lambda t: t / num_examples, total)
+        result = ClientResult(update=gradient, update_weight=num_examples)
+        return discard_unless(is_finite(gradient), result), LocalTraining(trainable, metrics, num_examples, 0)
+
+    return compose_process(
         model,
+        client_work,
+        model_aggregator or tff.aggregators.MeanFactory(),
         server_optimizer or server_sgd,
-        model_aggregator=model_aggregator,
-        loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
-    )
-    return FederatedProcess(
-        process,
-        model=model,
         algorithm="fed_sgd",
         hyperparameters={
             "server_lr": server_lr,

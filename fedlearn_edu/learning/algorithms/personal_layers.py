@@ -11,15 +11,9 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.local_training import LocalTraining, subtract
 from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate
-from fedlearn_edu.learning.stateful import (
-    ClientOutput,
-    LocalTraining,
-    compose_stateful_process,
-    discard_if_not_finite,
-    server_step,
-    subtract,
-)
+from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite, server_step
 
 LAST_LAYER = (-2, -1)  # the last kernel and bias of every model of this package
 
@@ -99,7 +93,7 @@ def freeze(
     shared, personal = layers.split(trainable)
     own, fixed = (shared, personal) if trained == "shared" else (personal, shared)
 
-    @tf.function
+    @tf.function(autograph=False)
     def predict_on_batch(model_weights, x, training):
         part, others = model_weights
         other_part, rest = others[: len(fixed)], others[len(fixed) :]
@@ -109,7 +103,7 @@ def freeze(
     return _with_weights(model, (own, (*fixed, *non_trainable)), predict_on_batch)
 
 
-def compose_partly_shared_process(  # noqa: D417 - some are described together or elsewhere
+def compose_partly_shared_process(
     model: tff.learning.models.FunctionalModel,
     layers: Layers,
     *,
@@ -128,7 +122,7 @@ def compose_partly_shared_process(  # noqa: D417 - some are described together o
     Args:
         model: The whole.
         layers: Its parts.
-        train: A client's work in TensorFlow, `(shared, personal, non_trainable, examples) -> (trained shared, trained
+        train: A client's work in TensorFlow, `(shared, personal, non_trainable, batches) -> (trained shared, trained
             personal, LocalTraining)`; the last gives the metrics and the client's weight (its number of examples).
         server_optimizer: Steps against the aggregated delta of the shared weights.
         aggregator: A TFF factory for the deltas, weighted or not.
@@ -140,9 +134,9 @@ def compose_partly_shared_process(  # noqa: D417 - some are described together o
     trainable, non_trainable = model.initial_weights
     initial_shared, initial_personal = layers.split(trainable)
 
-    def client_work(weights, examples, state):
+    def client_work(weights, batches, state):
         old_shared = tuple(weights.trainable)
-        shared, personal, trained = train(old_shared, tuple(state["personal"]), tuple(weights.non_trainable), examples)
+        shared, personal, trained = train(old_shared, tuple(state["personal"]), tuple(weights.non_trainable), batches)
         delta = subtract(old_shared, shared)
         weight = tf.cast(trained.num_examples, tf.float32)
         kept = {"personal": list(personal)}
@@ -156,7 +150,7 @@ def compose_partly_shared_process(  # noqa: D417 - some are described together o
             return aggregator.create(update_type, tff.TensorType(np.float32))
         return aggregator.create(update_type)
 
-    @tf.function
+    @tf.function(autograph=False)
     def predict_with_initial(model_weights, x, training):
         shared, rest = model_weights
         return model.predict_on_batch((layers.join(shared, initial_personal), rest), x, training)
@@ -204,6 +198,7 @@ def compose_partly_shared_process(  # noqa: D417 - some are described together o
         model=model,
         algorithm=algorithm,
         hyperparameters=process.hyperparameters,
+        next_on_batches=process.next_on_batches,
     )
 
 

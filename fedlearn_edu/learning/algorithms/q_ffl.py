@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping
 
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_not_negative
 from fedlearn_edu.learning.aggregators.finite_only import describe_factory
-from fedlearn_edu.learning.algorithms.composition import compose_process, extend_client_work
+from fedlearn_edu.learning.algorithms.composition import ClientResult, compose_process, train_to_delta
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
 
 _LARGEST_Q = 20.0
@@ -64,11 +63,14 @@ def build_q_fed_avg(
     client_lr = check_learning_rate("client_lr", client_lr)
     server_lr = check_learning_rate("server_lr", server_lr)
 
-    def finish(model_weights, dataset, client_result):
-        delta = client_result.update
-        # TFF has set the weight of a client whose training diverged, maybe from a loss of NaN, to 0; all others have 1.
-        counts = client_result.update_weight
-        loss = tf.where(counts > 0, _mean_loss(model, model_weights, dataset), 1.0)
+    train = train_to_delta(model, tff.learning.optimizers.build_sgdm(client_lr), weighted=False)
+
+    def client_work(weights, batches):
+        result, trained = train(weights, batches)
+        delta = result.update
+        # The weight of a client whose training diverged, maybe from a loss of NaN, is 0; all others have 1.
+        counts = result.update_weight
+        loss = tf.where(counts > 0, _mean_loss(model, weights, batches), 1.0)
         loss = tf.maximum(loss, _SMALLEST_LOSS)
         squared_norm = tf.add_n([tf.reduce_sum(tf.square(d)) for d in tf.nest.flatten(delta)])
         weight = tf.pow(loss, q)
@@ -76,27 +78,17 @@ def build_q_fed_avg(
         update = collections.OrderedDict(
             numerator=tf.nest.map_structure(lambda d: counts * weight * d, delta), denominator=counts * denominator
         )
-        return tff.learning.templates.ClientResult(update=update, update_weight=counts)
+        return ClientResult(update=update, update_weight=counts), trained
 
     def quotient(sums):
         return tf.nest.map_structure(lambda total: total / sums["denominator"], sums["numerator"])
 
-    training = tff.learning.templates.build_functional_model_delta_client_work(
-        model=model,
-        optimizer=tff.learning.optimizers.build_sgdm(client_lr),
-        client_weighting=tff.learning.ClientWeighting.UNIFORM,
-        loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
-    )
-    process = compose_process(
+    return compose_process(
         model,
-        extend_client_work(training, finish),
+        client_work,
         tff.aggregators.as_weighted_aggregator(model_aggregator or tff.aggregators.SumFactory()),
-        quotient,
         server_optimizer or tff.learning.optimizers.build_sgdm(server_lr),
-    )
-    return FederatedProcess(
-        process,
-        model=model,
+        update_fn=quotient,
         algorithm="q_fed_avg",
         hyperparameters={
             "q": q,
@@ -108,14 +100,14 @@ def build_q_fed_avg(
     )
 
 
-def _mean_loss(model, model_weights, dataset):
-    """Returns the mean loss over all examples of `dataset`, 0 if there are none."""
-    weights = (model_weights.trainable, model_weights.non_trainable)
-    total, num_examples = tf.zeros([]), tf.zeros([])
-    for batch in iter(dataset):
-        x, y = (batch["x"], batch["y"]) if isinstance(batch, Mapping) else batch
+def _mean_loss(model, model_weights, batches):
+    """Returns the mean loss over all examples of `batches`, 0 if there are none."""
+    weights = (tuple(model_weights.trainable), tuple(model_weights.non_trainable))
+
+    def add(sums, x, y):
+        total, num_examples = sums
         output = model.predict_on_batch(weights, x, training=False)
         size = tf.cast(tf.shape(tf.nest.flatten(output)[0])[0], tf.float32)
-        total += model.loss(output, y) * size
-        num_examples += size
-    return tf.math.divide_no_nan(total, num_examples)
+        return total + model.loss(output, y) * size, num_examples + size
+
+    return tf.math.divide_no_nan(*batches.reduce((tf.zeros([]), tf.zeros([])), add))

@@ -11,14 +11,9 @@ import tensorflow_federated as tff
 from fedlearn_edu.learning.aggregators.arguments import check_count
 from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.aggregators.mean_and_sum import MeanAndSumFactory
+from fedlearn_edu.learning.local_training import subtract, train_locally
 from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate, describe_optimizer
-from fedlearn_edu.learning.stateful import (
-    ClientOutput,
-    compose_stateful_process,
-    discard_if_not_finite,
-    subtract,
-    train_locally,
-)
+from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite
 
 
 def build_scaffold(
@@ -72,12 +67,12 @@ def build_scaffold(
     client_sgd = tff.learning.optimizers.build_sgdm(client_lr)
     zeros = [np.zeros_like(w) for w in model.initial_weights[0]]
 
-    def client_work(weights, examples, state, server_control):
+    def client_work(weights, batches, state, server_control):
         correction = subtract(tuple(server_control), tuple(state["control"]))
         trained = train_locally(
             model,
             weights,
-            examples,
+            batches,
             client_sgd,
             change_gradients=lambda gradients, trainable: tf.nest.map_structure(tf.add, gradients, correction),
         )

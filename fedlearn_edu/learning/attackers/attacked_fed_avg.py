@@ -14,15 +14,9 @@ from fedlearn_edu.learning.aggregators.arguments import check_seed
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory, describe_factory
 from fedlearn_edu.learning.attackers.collusion import ColludingFactory
 from fedlearn_edu.learning.attackers.update_attacks import ColludingAttack, UpdateAttack
+from fedlearn_edu.learning.local_training import subtract, train_locally
 from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate, describe_optimizer
-from fedlearn_edu.learning.stateful import (
-    ClientOutput,
-    compose_stateful_process,
-    discard_if_not_finite,
-    server_step,
-    subtract,
-    train_locally,
-)
+from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite, server_step
 
 
 def build_attacked_fed_avg(
@@ -90,8 +84,8 @@ def build_attacked_fed_avg(
     if colluding:
         factory = ColludingFactory(model_aggregator, colluding)
 
-    def client_work(weights, examples, client_state):
-        trained = train_locally(model, weights, examples, client_optimizer or client_sgd)
+    def client_work(weights, batches, client_state):
+        trained = train_locally(model, weights, batches, client_optimizer or client_sgd)
         honest = ClientOutput(
             update=subtract(tuple(weights.trainable), trained.trainable),
             update_weight=tf.cast(trained.num_examples, tf.float32) if weighted else tf.constant(1.0),

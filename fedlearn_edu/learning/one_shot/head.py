@@ -54,7 +54,7 @@ class OneShotHead:
         return tff.tensorflow.computation(lambda weights: weights, weights_type)
 
 
-def build_one_shot_head(  # noqa: D417 - some are described together or elsewhere
+def build_one_shot_head(
     features: FederatedDataset,
     *,
     name: str,
