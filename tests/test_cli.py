@@ -147,7 +147,7 @@ def test_killed_and_resumed_gives_the_same_history(finished, tmp_path):
         process = subprocess.Popen(
             [*COMMAND, "demo", *SMALL, "--rounds", "6", "--output", "run"], cwd=tmp_path, stdout=output, stderr=output
         )
-    wanted = tmp_path / "run" / "checkpoint" / f"round_{random.randint(0, 4)}"
+    wanted = tmp_path / "run" / "checkpoint" / f"round_{random.randint(0, 4)}.npz"
     deadline = time.monotonic() + 120
     while not wanted.exists():
         assert process.poll() is None, (tmp_path / "first.txt").read_text()
@@ -168,7 +168,7 @@ def test_ctrl_c_keeps_the_rounds_done(photos, tmp_path):
             [*COMMAND, "demo", *data, "--rounds", "500", "--output", "run"], cwd=tmp_path, stdout=output, stderr=output
         )
     deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / "checkpoint" / "round_1").exists():
+    while not (tmp_path / "run" / "checkpoint" / "round_1.npz").exists():
         assert process.poll() is None, (tmp_path / "first.txt").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)

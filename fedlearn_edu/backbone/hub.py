@@ -162,7 +162,7 @@ def load_backbone(
         image_size: Height and width in pixels, for a module that takes images of any size; 224 when not
             given. A module with a fixed size keeps its own.
         allow_unsafe: Load a module that reaches beyond a network, too. Only for makers whose programs you would run.
-            The environment variable `FEDLEARN_EDU_ALLOW_UNSAFE=1` says the same for every module and checkpoint.
+            The environment variable `FEDLEARN_EDU_ALLOW_UNSAFE=1` says the same for every module.
 
     Returns:
         The frozen backbone: float32 `[batch, image_size, image_size, 3]` in [0, 1] ->
