@@ -12,7 +12,7 @@ import click
 import fedlearn_edu as fl
 from fedlearn_edu.demo_folder import DemoFolder
 from fedlearn_edu.demo_options import DemoOptions
-from fedlearn_edu.demo_output import print_clients, print_end, print_header, print_round
+from fedlearn_edu.demo_output import RoundLines, print_clients, print_end
 from fedlearn_edu.demo_results import write_results
 from fedlearn_edu.demo_setup import Experiment, prepare, train_ceiling
 from fedlearn_edu.errors import UsageError
@@ -82,11 +82,11 @@ def _train(options: DemoOptions, experiment: Experiment, output: pathlib.Path) -
         resume=True,  # without --resume the folder was seen to hold no run
     )
     history = None
-    print_header()
+    lines = RoundLines()
     try:
         for history in rounds:
             history.central_accuracy = ceiling
-            print_round(history)
+            lines.print(history)
     except KeyboardInterrupt:
         if history is None:
             raise

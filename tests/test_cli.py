@@ -551,12 +551,12 @@ def test_read_only_output(invoke, tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_exit_1(invoke, monkeypatch):
-    from fedlearn_edu.simulation import checkpoint
+    from fedlearn_edu.simulation.history_files import HistoryFiles
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.History, "save", full)
+    monkeypatch.setattr(HistoryFiles, "save", full)
     code, output = invoke("demo", *SMALL, "--rounds", 1)
     assert code == 1
     assert "No space left on device" in output.strip().splitlines()[-1]

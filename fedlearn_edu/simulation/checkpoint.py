@@ -12,6 +12,7 @@ from fedlearn_edu.folder_lock import FolderLock
 from fedlearn_edu.simulation.client_state_files import ClientStateFiles
 from fedlearn_edu.simulation.client_states import ClientStates
 from fedlearn_edu.simulation.history import GLOBAL, History, replace_file
+from fedlearn_edu.simulation.history_files import HistoryFiles
 from fedlearn_edu.simulation.state_files import StateFiles
 
 VERSION = "fedlearn_edu_version"
@@ -27,8 +28,8 @@ _CHANGES = {
 class Checkpoints:
     """Saves a run after every round so that it can go on exactly where it was, whatever ended it.
 
-    Of round t, the clients' states are written first, then the history, and the server state last, each in one atomic
-    step. A run that is killed in between has files that are one round ahead of its state, and loading drops that round.
+    Of round t, the clients' states are written first, then the history, and the server state last. A run that is killed
+    before that has files that are one round ahead of its state, or partly so, and loading drops that round.
     All files are data, arrays and text, and none is pickled: resuming runs nothing that is in them.
     One object at a time holds a folder, from its making to `release` or until nobody refers to it.
 
@@ -64,6 +65,7 @@ class Checkpoints:
     def _open(self, resume: bool) -> None:
         self._check_settings()
         self._client_states = ClientStateFiles(self._directory)
+        self._history = HistoryFiles(self._directory)
         self._states = StateFiles(self._directory)
         if old := self._states.find_old_layout():
             raise UsageError(
@@ -124,7 +126,7 @@ class Checkpoints:
         """
         try:
             self._client_states.save(history.num_rounds, client_states)
-            history.save(self._directory)
+            self._history.save(history)
             self._states.save(history.num_rounds, state)
             self._client_states.remove_replaced()
         except OSError as error:
@@ -153,8 +155,7 @@ class Checkpoints:
             ) from None
         try:
             self._client_states.load(round_num, client_states)
-            history = History.load(self._directory)
-            history.truncate(round_num)
+            history = self._history.load(round_num)
         except Exception as error:
             reason = " ".join(str(error).split())[:160] or type(error).__name__
             raise RunError(
