@@ -75,7 +75,7 @@ def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: in
 
     @tff.tensorflow.computation(CLIENT_TYPE)
     def build(client):
-        x, y = _read("train", client, feature_dim)
+        x, y = read_examples("train", client, feature_dim)
         of_client = tf.strings.to_hash_bucket_fast(client[1], 2**31 - 1)
         seed = tf.stack([tf.strings.to_number(client[2], tf.int64), of_client])
         dataset = None
@@ -97,10 +97,11 @@ def build_test_computation(feature_dim: int) -> tff.Computation:
     Returns:
         `(string[3] -> <float32[?,feature_dim], int32[?]>)`, from what `ClientFiles.told` tells.
     """
-    return tff.tensorflow.computation(lambda client: _read("test", client, feature_dim), CLIENT_TYPE)
+    return tff.tensorflow.computation(lambda client: read_examples("test", client, feature_dim), CLIENT_TYPE)
 
 
-def _read(split: str, client, feature_dim: int):
+def read_examples(split: str, client, feature_dim: int):
+    """Returns `(x, y)` of a client's split, in TensorFlow, on the worker."""
     numbers = tf.io.decode_raw(tf.io.read_file(tf.strings.join([client[0], split, client[1]], "/")), tf.float32)
     num_examples = tf.size(numbers) // (feature_dim + 1)
     features = numbers[: num_examples * feature_dim]
