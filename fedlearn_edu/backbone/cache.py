@@ -59,13 +59,6 @@ def clear_cache(*, cache_dir: str | os.PathLike | None = None) -> int:
     return info["num_bytes"]
 
 
-def image_key(image: np.ndarray) -> bytes:
-    """Returns the sha256 of an image's shape and bytes: equal pixels, equal key, whatever file they came from."""
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image))
-    return digest.digest()
-
-
 def write_atomically(path: pathlib.Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file beside its place, forces it to disk and renames it: whole or not there at all."""
     # Not by tempfile, whose files are private whatever the user's umask says of those who share a folder.

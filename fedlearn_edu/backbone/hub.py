@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn_edu.data.lazy_images import LazyImages
 from fedlearn_edu.errors import RunError, UsageError, nearest_names
 
 BUNDLED_DIR = pathlib.Path(__file__).parent / "assets" / "bundled"
@@ -268,7 +269,7 @@ def source_of(name: str) -> str:
 
 def check_images(images: np.ndarray) -> np.ndarray:
     """Returns `images` if it is a uint8 array `[num_images, height, width, 3]`, else raises UsageError."""
-    images = np.asarray(images)
+    images = images if isinstance(images, LazyImages) else np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
         raise UsageError(
             f"images: expected a uint8 array [num_images, height, width, 3], got {images.dtype} {list(images.shape)}"
