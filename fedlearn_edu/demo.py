@@ -11,7 +11,7 @@ import click
 import fedlearn_edu as fl
 from fedlearn_edu.demo_folder import DemoFolder
 from fedlearn_edu.demo_options import DemoOptions
-from fedlearn_edu.demo_output import print_clients, print_end, print_header, print_round
+from fedlearn_edu.demo_output import RoundLines, print_clients, print_end
 from fedlearn_edu.demo_results import write_results
 from fedlearn_edu.demo_setup import Experiment, prepare, train_ceiling
 from fedlearn_edu.errors import UsageError
@@ -88,17 +88,15 @@ def _train(options: DemoOptions, experiment: Experiment, folder: DemoFolder) -> 
         checkpoint_dir=folder.path / "checkpoint",
         resume=True,  # without --resume the folder was seen to hold no run
     )
-    history, resumed_after = None, 0
-    if not goes_on:
-        print_header()
+    history, resumed_after, lines = None, 0, None if goes_on else RoundLines()
     try:
         for history in rounds:
             if goes_on:
                 resumed_after, goes_on = history.num_rounds, False
                 click.echo(f"going on after round {resumed_after}")
-                print_header()
+                lines = RoundLines()
             history.central_accuracy = ceiling
-            print_round(history)
+            lines.print(history)
     except KeyboardInterrupt:
         if history is None:
             raise

@@ -8,39 +8,47 @@ import click
 
 import fedlearn_edu as fl
 from fedlearn_edu.demo_options import DemoOptions
-from fedlearn_edu.demo_results import sum_of
 from fedlearn_edu.demo_setup import Experiment
+from fedlearn_edu.simulation.history import GLOBAL
 from fedlearn_edu.terminal import our_python
 
 _BAR = 24
 _WORST, _BEST = 5, 3
 _FAR_BELOW = 0.2  # share of all images
+_TRAFFIC = ("broadcast_bytes_total", "upload_bytes_total")
 _RESULTS = ("history.csv", "summary.json", "accuracy.png", "model/")
 
 
-def print_header() -> None:
-    """Prints the names of the columns."""
-    click.echo("round  global accuracy, bar to ceiling      loss  worst client  best client  traffic so far")
+class RoundLines:
+    """Prints a line a round under the names of the columns; of the rounds before, it keeps what it needs of them."""
 
+    def __init__(self):
+        self._num_rows, self._traffic, self._first, self._latest = 0, 0.0, None, {}
+        click.echo("round  global accuracy, bar to ceiling      loss  worst client  best client  traffic so far")
 
-def print_round(history: fl.History) -> None:
-    """Prints the newest round. The bar is empty at round 0's accuracy and full at the ceiling's."""
-    metrics = history.global_metrics()
-    latest, first = metrics.iloc[-1], metrics["accuracy"].iloc[0]
-    clients = history.client_metric("accuracy").iloc[:, -1]
-    traffic = sum_of(history, "broadcast_bytes_total", "upload_bytes_total")
-    room = history.central_accuracy - first
-    share = (latest["accuracy"] - first) / room if room > 0 else latest["accuracy"]
-    bar = "█" * round(min(max(share, 0.0), 1.0) * _BAR)
-    columns = [
-        f"{history.num_rounds:5d}",
-        f"{latest['accuracy']:6.1%} {bar:<{_BAR}}",
-        f"{latest['loss']:9.3f}",
-        f"{clients.min():12.1%}",
-        f"{clients.max():11.1%}",
-        f"{traffic / 1e6:11.1f} MB",
-    ]
-    click.echo("  ".join(columns))
+    def print(self, history: fl.History) -> None:
+        """Prints the newest round. The bar is empty at round 0's accuracy and full at the ceiling's."""
+        new = history.rows[self._num_rows :]
+        self._num_rows += len(new)
+        self._traffic += sum(value for _, _, metric, value in new if metric in _TRAFFIC)
+        for _, client_id, metric, value in new:
+            if client_id == GLOBAL:
+                self._latest[metric] = value
+                if metric == "accuracy" and self._first is None:
+                    self._first = value
+        accuracy, clients = self._latest["accuracy"], history.last_client_metric("accuracy")
+        room = history.central_accuracy - self._first
+        share = (accuracy - self._first) / room if room > 0 else accuracy
+        bar = "█" * round(min(max(share, 0.0), 1.0) * _BAR)
+        columns = [
+            f"{history.num_rounds:5d}",
+            f"{accuracy:6.1%} {bar:<{_BAR}}",
+            f"{self._latest['loss']:9.3f}",
+            f"{clients.min():12.1%}",
+            f"{clients.max():11.1%}",
+            f"{self._traffic / 1e6:11.1f} MB",
+        ]
+        click.echo("  ".join(columns))
 
 
 def print_clients(history: fl.History) -> None:

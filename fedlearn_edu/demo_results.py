@@ -25,8 +25,8 @@ def write_results(options, experiment, history: fl.History, output: pathlib.Path
     Returns:
         The names of what could not be written. Of the picture, which can be drawn from the history, nothing depends.
     """
+    from fedlearn_edu.files import write_whole
     from fedlearn_edu.plotting import plot_run
-    from fedlearn_edu.simulation.history import replace_file
 
     def write_model(path):
         fl.export_model(
@@ -40,10 +40,10 @@ def write_results(options, experiment, history: fl.History, output: pathlib.Path
 
     summary = json.dumps(_summary(options, experiment, history, seconds), indent=2).encode()
     results = {
-        "history.csv": lambda path: replace_file(path, lambda file: history.to_frame().to_csv(file, index=False)),
-        "summary.json": lambda path: replace_file(path, lambda file: file.write(summary)),
+        "history.csv": lambda path: write_whole(path, lambda file: history.to_frame().to_csv(file, index=False)),
+        "summary.json": lambda path: write_whole(path, lambda file: file.write(summary)),
         "model": write_model,
-        "accuracy.png": lambda path: replace_file(
+        "accuracy.png": lambda path: write_whole(
             path, lambda file: plot_run(history, title=experiment.title).savefig(file, format="png", dpi=150)
         ),
     }

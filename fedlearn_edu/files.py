@@ -15,15 +15,22 @@ from fedlearn_edu.errors import RunError
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def write_whole(path: pathlib.Path, write: Callable[[BinaryIO], object]) -> None:
-    """Writes a file beside its place, forces it to disk and renames it: whole or not there at all."""
+def write_whole(path: pathlib.Path, write: Callable[[BinaryIO], object], *, to_disk: bool = True) -> None:
+    """Writes a file beside its place and renames it: whole or not there at all.
+
+    Args:
+        path: Where it belongs.
+        write: Called with the open file.
+        to_disk: Whether to wait until the disk has it, so that it survives a loss of power as well as a kill.
+    """
     # Not by tempfile, whose files are private whatever the user's umask says of those who share a folder.
     scratch = path.with_name(f".tmp-{secrets.token_hex(8)}")
     try:
         with open(scratch, "xb") as stream:
             write(stream)
             stream.flush()
-            os.fsync(stream.fileno())
+            if to_disk:
+                os.fsync(stream.fileno())
         os.replace(scratch, path)
     except BaseException:
         scratch.unlink(missing_ok=True)

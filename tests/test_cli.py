@@ -147,7 +147,7 @@ def test_killed_and_resumed_gives_the_same_history(finished, tmp_path):
         process = subprocess.Popen(
             [*COMMAND, "demo", *SMALL, "--rounds", "6", "--output", "run"], cwd=tmp_path, stdout=output, stderr=output
         )
-    wanted = tmp_path / "run" / "checkpoint" / f"round_{random.randint(0, 4)}"
+    wanted = tmp_path / "run" / "checkpoint" / f"round_{random.randint(0, 4)}.npz"
     deadline = time.monotonic() + 120
     while not wanted.exists():
         assert process.poll() is None, (tmp_path / "first.txt").read_text()
@@ -168,7 +168,7 @@ def test_ctrl_c_keeps_the_rounds_done(photos, tmp_path):
             [*COMMAND, "demo", *data, "--rounds", "500", "--output", "run"], cwd=tmp_path, stdout=output, stderr=output
         )
     deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / "checkpoint" / "round_1").exists():
+    while not (tmp_path / "run" / "checkpoint" / "round_1.npz").exists():
         assert process.poll() is None, (tmp_path / "first.txt").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -551,12 +551,12 @@ def test_read_only_output(invoke, tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_exit_1(invoke, monkeypatch):
-    from fedlearn_edu.simulation import checkpoint
+    from fedlearn_edu.simulation.history_files import HistoryFiles
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.History, "save", full)
+    monkeypatch.setattr(HistoryFiles, "save", full)
     code, output = invoke("demo", *SMALL, "--rounds", 1)
     assert code == 1
     assert "No space left on device" in output.strip().splitlines()[-1]

@@ -51,13 +51,6 @@ def clear_cache(*, cache_dir: str | os.PathLike | None = None) -> int:
     return info["num_bytes"]
 
 
-def image_key(image: np.ndarray) -> bytes:
-    """Returns the sha256 of an image's shape and bytes: equal pixels, equal key, whatever file they came from."""
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image))
-    return digest.digest()
-
-
 class FeatureStore:
     """The cached features of one backbone with one preprocessing.
 

@@ -6,11 +6,12 @@ import os
 
 import numpy as np
 
-from fedlearn_edu.backbone.cache import FeatureStore, image_key
+from fedlearn_edu.backbone.cache import FeatureStore
 from fedlearn_edu.backbone.hub import PREPROCESSING_VERSION, Backbone, check_images
 from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.cache_folder import cache_root
 from fedlearn_edu.data.federated import FederatedDataset
+from fedlearn_edu.data.lazy_images import LazyImages, keys_of
 from fedlearn_edu.errors import UsageError
 
 # An interrupted extraction loses at most this many images.
@@ -59,7 +60,7 @@ def extract_features(
 
 
 def cached_features(
-    images: np.ndarray,
+    images: np.ndarray | LazyImages,
     backbone: Backbone,
     *,
     cache_dir: str | os.PathLike | None = None,
@@ -67,6 +68,8 @@ def cached_features(
     progress: bool = True,
 ) -> np.ndarray:
     """Returns the features of images, computing only what the cache does not have.
+
+    Images in files are decoded a chunk at a time, and those that the cache knows not at all.
 
     Shapes:
         uint8 `[num_images, height, width, 3]` -> float32 `[num_images, feature_dim]`.
@@ -76,7 +79,7 @@ def cached_features(
         RunError: The cache cannot be written.
     """
     images = check_images(images)
-    keys = [image_key(image) for image in images]
+    keys = keys_of(images)
     first_row: dict[bytes, int] = {}
     for row, key in enumerate(keys):
         first_row.setdefault(key, row)  # images that occur twice are computed once

@@ -12,6 +12,7 @@ import numpy as np
 from fedlearn_edu.backbone import contract, pins, resolve
 from fedlearn_edu.backbone.sources import source_of
 from fedlearn_edu.backbone.tfhub import import_hub
+from fedlearn_edu.data.lazy_images import LazyImages
 from fedlearn_edu.errors import UsageError
 
 MAX_IMAGE_SIZE = 2048
@@ -142,7 +143,7 @@ def load_backbone(
         image_size: Height and width in pixels, for a module that takes images of any size; 224 when not
             given. A module with a fixed size keeps its own.
         allow_unsafe: Load a module that reaches beyond a network, too. Only for makers whose programs you would run.
-            The environment variable `FEDLEARN_EDU_ALLOW_UNSAFE=1` says the same for every module and checkpoint.
+            The environment variable `FEDLEARN_EDU_ALLOW_UNSAFE=1` says the same for every module.
 
     Returns:
         The frozen backbone: float32 `[batch, image_size, image_size, 3]` in [0, 1] ->
@@ -214,7 +215,7 @@ def default_batch_size(image_size: int) -> int:
 
 def check_images(images: np.ndarray) -> np.ndarray:
     """Returns `images` if it is a uint8 array `[num_images, height, width, 3]`, else raises UsageError."""
-    images = np.asarray(images)
+    images = images if isinstance(images, LazyImages) else np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
         raise UsageError(
             f"images: expected a uint8 array [num_images, height, width, 3], got {images.dtype} {list(images.shape)}"

@@ -27,6 +27,8 @@ def check_number(name: str, value: float, *, low: float, high: float) -> None:
 
 def as_images(images) -> np.ndarray:
     """Returns images as uint8 `[num_images, height, width, 3]`; an array that is so already is not copied."""
+    if _stays_in_files(images):
+        return images
     array = _as_array("images", images)
     if array.dtype.kind in "iu" and array.size and array.min() >= 0 and array.max() <= 255:
         array = array.astype(np.uint8, copy=False)
@@ -39,6 +41,8 @@ def as_images(images) -> np.ndarray:
 
 def as_examples(examples) -> np.ndarray:
     """Returns images or feature vectors as an array of numbers, `[num_examples, ...]`."""
+    if _stays_in_files(examples):
+        return examples
     array = _as_array("examples", examples)
     if array.ndim < 2 or array.dtype.kind not in "iuf":
         raise UsageError(f"examples: expected numbers [num_examples, ...], images or features, got {_form(array)}")
@@ -120,6 +124,11 @@ def as_flags(name: str, flags, *, num_examples: int) -> np.ndarray:
     if array.shape != (num_examples,) or array.dtype != bool:
         raise UsageError(f"{name}: expected one bool per image ({num_examples}), got {_form(array)}")
     return array
+
+
+def _stays_in_files(images) -> bool:
+    """Tells whether these are `LazyImages`, which were checked when they were made and are decoded when used."""
+    return hasattr(images, "keys") and hasattr(images, "paths")
 
 
 def _as_array(name: str, values, *, dtype: type | None = None) -> np.ndarray:

@@ -75,8 +75,9 @@ def load_dataset(
     Args:
         name_or_dir: A known name or an existing folder.
         image_size: Height and width of every image in pixels, 8 to 1024. None keeps the own size of sets whose
-            images all have one (`fashion`: 28, `emoji`: 64) and brings photographs to 224. All images are kept in
-            memory, `num_images * image_size**2 * 3` bytes: `fashion` takes 24 MB at 28 pixels and 1.5 GB at 224.
+            images all have one (`fashion`: 28, `emoji`: 64) and brings photographs to 224. Photographs stay
+            in their files; other images are kept in memory, `num_images * image_size**2 * 3` bytes: `fashion` takes
+            24 MB at 28 pixels and 1.5 GB at 224.
         cache_dir: Where downloads are kept; None for this user's cache folder.
         max_clients: How many natural clients to load, drawn by `seed`; None for all. Only for downloaded sets
             that have natural clients.

@@ -45,7 +45,7 @@ class FederatedDataset:
     Attributes:
         name: What the examples are, e.g. `"fashion"`.
         examples: uint8 images `[num_examples, height, width, 3]` or float32 features
-            `[num_examples, feature_dim]`.
+            `[num_examples, feature_dim]`. Images of a folder are `LazyImages`, decoded when they are indexed.
         labels: int32, shape `[num_examples]`, values in `[0, num_classes)`.
         class_names: One name per label.
         clients: `client_id -> ClientSplit`, in the order in which clients are shown.
@@ -162,7 +162,7 @@ class FederatedDataset:
     def fingerprint(self) -> str:
         """Returns a hash of everything that decides a run on these data: examples, labels, who holds what."""
         digest = hashlib.sha256(repr(self.class_names).encode())
-        arrays = [self.examples, self.labels]
+        arrays = [getattr(self.examples, "keys", self.examples), self.labels]  # of images in files, their hashes
         for client_id, split in self.clients.items():
             digest.update(client_id.encode() + b"\0")
             arrays += [split.train, split.test]

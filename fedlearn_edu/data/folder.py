@@ -14,7 +14,8 @@ from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.arguments import check_whole
 from fedlearn_edu.data.folder_tree import LAYOUTS, Parts, Tree, layout, scan
 from fedlearn_edu.data.image_files import UnreadableImageError, decode_image
-from fedlearn_edu.data.images import ImageDataset, allocate_images
+from fedlearn_edu.data.images import ImageDataset, allocate_images, image_key
+from fedlearn_edu.data.lazy_images import LazyImages
 from fedlearn_edu.data.names import SPLITS, alike, one_line, quoted, same_name, shown
 from fedlearn_edu.errors import UsageError
 
@@ -31,7 +32,8 @@ def load_folder(folder: str | os.PathLike, *, image_size: int = 224, on_broken: 
     what a reader might miss: image files of kinds that are not read, names that look alike, folders called like the
     parts of a split, a single client, empty classes.
 
-    All images are kept in memory: `num_images * image_size**2 * 3` bytes, 150 MB per 1,000 images at 224 pixels.
+    Every image is decoded once, for the report, and then left in its file: what is kept is its path and the hash of its
+    pixels. `dataset.images[...]` decodes what is asked for; the files must stay where they are and as they are.
 
     Args:
         folder: The folder `DIR`.
@@ -145,10 +147,10 @@ def _empty_rows(tree: Tree, kind: str) -> dict[str, _Row]:
     return rows
 
 
-def _read(folder: str, tree: Tree, rows: dict[str, _Row], image_size: int) -> tuple[np.ndarray, list[Parts]]:
+def _read(folder: str, tree: Tree, rows: dict[str, _Row], image_size: int) -> tuple[LazyImages, list[Parts]]:
     """Returns the images that can be read and where each lies, and counts everything in `rows`."""
-    images = allocate_images(len(tree.images), image_size=image_size)
-    read = []
+    allocate_images(1, image_size=image_size)
+    folder, read, keys = os.path.abspath(folder), [], []
     for parts in progress_bar(tree.images, desc=f"reading {one_line(_name_of(folder))}", unit="image", delay=1):
         row = rows[same_name(parts[0])]
         try:
@@ -156,13 +158,14 @@ def _read(folder: str, tree: Tree, rows: dict[str, _Row], image_size: int) -> tu
         except UnreadableImageError as error:
             row.broken_files.append(f"{shown(os.path.join(*parts))} ({error})")
             continue
-        images[len(read)] = decoded.pixels
+        keys.append(image_key(decoded.pixels))
         read.append(parts)
         row.classes.add(same_name(parts[-2]))
         row.num_images += 1
         row.resized += decoded.resized
         row.converted.update(decoded.conversions)
-    return images[: len(read)], read
+    hashes = np.frombuffer(b"".join(keys), np.uint8).reshape(len(read), -1) if read else np.empty([0, 32], np.uint8)
+    return LazyImages([os.path.join(folder, *parts) for parts in read], hashes, image_size=image_size), read
 
 
 def _warn(name: str, tree: Tree, rows: dict[str, _Row], class_names: list[str], has_clients: bool) -> None:

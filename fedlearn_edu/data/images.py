@@ -1,8 +1,9 @@
-"""ImageDataset: labelled images in memory, as this package keeps them (RGB, 8 bits, one size)."""
+"""ImageDataset: labelled images, as this package keeps them (RGB, 8 bits, one size)."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 
 import numpy as np
@@ -23,7 +24,8 @@ class ImageDataset:
 
     Attributes:
         name: What the images are, e.g. `"fashion"`.
-        images: uint8, shape `[num_images, height, width, 3]`, RGB, values 0 to 255.
+        images: uint8, shape `[num_images, height, width, 3]`, RGB, values 0 to 255; those of a folder are
+            `LazyImages`, which stay in their files.
         labels: int32, shape `[num_images]`, values in `[0, num_classes)`.
         class_names: One name per label, all different; names that Unicode writes in several ways are kept in its
             composed form (NFC).
@@ -64,6 +66,13 @@ class ImageDataset:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+
+def image_key(image: np.ndarray) -> bytes:
+    """Returns the sha256 of an image's shape and bytes: equal pixels, equal key, whatever file they came from."""
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image))
+    return digest.digest()
 
 
 def grey_to_rgb(grey: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.arguments import check_number, check_whole
 from fedlearn_edu.data.federated import ClientSplit, FederatedDataset
 from fedlearn_edu.data.images import ImageDataset
+from fedlearn_edu.data.lazy_images import only_rows
 from fedlearn_edu.data.names import one_line, quoted
 from fedlearn_edu.data.schemes import (
     IID,
@@ -212,7 +213,7 @@ def _federated(dataset: ImageDataset, clients: dict[str, ClientSplit]) -> Federa
     images, labels = dataset.images, dataset.labels
     kept = np.sort(np.concatenate([split.all for split in clients.values()]))
     if len(kept) < len(labels):
-        images, labels = images[kept], labels[kept]
+        images, labels = only_rows(images, kept), labels[kept]
         clients = {
             client_id: ClientSplit(np.searchsorted(kept, split.train), np.searchsorted(kept, split.test))
             for client_id, split in clients.items()

@@ -1,29 +1,23 @@
-"""Checkpoints of a run: TFF's program state manager for the server state, files for history and clients' states."""
+"""Checkpoints of a run: files of its server state, its history and what its clients keep."""
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import json
 import os
 import pathlib
-import shutil
 
-import tensorflow as tf
-import tensorflow_federated as tff
-
-from fedlearn_edu.backbone.scan import ALLOW_UNSAFE_VARIABLE, allows_unsafe, find_danger
 from fedlearn_edu.data.names import is_showable, quoted
 from fedlearn_edu.errors import RunError, UsageError
+from fedlearn_edu.files import write_whole
 from fedlearn_edu.folder_lock import FolderLock
-from fedlearn_edu.folders import check_private
 from fedlearn_edu.simulation.client_state_files import ClientStateFiles
 from fedlearn_edu.simulation.client_states import ClientStates
-from fedlearn_edu.simulation.history import GLOBAL, History, replace_file
+from fedlearn_edu.simulation.history import GLOBAL, History
+from fedlearn_edu.simulation.history_files import HistoryFiles
+from fedlearn_edu.simulation.state_files import StateFiles
 
-_STATE_PREFIX = "round_"
-_KEPT_STATES = 2
 VERSION = "fedlearn_edu_version"
+_FILES = ("client_states_", "history.", "round_", "settings.", "weights.")  # how their names begin
 # Of these, the values themselves would tell nobody anything.
 _CHANGES = {
     "data_fingerprint": "the clients' examples have changed",
@@ -35,8 +29,9 @@ _CHANGES = {
 class Checkpoints:
     """Saves a run after every round so that it can go on exactly where it was, whatever ended it.
 
-    Of round t, the clients' states are written first, then the history, and the server state last, each in one atomic
-    step. A run that is killed in between has files that are one round ahead of its state, and loading drops that round.
+    Of round t, the clients' states are written first, then the history, and the server state last. A run that is killed
+    before that has files that are one round ahead of its state, or partly so, and loading drops that round.
+    All files are data, arrays and text, and none is pickled: resuming runs nothing that is in them.
     One object at a time holds a folder, from its making to `release` or until nobody refers to it.
 
     Args:
@@ -46,7 +41,8 @@ class Checkpoints:
 
     Raises:
         UsageError: The folder cannot be written, is in use by another run, or holds a checkpoint of a run with other
-            settings or of another version of this package.
+            settings, of another version of this package, or in the form of TensorFlow programs that it was once
+            written in.
     """
 
     def __init__(self, directory: str | os.PathLike, settings: dict, *, resume: bool):
@@ -70,18 +66,23 @@ class Checkpoints:
     def _open(self, resume: bool) -> None:
         self._check_settings()
         self._client_states = ClientStateFiles(self._directory)
-        for leftover in self._directory.glob(f"{_STATE_PREFIX}*_temp*"):
-            shutil.rmtree(leftover)
-        self._states = tff.program.FileProgramStateManager(
-            self._directory, prefix=_STATE_PREFIX, keep_total=_KEPT_STATES, keep_first=False
-        )
+        self._history = HistoryFiles(self._directory)
+        self._states = StateFiles(self._directory)
+        if old := self._states.find_old_layout():
+            raise UsageError(
+                f"checkpoint_dir: {old} is a SavedModel, the form that checkpoints had before and that is not read any "
+                "more (it was a program, now they are numbers); choose another folder"
+            )
         if self.exist and not resume:
             raise UsageError(
                 f"checkpoint_dir: {self._directory} already holds rounds of this run; resume it or choose another "
                 "folder"
             )
+        for name in _FILES:
+            for leftover in self._directory.glob(f".{name}*.tmp"):  # of a process that was killed while it wrote
+                leftover.unlink()
         settings_text = json.dumps(self._settings, indent=2)
-        replace_file(self._directory / "settings.json", lambda file: file.write(settings_text.encode()))
+        write_whole(self._directory / "settings.json", lambda file: file.write(settings_text.encode()))
 
     def release(self) -> None:
         """Lets another run use the folder."""
@@ -116,12 +117,7 @@ class Checkpoints:
     @property
     def exist(self) -> bool:
         """Whether there is a saved round to resume from."""
-        return bool(_run(self._states.get_versions()))
-
-    def clear(self) -> None:
-        """Removes all saved rounds."""
-        _run(self._states.remove_all())
-        self._client_states.clear()
+        return bool(self._states.rounds)
 
     def save(self, state, history: History, client_states: ClientStates) -> None:
         """Saves the server state, the history and what clients keep after `history.num_rounds` rounds.
@@ -129,16 +125,15 @@ class Checkpoints:
         Raises:
             RunError: The disk is full or the folder has become unwritable; what was saved before stays valid.
         """
-        leaves = tf.nest.flatten(state)
         try:
             self._client_states.save(history.num_rounds, client_states)
-            history.save(self._directory)
-            _run(self._states.save(leaves, history.num_rounds))
+            self._history.save(history)
+            self._states.save(history.num_rounds, state)
             self._client_states.remove_replaced()
-        except (OSError, tf.errors.OpError) as error:
+        except OSError as error:
             raise RunError(
                 f"checkpoint of round {history.num_rounds} cannot be written to {self._directory}: "
-                f"{getattr(error, 'strerror', None) or getattr(error, 'message', error)}; free some space, then resume"
+                f"{error.strerror or error}; free some space, then resume"
             ) from None
 
     def load(self, structure, client_states: ClientStates) -> tuple[object, History]:
@@ -149,22 +144,19 @@ class Checkpoints:
             client_states: Of the same process; filled.
 
         Raises:
-            RunError: Another user could have written the checkpoint, its graph could do more than give back numbers, or
-                it is damaged.
+            RunError: The checkpoint is damaged.
         """
-        round_num = _run(self._states.get_versions())[-1]
-        self._check_trust(round_num)
+        round_num = self._states.rounds[-1]
         try:
-            leaves = _run(self._states.load(round_num, tf.nest.flatten(structure)))
-        except Exception:  # damaged files make TensorFlow, NumPy and pandas raise whatever they stumble over
+            state = self._states.load(round_num, structure)
+        except Exception:  # damaged files make NumPy and pandas raise whatever they stumble over
             raise RunError(
-                f"checkpoint_dir: {self._directory}/{_STATE_PREFIX}{round_num} is damaged; delete it to go on from the "
-                "state before it, or choose another folder"
+                f"checkpoint_dir: {self._states.path(round_num)} is damaged; delete it to go on from the state before "
+                "it, or choose another folder"
             ) from None
         try:
             self._client_states.load(round_num, client_states)
-            history = History.load(self._directory)
-            history.truncate(round_num)
+            history = self._history.load(round_num)
         except Exception as error:
             reason = " ".join(str(error).split())[:160] or type(error).__name__
             raise RunError(
@@ -177,34 +169,18 @@ class Checkpoints:
                 "of the newest state; one of them was changed by hand, so choose another folder"
             )
         history.status = "running"
-        return tf.nest.pack_sequence_as(structure, list(leaves)), history
-
-    def _check_trust(self, round_num: int) -> None:
-        """Refuses to load what could be another user's program: TFF keeps a state as a SavedModel and calls it."""
-        if allows_unsafe():
-            return
-        advice = f"move it to a folder of your own, or set {ALLOW_UNSAFE_VARIABLE}=1 if you trust all who can"
-        check_private(self._directory, what="checkpoint_dir", advice=advice, contents=True)
-        state = self._directory / f"{_STATE_PREFIX}{round_num}"
-        if danger := find_danger(state):
-            raise RunError(f"checkpoint_dir: {state} is a SavedModel {danger}")
+        return state, history
 
 
 def _check_path(directory) -> None:
-    """Refuses a path that TensorFlow would take for something else: a pattern, an address, or no text at all."""
+    """Refuses what is no path of a folder on this machine: an address, or no text that can be shown."""
     path = os.fspath(directory) if isinstance(directory, str | os.PathLike) else directory
-    if not isinstance(path, str) or not path or not is_showable(path) or set("*?[]\\") & set(path) or "://" in path:
+    if not isinstance(path, str) or not path or not is_showable(path) or "://" in path:
         raise UsageError(
-            "checkpoint_dir: expected the path of a folder in UTF-8, without control characters and * ? [ ] \\, which "
-            f"TensorFlow takes for a pattern, got {quoted(path)}"
+            "checkpoint_dir: expected the path of a folder on this machine, in UTF-8 and without control characters, "
+            f"got {quoted(path)}"
         )
 
 
 def _cannot_be_written(directory, error: OSError) -> UsageError:
     return UsageError(f"checkpoint_dir: expected a folder that can be written, got {directory} ({error.strerror})")
-
-
-def _run(coroutine):
-    """Runs a coroutine to its end, also where an event loop is running already (a notebook)."""
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()

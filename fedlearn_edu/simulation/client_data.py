@@ -76,7 +76,7 @@ def build_batches_computation(feature_dim: int, *, num_epochs: int, batch_size: 
 
     @tff.tensorflow.computation(CLIENT_TYPE)
     def build(client):
-        x, y = _read("train", client, feature_dim)
+        x, y = read_examples("train", client, feature_dim)
         return Batches.of_epochs(x, y, _orders(client, tf.size(y), num_epochs), batch_size)
 
     return build
@@ -95,7 +95,7 @@ def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: in
 
     @tff.tensorflow.computation(CLIENT_TYPE)
     def build(client):
-        x, y = _read("train", client, feature_dim)
+        x, y = read_examples("train", client, feature_dim)
         dataset = None
         for order in _orders(client, tf.size(y), num_epochs):
             # Slices, not a mapped function: calling one per batch costs more than the training step.
@@ -122,10 +122,11 @@ def build_test_computation(feature_dim: int) -> tff.Computation:
     Returns:
         `(string[3] -> <float32[?,feature_dim], int32[?]>)`, from what `ClientFiles.told` tells.
     """
-    return tff.tensorflow.computation(lambda client: _read("test", client, feature_dim), CLIENT_TYPE)
+    return tff.tensorflow.computation(lambda client: read_examples("test", client, feature_dim), CLIENT_TYPE)
 
 
-def _read(split: str, client, feature_dim: int):
+def read_examples(split: str, client, feature_dim: int):
+    """Returns `(x, y)` of a client's split, in TensorFlow, on the worker."""
     numbers = tf.io.decode_raw(tf.io.read_file(tf.strings.join([client[0], split, client[1]], "/")), tf.float32)
     num_examples = tf.size(numbers) // (feature_dim + 1)
     features = numbers[: num_examples * feature_dim]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 
+from fedlearn_edu.files import write_whole
 from fedlearn_edu.simulation.client_states import ClientStates
-from fedlearn_edu.simulation.history import replace_file
+from fedlearn_edu.simulation.state_files import numbered, pack, stack, unpack
 
 _PREFIX = "client_states_"
 
@@ -38,8 +40,8 @@ class ClientStateFiles:
             client_ids, self._num_saved, self._whole_round = sorted(client_states), 0, round_num
         self._num_saved += len(client_ids)
         leaves = zip(*(tf.nest.flatten(client_states[client_id]) for client_id in client_ids), strict=True)
-        arrays = {f"leaf_{i}": np.stack(values) for i, values in enumerate(leaves)}
-        replace_file(self._path(round_num), lambda file: np.savez(file, client_ids=client_ids, **arrays))
+        arrays = pack(map(stack, leaves))
+        write_whole(self._path(round_num), lambda file: np.savez(file, client_ids=client_ids, **arrays), to_disk=False)
 
     def remove_replaced(self) -> None:
         """Removes the files before the newest with everyone's; to be called once its checkpoint is complete."""
@@ -54,20 +56,17 @@ class ClientStateFiles:
             if saved > round_num:
                 self._path(saved).unlink()
                 continue
-            with np.load(self._path(saved)) as arrays:
-                client_ids = arrays["client_ids"].tolist()
-                leaves = [arrays[f"leaf_{i}"] for i in range(len(arrays.files) - 1)]
-            newest.update({client_id: [leaf[i].copy() for leaf in leaves] for i, client_id in enumerate(client_ids)})
+            with np.load(self._path(saved), allow_pickle=False) as arrays:
+                client_ids, leaves = arrays["client_ids"].tolist(), unpack(arrays)
+            # copies, so that what one client keeps does not keep the whole file's array
+            newest.update(
+                {client_id: [copy.copy(leaf[i]) for leaf in leaves] for i, client_id in enumerate(client_ids)}
+            )
             self._num_saved += len(client_ids)
         client_states.restore(newest)
 
-    def clear(self) -> None:
-        """Removes all files."""
-        for round_num in self._rounds():
-            self._path(round_num).unlink()
-
     def _rounds(self) -> list[int]:
-        return sorted(int(path.stem.removeprefix(_PREFIX)) for path in self._directory.glob(f"{_PREFIX}*.npz"))
+        return numbered(self._directory, _PREFIX)
 
     def _path(self, round_num: int) -> pathlib.Path:
         return self._directory / f"{_PREFIX}{round_num}.npz"

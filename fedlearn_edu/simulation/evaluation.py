@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, compile_once
-from fedlearn_edu.simulation.client_data import CLIENT_TYPE, ClientFiles, build_test_computation
+from fedlearn_edu.simulation.client_data import CLIENT_TYPE, ClientFiles, build_test_computation, read_examples
 from fedlearn_edu.simulation.client_states import ClientStates
 
 _CLIENTS_PER_CALL = 200  # what travels to the worker, and what it holds for a call, does not grow with the population
@@ -59,8 +61,11 @@ class FederatedEvaluation:
         """
         sums = []
         for start in range(0, len(client_ids), _CLIENTS_PER_CALL):
-            some = client_ids[start : start + _CLIENTS_PER_CALL]
-            sums += self._evaluate(weights, self._files.told(some))
+            told = self._files.told(client_ids[start : start + _CLIENTS_PER_CALL])
+            size = -(-len(told) // (os.cpu_count() or 1))  # a group for each core
+            groups = [np.stack(told[i : i + size]) for i in range(0, len(told), size)]
+            for group, of_group in zip(groups, self._evaluate(weights, groups), strict=True):
+                sums += [tf.nest.map_structure(lambda array, i=i: array[i], of_group) for i in range(len(group))]
         return _metrics_of(zip(client_ids, sums, strict=True))
 
 
@@ -97,12 +102,22 @@ class PersonalEvaluation:
 
 
 def _build_evaluation(process, feature_dim: int) -> tff.Computation:
+    """Returns the evaluation of groups of clients: to hand over a client alone takes longer than to evaluate it."""
     weights_type = process.get_model_weights.type_signature.result
-    read, count = build_test_computation(feature_dim), local_sums(process)
+    group_type = tff.TensorType(CLIENT_TYPE.dtype, [None, *CLIENT_TYPE.shape])
 
-    @tff.federated_computation(tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(CLIENT_TYPE, tff.CLIENTS))
-    def evaluate(weights, clients):
-        return tff.federated_map(count, (tff.federated_broadcast(weights), tff.federated_map(read, clients)))
+    @tff.tensorflow.computation(weights_type, group_type)
+    def count(weights, group):
+        def count_one(client):
+            return _count(process.model, weights, read_examples("test", client, feature_dim))
+
+        start = tf.nest.map_structure(tf.convert_to_tensor, process.model.initialize_metrics_state())
+        sums_spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, start)
+        return tf.map_fn(count_one, group, fn_output_signature=sums_spec, parallel_iterations=1)
+
+    @tff.federated_computation(tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(group_type, tff.CLIENTS))
+    def evaluate(weights, groups):
+        return tff.federated_map(count, (tff.federated_broadcast(weights), groups))
 
     return evaluate
 
@@ -143,7 +158,9 @@ def personal_sums(process: StatefulFederatedProcess) -> tff.Computation:
 
         @tff.tensorflow.computation(weights_type, process.client_state_type, _examples_type(process))
         def count(weights, client_state, examples):
-            return _count(process.model, tf.function(process.personal_weights)(weights, client_state), examples)
+            return _count(
+                process.model, tf.function(process.personal_weights, autograph=False)(weights, client_state), examples
+            )
 
         return count
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.files import write_whole
+from fedlearn_edu.simulation.history_index import HistoryIndex, Row
 
 GLOBAL = "global"
 EVALUATION_METRICS = ["accuracy", "loss", "personal_accuracy", "personal_loss"]
@@ -46,26 +49,43 @@ class History:
     """
 
     settings: dict[str, Any]
-    rows: list[tuple[int, str, str, float]] = dataclasses.field(default_factory=list)
+    rows: list[Row] = dataclasses.field(default_factory=list)
     status: str = "running"
     model_weights: list[np.ndarray] = dataclasses.field(default_factory=list)
     client_states: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     central_accuracy: float | None = None
     seconds: float = 0.0
+    _known: HistoryIndex | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
 
     def add(self, round_num: int, client_id: str, **metrics: float) -> None:
         """Appends one row per metric."""
         self.rows.extend((round_num, client_id, name, value) for name, value in metrics.items())
 
+    def add_round(self, rows: Sequence[Row], **attributes: Any) -> None:
+        """Appends a whole round, its rows and what the attributes are after it: both, or when interrupted neither."""
+        num_rows, before = len(self.rows), dict(vars(self))
+        try:
+            self.rows.extend(rows)
+            vars(self).update(attributes)
+        except BaseException:
+            vars(self).update(before)
+            del self.rows[num_rows:]
+            raise
+
+    @property
+    def _index(self) -> HistoryIndex:
+        self._known = (self._known or HistoryIndex(GLOBAL, self.rows)).of(self.rows)
+        return self._known
+
     @property
     def num_rounds(self) -> int:
         """Rounds completed; 0 before training."""
-        return max((row[0] for row in self.rows), default=0)
+        return self._index.num_rounds
 
     @property
     def is_tested(self) -> bool:
         """Whether the global model was measured, for which some client must have a test example."""
-        return any(row[1:3] == (GLOBAL, "accuracy") for row in self.rows)
+        return self._index.is_tested
 
     @property
     def global_accuracy(self) -> float:
@@ -79,7 +99,8 @@ class History:
                 "history: expected a run in which some client has test examples, got none, so that there is no "
                 "accuracy; a client of one example only trains: give clients more (partition's min_size)"
             )
-        return float(self.global_metrics()["accuracy"].dropna().iloc[-1])
+        _, accuracy = self._index.accuracy
+        return float(accuracy)
 
     def to_frame(self) -> pd.DataFrame:
         """Returns everything as a tidy table with the columns round_num, client_id, metric, value."""
@@ -87,8 +108,7 @@ class History:
 
     def global_metrics(self) -> pd.DataFrame:
         """Returns one row per round (index `round_num`, from 0) and one column per global metric."""
-        rows = [row for row in self.rows if row[1] == GLOBAL]
-        frame = pd.DataFrame(rows, columns=_COLUMNS)
+        frame = pd.DataFrame(self._index.global_rows, columns=_COLUMNS)
         return frame.pivot(index="round_num", columns="metric", values="value").rename_axis(columns=None)
 
     def client_metric(self, metric: str = "accuracy") -> pd.DataFrame:
@@ -101,6 +121,23 @@ class History:
         rows = [row for row in self.rows if row[1] != GLOBAL and row[2] == metric]
         frame = pd.DataFrame(rows, columns=_COLUMNS)
         return frame.pivot(index="client_id", columns="round_num", values="value")
+
+    def last_client_metric(self, metric: str = "accuracy") -> pd.Series:
+        """Returns each client's value in the last round in which the metric was measured (index `client_id`).
+
+        Rows are looked at from the end, so that asking after every round does not read all of them again. Empty if the
+        metric was never measured.
+
+        Args:
+            metric: As for `client_metric`.
+        """
+        values, measured_in = {}, None
+        for round_num, client_id, name, value in reversed(self.rows):
+            if measured_in is not None and round_num != measured_in:
+                break
+            if name == metric and client_id != GLOBAL:
+                values[client_id], measured_in = value, round_num
+        return pd.Series(values, name=measured_in, dtype=float).rename_axis("client_id").sort_index()
 
     def client_table(self) -> pd.DataFrame:
         """Returns the final accuracy, its gain over round 0, and rounds trained, per client; worst first."""
@@ -153,14 +190,22 @@ class History:
         """
         directory = pathlib.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
+        self.save_model(directory)
+        write_whole(directory / "history.csv", lambda file: write_rows(file, self.rows))
+
+    def save_model(self, directory: pathlib.Path) -> None:
+        """Writes all but the rows, whose size does not grow with the rounds, to a folder that exists."""
         info = {name: getattr(self, name) for name in _INFO}
-        replace_file(directory / "weights.npz", lambda file: np.savez(file, *self.model_weights))
-        replace_file(directory / "history.json", lambda file: file.write(json.dumps(info, indent=2).encode()))
-        replace_file(directory / "history.csv", lambda file: self.to_frame().to_csv(file, index=False))
+        write_whole(directory / "weights.npz", lambda file: np.savez(file, *self.model_weights))
+        write_whole(directory / "history.json", lambda file: file.write(json.dumps(info, indent=2).encode()))
 
     @classmethod
-    def load(cls, directory: str | os.PathLike) -> History:
+    def load(cls, directory: str | os.PathLike, *, num_rounds: int | None = None) -> History:
         """Reads what `save` wrote.
+
+        Args:
+            directory: The folder.
+            num_rounds: Read the rounds up to this one; nothing behind them, whole or not, is looked at. None for all.
 
         Raises:
             UsageError: `directory` holds no saved history, or one that was damaged or edited.
@@ -169,14 +214,18 @@ class History:
         try:
             info = json.loads((directory / "history.json").read_text())
             # round_trip: the numbers must come back as they were, bit for bit
+            content = (directory / "history.csv").read_bytes()
+            end = len(content) if num_rounds is None else end_of_round(content, num_rounds)
+            if content[end - 1 : end] != b"\n":
+                raise ValueError("history.csv breaks off")
             frame = pd.read_csv(
-                directory / "history.csv",
+                io.BytesIO(content[:end]),
                 dtype={"round_num": int, "client_id": str, "metric": str, "value": float},
                 float_precision="round_trip",
                 keep_default_na=False,
                 na_values={"value": [""]},
             )
-            with np.load(directory / "weights.npz") as arrays:
+            with np.load(directory / "weights.npz", allow_pickle=False) as arrays:
                 weights = [arrays[name] for name in arrays.files]
             if list(frame.columns) != _COLUMNS or frame.duplicated(_COLUMNS[:3]).any() or info.keys() != set(_INFO):
                 raise ValueError
@@ -191,12 +240,16 @@ class History:
         return cls(rows=rows, model_weights=weights, **info)
 
 
-def replace_file(path: pathlib.Path, write) -> None:
-    """Calls `write(binary_file)` on a temporary file beside `path`, then moves it there in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def write_rows(file: BinaryIO, rows: Sequence[Row], *, header: bool = True) -> None:
+    """Writes rows as CSV, each whole in one line; numbers come back from it as they were, bit for bit."""
+    pd.DataFrame(rows, columns=_COLUMNS).astype({"value": float}).to_csv(file, index=False, header=header)
+
+
+def end_of_round(table: bytes, round_num: int) -> int:
+    """Returns at which byte of a table that grew round by round the rows of a round end.
+
+    Args:
+        table: What `write_rows` wrote; a cut last line counts as not written.
+        round_num: The round; rows of later ones may be missing.
+    """
+    return table.find(b"\n%d," % (round_num + 1)) + 1 or table.rfind(b"\n") + 1

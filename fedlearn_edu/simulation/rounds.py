@@ -112,8 +112,8 @@ def iter_rounds(
         seed: Of cohorts and local shuffles, 0 to 2**31 - 1.
         evaluate_every: Measure accuracy and loss before training, after every so many rounds, and after the last. With
             many clients evaluation takes longer than training a cohort.
-        checkpoint_dir: Folder for a checkpoint after every round; None keeps none. A checkpoint is a SavedModel, a
-            program that resuming runs: one that others could have written, or that touches files, is refused.
+        checkpoint_dir: Folder for a checkpoint after every round; None keeps none. A checkpoint is arrays and text:
+            whoever may write there can change what a resumed run computes, but not make it run a program.
         resume: Go on from the newest checkpoint in `checkpoint_dir`, if there is one. Without it, a folder that
             already holds rounds is refused.
 

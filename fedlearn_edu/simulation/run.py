@@ -137,12 +137,12 @@ class Run:
         for name, (_, per_client) in results.items():
             for client_id, metrics in per_client.items():
                 measured.add(round_num, client_id, **metrics.named(name))
-        vars(self._history).update(  # in one step, so that an interrupt never leaves half a round
+        self._history.add_round(
+            measured.rows,
             model_weights=[np.asarray(w) for w in weights.trainable],
             client_states=dict(self._client_states),
             seconds=self._seconds_before + time.monotonic() - self._started,
             status="finished" if round_num >= self._num_rounds else "running",
-            rows=self._history.rows + measured.rows,
         )
         if self._checkpoints:
             self._checkpoints.save(self._state, self._history, self._client_states)

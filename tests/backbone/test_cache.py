@@ -11,6 +11,7 @@ import pytest
 import fedlearn_edu as fl
 from fedlearn_edu.backbone import cache
 from fedlearn_edu.cache_folder import cache_root
+from fedlearn_edu.data.images import image_key
 
 
 @pytest.fixture
@@ -46,9 +47,9 @@ def test_equal_content_has_an_equal_name(store):
 
 def test_keys_depend_on_pixels_and_shape_only():
     image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    assert cache.image_key(image) == cache.image_key(np.asfortranarray(image))
-    assert cache.image_key(image) != cache.image_key(image.reshape(4, 2, 3))
-    assert cache.image_key(image) != cache.image_key(image + 1)
+    assert image_key(image) == image_key(np.asfortranarray(image))
+    assert image_key(image) != image_key(image.reshape(4, 2, 3))
+    assert image_key(image) != image_key(image + 1)
 
 
 def test_no_flipped_bit_gives_a_wrong_feature(store):

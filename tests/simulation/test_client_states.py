@@ -1,7 +1,5 @@
 """Clients that keep a state: each gets its own back, it never travels, and a resumed run has it bit for bit."""
 
-import shutil
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -139,7 +137,7 @@ def test_resumed_equals_uninterrupted(history, diary, features, tmp_path):
     begun = fl.run_rounds(diary, features, **{**ARGS, "num_rounds": 3}, checkpoint_dir=tmp_path)
     assert set(begun.client_states) == set(begun.client_metric("in_cohort").index)  # nobody else has one
     assert len(begun.client_states) < features.num_clients
-    shutil.rmtree(tmp_path / "round_3")
+    (tmp_path / "round_3.npz").unlink()
     resumed = fl.run_rounds(diary, features, **ARGS, checkpoint_dir=tmp_path, resume=True)
     assert resumed.rows == history.rows
     for a, b in zip(resumed.model_weights, history.model_weights, strict=True):

@@ -64,7 +64,7 @@ def test_load_names_what_is_missing(tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_file(history, tmp_path):
-    from fedlearn_edu.simulation.history import replace_file
+    from fedlearn_edu.files import write_whole
 
     path = tmp_path / "file"
     path.write_text("old")
@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_the_old_file(history, tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        replace_file(path, fail)
+        write_whole(path, fail)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -109,3 +109,100 @@ def test_a_damaged_or_edited_history_is_refused_in_one_line(history, tmp_path, n
     with pytest.raises(fl.UsageError, match=r"directory: expected a saved history, but .* damaged or edited") as error:
         fl.History.load(tmp_path)
     assert "\n" not in str(error.value)
+
+
+# --- a history that grows round by round -------------------------------------------------------------------------
+
+
+def round_rows(round_num, *, num_clients=5):
+    rows = [(round_num, "global", "accuracy", round_num / 7), (round_num, "global", "loss", float("nan"))]
+    return rows + [(round_num, f'"{c}", Zo\u00eb', "accuracy", 1 / (round_num + c + 1)) for c in range(num_clients)]
+
+
+def grown(num_rounds):
+    history = fl.History({"seed": 0})
+    for round_num in range(num_rounds + 1):
+        history.add_round(round_rows(round_num), model_weights=[np.full(3, round_num)])
+    return history
+
+
+def same_rows(a, b):
+    return repr(a) == repr(b)  # NaN is not NaN
+
+
+class CountedRows(list):
+    """Rows that count how many of them were asked for."""
+
+    read = 0
+
+    def __getitem__(self, index):
+        found = super().__getitem__(index)
+        self.read += len(found) if isinstance(index, slice) else 1
+        return found
+
+    def __iter__(self):
+        for row in super().__iter__():
+            self.read += 1
+            yield row
+
+    def __reversed__(self):
+        for row in super().__reversed__():
+            self.read += 1
+            yield row
+
+
+def ask(history):
+    return history.num_rounds, history.is_tested, history.global_accuracy, len(history.last_client_metric())
+
+
+def test_what_is_asked_for_after_every_round_reads_that_round_only():
+    history, read = fl.History({}, rows=CountedRows()), {}
+    for round_num in range(201):
+        history.add_round(round_rows(round_num))
+        before = history.rows.read
+        assert ask(history) == (round_num, True, round_num / 7, 5)
+        assert len(history.global_metrics()) == round_num + 1
+        read[round_num] = history.rows.read - before
+    assert read[200] <= read[3] <= 3 * len(round_rows(0))
+
+
+def test_what_is_known_follows_rows_that_were_cut_or_exchanged():
+    history = grown(6)
+    assert ask(history) == (6, True, 6 / 7, 5)
+    history.truncate(4)
+    assert ask(history) == (4, True, 4 / 7, 5)
+    del history.rows[-1 - len(round_rows(4)) :]
+    history.rows += round_rows(8)
+    assert ask(history) == (8, True, 8 / 7, 5)
+    history.rows = round_rows(1)
+    assert ask(history) == (1, True, 1 / 7, 5)
+    history.forget_evaluation(1)
+    assert (history.num_rounds, history.is_tested) == (0, False)
+
+
+def test_the_last_value_of_each_client_is_the_last_column_of_all_of_them():
+    history = grown(3)
+    history.add(4, "global", accuracy=0.5)
+    history.add(4, "c", in_cohort=1)  # nobody was measured in this round
+    last = history.last_client_metric()
+    assert last.to_dict() == history.client_metric().iloc[:, -1].to_dict()
+    assert list(last.index) == list(history.client_metric().index)
+    assert fl.History({}).last_client_metric().empty
+
+
+@pytest.mark.parametrize("where", ["rows", "attributes"])
+def test_an_interrupt_leaves_no_half_of_a_round(where):
+    class Stops(list):
+        def extend(self, rows):
+            if where == "rows":
+                raise KeyboardInterrupt
+            super().extend(rows)
+            if where == "attributes":
+                raise KeyboardInterrupt
+
+    history = grown(2)
+    rows, history.rows = list(history.rows), Stops(history.rows)
+    with pytest.raises(KeyboardInterrupt):
+        history.add_round(round_rows(3), model_weights=[np.full(3, 9)], status="finished")
+    assert same_rows(list(history.rows), rows)
+    assert (history.num_rounds, history.status, history.model_weights[0][0]) == (2, "running", 2)

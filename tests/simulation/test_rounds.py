@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -180,7 +179,7 @@ def run_script(tmp_path, name, *, kill_after_round=None):
     with open(tmp_path / "output.txt", "w") as output:
         script = subprocess.Popen([sys.executable, "-c", source], stdout=output, stderr=output)
         deadline = time.monotonic() + 90
-        while kill_after_round is not None and not (directory / f"round_{kill_after_round}").exists():
+        while kill_after_round is not None and not (directory / f"round_{kill_after_round}.npz").exists():
             assert script.poll() is None, (tmp_path / "output.txt").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.002)
@@ -203,11 +202,11 @@ def test_a_kill_between_history_and_state_drops_the_round(process, features, tmp
     """The history is written first; a kill before the state leaves it one round ahead."""
     short = tmp_path / "short"
     fl.run_rounds(process, features, **{**ARGS, "num_rounds": 3}, checkpoint_dir=short)
-    shutil.rmtree(short / "round_3")
-    (short / "round_4_temp1234").mkdir()  # what a kill during the state's own writing leaves
+    (short / "round_3.npz").unlink()
+    (short / ".round_3.npz.1234.tmp").write_bytes(b"half")  # what a kill during the state's own writing leaves
     resumed = fl.run_rounds(process, features, **ARGS, checkpoint_dir=short, resume=True)
     assert resumed.rows == fl.run_rounds(process, features, **ARGS).rows
-    assert not (short / "round_4_temp1234").exists()
+    assert not (short / ".round_3.npz.1234.tmp").exists()
 
 
 def test_resuming_a_finished_run_returns_it(process, features, tmp_path):
