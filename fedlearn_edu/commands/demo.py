@@ -12,11 +12,9 @@ from click.core import ParameterSource
 
 from fedlearn_edu.demo_options import DEFAULT_LR, DEFAULT_PARTITION, DemoOptions
 from fedlearn_edu.errors import nearest_names
+from fedlearn_edu.learning.catalogue import trainable_by_demo
 
-_FOR_UNLIKE_CLIENTS = ["fed_prox", "mime_lite", "fed_nova", "scaffold", "fed_dyn", "q_fed_avg"]
-_SERVER_OPTIMIZERS = ["fed_adam", "fed_yogi", "fed_adagrad"]
-# Each has a function `build_<name>` in the package.
-ALGORITHMS = ["unweighted_fed_avg", "weighted_fed_avg", "fed_sgd", *_SERVER_OPTIMIZERS, *_FOR_UNLIKE_CLIENTS]
+ALGORITHMS = trainable_by_demo()
 _DEFAULTS = DemoOptions()
 
 
