@@ -37,6 +37,16 @@ def _bare(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
+class _PartitionOption(click.Option):
+    """Names all schemes in its help, and reads them, with NumPy and pandas, no earlier."""
+
+    def get_help_record(self, ctx):
+        from fedlearn_edu.data.schemes import text_forms
+
+        option, text = super().get_help_record(ctx)
+        return option, text.replace("{schemes}", ", ".join(text_forms()))
+
+
 @click.command()
 @click.option(
     "--dataset",
@@ -56,7 +66,8 @@ def _bare(name: str) -> str:
 @click.option(
     "--partition",
     metavar="SCHEME",
-    help="Who holds what: iid, dirichlet:C, shards:N, quantity:S, minority:N, natural or natural_dirichlet:C.  "
+    cls=_PartitionOption,
+    help="Who holds what: {schemes}.  "
     f"[default: {DEFAULT_PARTITION}; of a folder DIR/<client>/<class>/*: natural; of a folder with few "
     "images and no clients: iid]",
 )
