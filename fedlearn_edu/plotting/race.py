@@ -147,8 +147,8 @@ def _rows_of(runs, table: pd.DataFrame) -> dict[str, Entry | None]:
     names = dict.fromkeys(table["algorithm"].unique())
     if isinstance(runs, Mapping):
         names |= {name: run.settings.get("algorithm") for name, run in runs.items() if isinstance(run, History)}
-    elif "name" in table:
-        names |= dict(zip(table["algorithm"], table["name"], strict=True))
+    elif "algorithm_name" in table:
+        names |= dict(zip(table["algorithm"], table["algorithm_name"], strict=True))
     rows = (*ALGORITHMS, *ONE_SHOT)
     found = {}
     for label, name in names.items():
