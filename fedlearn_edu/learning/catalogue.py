@@ -152,7 +152,8 @@ ALGORITHMS = (
 )  # fmt: skip
 
 ONE_SHOT = (
-    Entry(name="one_shot_ncm", module="one_shot.ncm", builder="one_shot_ncm", label="FedNCM", family="one-shot"),
+    Entry(name="one_shot_ncm", module="one_shot.ncm", builder="one_shot_ncm", label="FedNCM", family="one-shot",
+          paper="2306.03937"),
     Entry(name="one_shot_cof", module="one_shot.cof", builder="one_shot_cof", label="FedCOF", family="one-shot",
           paper="2412.14326"),
     Entry(name="one_shot_ridge", module="one_shot.ridge", builder="one_shot_ridge", label="Fed3R", family="one-shot",

@@ -178,7 +178,8 @@ def personalisation_runs() -> pd.DataFrame:
     Returns:
         DataFrame with the columns `dataset`, `concentration`, `seed`, `head` (`"linear"` or `"mlp"`), `method` (as in
         pictures; `method_name`, `method_parameter` and `method_value` say the same apart), `client_id`, `num_train`
-        (training examples of the client) and `accuracy` (on its own test examples, 0 to 1; clients without any have no rows).
+        (training examples of the client) and `accuracy` (on its own test examples, 0 to 1; clients without any have no
+        rows).
         Methods: `"global model"` (federated averaging, one model for all: the "before"), `"fine-tuned, 1 epoch"` and
         `"fine-tuned, 5 epochs"` (from there, on each client by itself), `"local alone"` (from scratch, as many epochs
         as a client takes part in rounds, on average) and `"Ditto"`; with an MLP head `"MLP, global model"`,
