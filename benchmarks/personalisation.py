@@ -26,8 +26,7 @@ from stored_runs import StoredRuns
 from tqdm import tqdm
 
 import fedlearn_edu as fl
-from fedlearn_edu.simulation.stored_runs import GLOBAL_MODEL as GLOBAL
-from fedlearn_edu.simulation.stored_runs import MLP
+from fedlearn_edu.simulation.stored_runs import describe_run, with_labels
 
 RUNS = pathlib.Path(__file__).parent.parent / "fedlearn_edu" / "simulation" / "assets" / "personalisation_runs.csv"
 CONCENTRATIONS = [100.0, 1.0, 0.1]
@@ -35,7 +34,16 @@ NUM_CLIENTS = {"fashion": 50, "emoji": 12}
 CLIENTS_PER_ROUND = {"fashion": 10, "emoji": 6}
 ROUNDS, BATCH_SIZE, LEARNING_RATE = 30, 20, 0.05
 KEYS = ["dataset", "concentration", "seed"]
-COLUMNS = [*KEYS, "method", "client_id", "num_train", "accuracy"]
+METHOD = ["head", "method_name", "method_parameter", "method_value"]
+COLUMNS = [*KEYS, *METHOD, "client_id", "num_train", "accuracy"]
+
+
+GLOBAL = ("global_model", None, None)
+
+
+def fine_tuned(num_epochs: int) -> tuple:
+    """Returns name, parameter and value of fine-tuning, as the columns of the file have them."""
+    return "fine_tuned", "num_epochs", num_epochs
 
 
 @functools.lru_cache(maxsize=1)
@@ -47,17 +55,20 @@ def make_features(name: str, concentration: float, seed: int) -> fl.FederatedDat
 
 
 def run_linear(name: str, concentration: float, seed: int):
-    """Yields `(method, accuracies by client id)` of the methods on a linear head."""
+    """Yields `(head, name, parameter, value)` of each method on a linear head, and its accuracies by client id."""
     features = make_features(name, concentration, seed)
     model = fl.linear_head(features)
     averaged = train(name, features, fl.build_unweighted_fed_avg(model, client_lr=LEARNING_RATE), seed)
     tuned = tune(model, features, averaged.model_weights, 1, seed)
-    yield GLOBAL, tuned["before"]
-    yield "fine-tuned, 1 epoch", tuned["after"]
-    yield "fine-tuned, 5 epochs", tune(model, features, averaged.model_weights, 5, seed)["after"]
-    yield "local alone", tune(model, features, model.initial_weights[0], mean_epochs(name), seed)["after"]
+    yield ("linear", *GLOBAL), tuned["before"]
+    yield ("linear", *fine_tuned(1)), tuned["after"]
+    yield ("linear", *fine_tuned(5)), tune(model, features, averaged.model_weights, 5, seed)["after"]
+    yield (
+        ("linear", "local_alone", None, None),
+        tune(model, features, model.initial_weights[0], mean_epochs(name), seed)["after"],
+    )
     ditto = train(name, features, fl.build_ditto(model, client_lr=LEARNING_RATE, strength=1.0), seed)
-    yield "Ditto", fl.before_and_after(ditto)["after"]
+    yield ("linear", "ditto", "strength", 1.0), fl.before_and_after(ditto)["after"]
 
 
 def run_mlp(name: str, concentration: float, seed: int):
@@ -66,13 +77,12 @@ def run_mlp(name: str, concentration: float, seed: int):
     model = fl.mlp_head(features, seed=seed)
     averaged = train(name, features, fl.build_unweighted_fed_avg(model, client_lr=LEARNING_RATE), seed)
     tuned = tune(model, features, averaged.model_weights, 5, seed)
-    yield f"{MLP}{GLOBAL}", tuned["before"]
-    yield f"{MLP}fine-tuned, 5 epochs", tuned["after"]
-    for method, build in {"FedPer": fl.build_fed_per, "FedRep": fl.build_fed_rep}.items():
-        yield (
-            MLP + method,
-            fl.before_and_after(train(name, features, build(model, client_lr=LEARNING_RATE), seed))["after"],
-        )
+    yield ("mlp", *GLOBAL), tuned["before"]
+    yield ("mlp", *fine_tuned(5)), tuned["after"]
+    per = train(name, features, fl.build_fed_per(model, client_lr=LEARNING_RATE), seed)
+    yield ("mlp", "fed_per", None, None), fl.before_and_after(per)["after"]
+    rep = train(name, features, fl.build_fed_rep(model, client_lr=LEARNING_RATE, head_epochs=5), seed)
+    yield ("mlp", "fed_rep", "head_epochs", 5), fl.before_and_after(rep)["after"]
 
 
 def mean_epochs(name: str) -> int:
@@ -104,10 +114,11 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for (name, concentration, _seed), here in runs.groupby(KEYS):
         accuracies = here.pivot(index="client_id", columns="method", values="accuracy")
-        for head in ("", MLP):  # a personal model is compared with the global one on the same head
-            methods = [m for m in here["method"].unique() if m.startswith(MLP) == bool(head) and m != head + GLOBAL]
+        for head in here["head"].unique():  # a personal model is compared with the global one on the same head
+            start = describe_run("method", "global_model", head=head)
+            methods = [m for m in here.loc[here["head"] == head, "method"].unique() if m != start]
             others = {method: accuracies[method] for method in methods}
-            table = fl.fairness_table(accuracies[head + GLOBAL], others).rename({"before": head + GLOBAL})
+            table = fl.fairness_table(accuracies[start], others).rename({"before": start})
             for method, line in table.iterrows():
                 cell = rows.setdefault((name, method), {}).setdefault(concentration, [])
                 cell.append((line["mean"], line["worst_decile"], line["num_worse"] / line["num_clients"]))
@@ -132,34 +143,35 @@ def main():
 @click.option("--anew", is_flag=True, help="Forget the runs on disk.")
 def run(seeds, anew):
     """All runs; those that are on disk are not made again."""
-    runs = StoredRuns(RUNS, COLUMNS, [*KEYS, "method", "client_id"], anew=anew)
-    made = runs.made(*KEYS, "method")
+    runs = StoredRuns(RUNS, COLUMNS, [*KEYS, *METHOD, "client_id"], anew=anew)
+    made = runs.made(*KEYS, "head")
     keys = [(d, c, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for c in CONCENTRATIONS]
-    makers = {GLOBAL: run_linear, MLP + GLOBAL: run_mlp}  # by a method that each of them makes
-    wanted = [(k, make) for k in keys for method, make in makers.items() if (*k, method) not in made]
+    makers = {"linear": run_linear, "mlp": run_mlp}
+    wanted = [(k, make) for k in keys for head, make in makers.items() if (*k, head) not in made]
     for run_keys, make in tqdm(wanted, unit="federation"):
         num_train = {client_id: len(split.train) for client_id, split in make_features(*run_keys).clients.items()}
         runs.add(
             [
-                (*run_keys, method, client_id, num_train[client_id], accuracy)
+                (*run_keys, *method, client_id, num_train[client_id], accuracy)
                 for method, accuracies in make(*run_keys)
                 for client_id, accuracy in accuracies.dropna().items()
             ]
         )
-    report(runs.table)
+    report(with_labels(runs.table))
 
 
 @main.command("table")
 def table():
     """The table from the runs on disk."""
-    report(pd.read_csv(RUNS))
+    report(with_labels(pd.read_csv(RUNS)))
 
 
 def report(runs: pd.DataFrame) -> None:
     print("Mean accuracy over clients ± standard deviation over seeds / mean of the worst tenth of the clients /")
     print("clients that are worse off than with the global model on the same head; all in %, by concentration")
     print(summarise(runs).to_string())
-    compared, rival = (f"{MLP}FedPer", f"{MLP}FedRep"), f"{MLP}fine-tuned, 5 epochs"
+    compared = [describe_run("method", name, head="mlp") for name in ("fed_per", "fed_rep")]
+    rival = describe_run("method", "fine_tuned", 5, "mlp")
     num_comparisons = len(compared) * len(NUM_CLIENTS) * len(CONCENTRATIONS)
     print(f"\nLess fine-tuning for 5 epochs on the same head and seed, in points; {num_comparisons} comparisons")
     means = runs.groupby([*KEYS, "method"])["accuracy"].mean().unstack("method").mul(100)

@@ -27,9 +27,11 @@ from stored_runs import StoredRuns, named_apart
 from tqdm import tqdm
 
 import fedlearn_edu as fl
+from fedlearn_edu.learning.catalogue import by_name
 from fedlearn_edu.plotting.attack_runs import plot_attack_runs
 from fedlearn_edu.simulation.fairness import worst_decile
 from fedlearn_edu.simulation.stored_runs import ASSUMED_ATTACKERS as ASSUMED
+from fedlearn_edu.simulation.stored_runs import describe_run, with_labels
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 ASSETS = REPOSITORY / "fedlearn_edu" / "simulation" / "assets"
@@ -42,26 +44,38 @@ MAX_NORM = 1.0
 TRIGGER, TARGET_CLASS = fl.FeatureDirection(strength=10.0), 0
 ALL = {"clients_per_round": NUM_CLIENTS}
 AGGREGATORS = {
-    "mean": lambda: None,
-    "norm bounding": lambda: fl.norm_bounding(MAX_NORM),
-    "median": lambda: fl.coordinate_median(**ALL),
-    "trimmed mean": lambda: fl.trimmed_mean(**ALL, num_trimmed=ASSUMED),
-    "geometric median": lambda: fl.geometric_median(**ALL),
-    "Krum": lambda: fl.krum(**ALL, num_attackers=ASSUMED),
-    "Multi-Krum": lambda: fl.multi_krum(**ALL, num_attackers=ASSUMED),
+    row.label: (row, arguments)
+    for row, arguments in (
+        (by_name(name, "aggregator"), arguments)
+        for name, arguments in [
+            ("mean", {}),
+            ("norm_bounding", {"max_norm": MAX_NORM}),
+            ("coordinate_median", ALL),
+            ("trimmed_mean", ALL | {"num_trimmed": ASSUMED}),
+            ("geometric_median", ALL),
+            ("krum", ALL | {"num_attackers": ASSUMED}),
+            ("multi_krum", ALL | {"num_attackers": ASSUMED}),
+        ]
+    )
 }
-ATTACKS = {  # what the attackers send; None: an honest delta, of what they trained on
-    "none": None,
-    "label flip": None,
-    "sign flip": fl.SignFlip(1.0),
-    "sign flip, 5 times": fl.SignFlip(5.0),
-    "Gaussian noise": fl.GaussianUpdate(1.0),
-    "inner product": fl.InnerProduct(0.5),
-    "backdoor": fl.ScaledUpdate(float(NUM_CLIENTS)),
+# By label: name and parameter's value in the tables, and what the attackers send (None: an honest delta, of what they
+# trained on).
+ATTACKS = {
+    describe_run("attack", name, value): (name, value, sent)
+    for name, value, sent in [
+        ("none", None, None),
+        ("flip_labels", None, None),
+        ("sign_flip", 1.0, fl.SignFlip(1.0)),
+        ("sign_flip", 5.0, fl.SignFlip(5.0)),
+        ("gaussian_update", 1.0, fl.GaussianUpdate(1.0)),
+        ("inner_product", 0.5, fl.InnerProduct(0.5)),
+        ("add_backdoor", 0.5, fl.ScaledUpdate(float(NUM_CLIENTS))),
+    ]
 }
 KEYS = ["attack", "aggregator", "partition", "num_attackers", "seed"]
-COLUMNS = [*KEYS, "accuracy", "minority_accuracy", "backdoor_success"]
-SELECTION_COLUMNS = [*KEYS, "client_id", "hostile", "minority", "rounds_kept", "num_rounds"]
+ON_DISK = [f"{subject}_{part}" for subject in KEYS[:2] for part in ("name", "parameter", "value")] + KEYS[2:]
+COLUMNS = [*ON_DISK, "accuracy", "minority_accuracy", "backdoor_success"]
+SELECTION_COLUMNS = [*ON_DISK, "client_id", "hostile", "minority", "rounds_kept", "num_rounds"]
 
 
 def make_clients(partition: str, seed: int) -> fl.FederatedDataset:
@@ -76,6 +90,17 @@ def make_clients(partition: str, seed: int) -> fl.FederatedDataset:
 def is_minority(data: fl.FederatedDataset) -> dict[str, bool]:
     """Whether a client's training examples are all of one class."""
     return {client_id: len(np.unique(data.train(client_id)[1])) == 1 for client_id in data.client_ids}
+
+
+def on_disk(attack: str, aggregator: str) -> tuple:
+    """Returns name, parameter and value of an attack and of an aggregator, as the columns of the files have them."""
+    name, value, _ = ATTACKS[attack]
+    row, arguments = AGGREGATORS[aggregator]
+    limit = arguments.get(row.parameter)
+    return (
+        *(name, None if value is None else by_name(name, "attack").parameter, value),
+        *(row.name, None if limit is None else row.parameter, limit),
+    )
 
 
 class Attacked:
@@ -101,11 +126,13 @@ class Attacked:
 
     def run(self, aggregator: str):
         """Yields a row of the runs, and rows of the selections, for every federation."""
-        sent = ATTACKS[self.attack]
+        _, _, sent = ATTACKS[self.attack]
+        row, arguments = AGGREGATORS[aggregator]
+        factory = None if row.name == "mean" else row.load()(**arguments)  # None: TFF's own plain mean
         hostile = [f"{key}-{client_id}" for key, ids in self.hostile.items() for client_id in ids]
         attackers = dict.fromkeys(hostile if sent is not None else [], sent)
         process = fl.build_attacked_fed_avg(
-            self.model, attackers=attackers, client_lr=CLIENT_LR, model_aggregator=AGGREGATORS[aggregator]()
+            self.model, attackers=attackers, client_lr=CLIENT_LR, model_aggregator=factory
         )
         for key, (partition, num_attackers, seed) in self.settings.items():
             history = fl.run_rounds(
@@ -118,12 +145,13 @@ class Attacked:
                 evaluate_every=ROUNDS,
                 progress=False,
             )
-            data, keys = self.honest[partition, seed], (self.attack, aggregator, partition, num_attackers, seed)
+            data = self.honest[partition, seed]
+            keys = (*on_disk(self.attack, aggregator), partition, num_attackers, seed)
             by_client = history.client_metric("accuracy")[ROUNDS].dropna()
             accuracy = {c: by_client[f"{key}-{c}"] for c in data.client_ids if f"{key}-{c}" in by_client}
             success = self._backdoor_success(history.model_weights, data)
             selections = []
-            if "Krum" in aggregator:
+            if row.drops:
                 kept = history.client_metric("selected").sum(axis=1)
                 selections = [
                     (*keys, c, int(c in self.hostile[key]), int(alone), int(kept.get(f"{key}-{c}", 0)), ROUNDS)
@@ -183,10 +211,12 @@ def main():
 @click.option("--anew", is_flag=True, help="Forget the runs on disk.")
 def run(seeds, anew):
     """All runs; those that are on disk are not made again."""
-    runs = StoredRuns(RUNS, COLUMNS, KEYS, anew=anew)
-    selections = StoredRuns(SELECTIONS, SELECTION_COLUMNS, [*KEYS, "client_id"], anew=anew)
-    done = runs.made("attack", "aggregator", "seed")
-    wanted = [(s, t, a) for s in range(1, seeds + 1) for t in ATTACKS for a in AGGREGATORS if (t, a, s) not in done]
+    runs = StoredRuns(RUNS, COLUMNS, ON_DISK, anew=anew)
+    selections = StoredRuns(SELECTIONS, SELECTION_COLUMNS, [*ON_DISK, "client_id"], anew=anew)
+    done = runs.made(*ON_DISK[:6], "seed")
+    wanted = [
+        (s, t, a) for s in range(1, seeds + 1) for t in ATTACKS for a in AGGREGATORS if (*on_disk(t, a), s) not in done
+    ]
     attacked = honest = None
     for seed, attack, aggregator in tqdm(wanted, unit="setting"):
         if attacked is None or (attacked.attack, {s for _, s in honest}) != (attack, {seed}):
@@ -195,13 +225,13 @@ def run(seeds, anew):
         found = list(attacked.run(aggregator))
         selections.add([row for _, rows in found for row in rows])
         runs.add([row for row, _ in found])
-    report(runs.table, selections.table)
+    report(with_labels(runs.table), with_labels(selections.table))
 
 
 @main.command("table")
 def table():
     """Table and figure from the runs on disk."""
-    report(pd.read_csv(RUNS), pd.read_csv(SELECTIONS))
+    report(with_labels(pd.read_csv(RUNS)), with_labels(pd.read_csv(SELECTIONS)))
 
 
 if __name__ == "__main__":

@@ -38,8 +38,9 @@ class StoredRuns:
         self.table = pd.DataFrame(columns=columns) if anew or not path.exists() else pd.read_csv(path)
 
     def made(self, *columns: str) -> set[tuple]:
-        """Returns the combinations of values that occur in some columns."""
-        return set(self.table[list(columns)].itertuples(index=False, name=None))
+        """Returns the combinations of values that occur in some columns; None stands where a cell is empty."""
+        cells = self.table[list(columns)].astype(object)
+        return set(cells.where(cells.notna(), None).itertuples(index=False, name=None))
 
     def add(self, rows: list[tuple]) -> None:
         """Adds rows to the table and writes the file."""

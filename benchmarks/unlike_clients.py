@@ -30,8 +30,10 @@ from stored_runs import StoredRuns, named_apart
 from tqdm import tqdm
 
 import fedlearn_edu as fl
+from fedlearn_edu.learning import catalogue
+from fedlearn_edu.learning.catalogue import by_name
 from fedlearn_edu.simulation.fairness import worst_decile
-from fedlearn_edu.simulation.stored_runs import CENTRAL
+from fedlearn_edu.simulation.stored_runs import CENTRAL, with_labels
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 RUNS = REPOSITORY / "fedlearn_edu" / "simulation" / "assets" / "algorithm_runs.csv"
@@ -44,20 +46,25 @@ RECORDED = [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, ROUNDS]
 TUNING_SEED = 100
 # Each trained head with its learning rates: the best of GRIDS, one rate at a time, on Fashion at concentration 1 with a
 # seed of its own (`tune`).
-TRAINED = {
-    "FedAvg": (fl.build_weighted_fed_avg, {"client_lr": 0.05}),
-    "FedProx, 0.1": (fl.build_fed_prox, {"client_lr": 0.05, "proximal_strength": 0.1}),
-    "FedNova": (fl.build_fed_nova, {"client_lr": 0.05}),
-    "SCAFFOLD": (fl.build_scaffold, {"client_lr": 0.05, "num_clients": None}),
-    "FedDyn, 0.1": (fl.build_fed_dyn, {"client_lr": 0.02, "num_clients": None, "strength": 0.1}),
-    "Mime Lite": (fl.build_mime_lite, {"client_lr": 0.02}),
-    "FedAdam": (fl.build_fed_adam, {"client_lr": 0.05, "server_lr": 0.01}),
-    "FedYogi": (fl.build_fed_yogi, {"client_lr": 0.05, "server_lr": 0.01}),
-    "FedAdagrad": (fl.build_fed_adagrad, {"client_lr": 0.05, "server_lr": 0.03}),
-    "q-FedAvg, q = 1": (fl.build_q_fed_avg, {"client_lr": 0.02, "q": 1.0}),
+TRAINED_ROWS = [
+    ("weighted_fed_avg", {"client_lr": 0.05}),
+    ("fed_prox", {"client_lr": 0.05, "proximal_strength": 0.1}),
+    ("fed_nova", {"client_lr": 0.05}),
+    ("scaffold", {"client_lr": 0.05}),
+    ("fed_dyn", {"client_lr": 0.02, "strength": 0.1}),
+    ("mime_lite", {"client_lr": 0.02, "momentum": 0.9}),
+    ("fed_adam", {"client_lr": 0.05, "server_lr": 0.01}),
+    ("fed_yogi", {"client_lr": 0.05, "server_lr": 0.01}),
+    ("fed_adagrad", {"client_lr": 0.05, "server_lr": 0.03}),
+    ("q_fed_avg", {"client_lr": 0.02, "q": 1.0}),
+]
+UNWEIGHTED = by_name("unweighted_fed_avg").label
+ALL_TRAINED = {
+    by_name(name).describe(arguments.get(by_name(name).parameter)): (by_name(name), arguments)
+    for name, arguments in [*TRAINED_ROWS, ("unweighted_fed_avg", {})]
 }
+TRAINED = [label for label in ALL_TRAINED if label != UNWEIGHTED]
 GRIDS = {"client_lr": [0.005, 0.02, 0.05], "server_lr": [0.003, 0.01, 0.03]}
-UNWEIGHTED = "FedAvg, unweighted"
 # What `rates` compares on emoji at the smallest concentration, beyond the grid above.
 COMPARED_RATES = {
     "FedAvg": [0.02, 0.05, 0.1, 0.2],
@@ -65,11 +72,13 @@ COMPARED_RATES = {
     "SCAFFOLD": [0.02, 0.05, 0.1],
     "FedDyn, 0.1": [0.01, 0.02, 0.05],
 }
-ONE_SHOT = {"FedNCM": fl.one_shot_ncm, "FedCOF": fl.one_shot_cof, "Fed3R": fl.one_shot_ridge}
+ONE_SHOT = {row.label: row for row in catalogue.ONE_SHOT}
 COLOURS = ["#56b4e9", "#0072b2", "#e69f00", "#d55e00"]
 KEYS = ["dataset", "algorithm", "concentration", "seed"]
-COLUMNS = [*KEYS, "round_num", "accuracy", "worst_decile"]
-RATE_KEYS = ["algorithm", "client_lr", "seed"]
+ON_DISK = ["algorithm_name", "algorithm_parameter", "algorithm_value"]
+KEYS_ON_DISK = ["dataset", *ON_DISK, "concentration", "seed"]
+COLUMNS = [*KEYS_ON_DISK, "round_num", "accuracy", "worst_decile"]
+RATE_KEYS = [*ON_DISK, "client_lr", "seed"]
 
 
 @functools.lru_cache(maxsize=1)
@@ -86,11 +95,9 @@ def federations(name: str, seed: int):
 def run_trained(name: str, algorithm: str, seed: int, concentrations=CONCENTRATIONS, **rates):
     """Yields `(concentration, round_num, accuracy, worst decile)`, as all three do."""
     clients_of = federations(name, seed)
-    build, arguments = TRAINED[algorithm] if algorithm != UNWEIGHTED else (fl.build_unweighted_fed_avg, {})
-    arguments = arguments | rates
-    if "num_clients" in arguments:
-        arguments["num_clients"] = NUM_CLIENTS[name]
-    process = build(fl.linear_head(clients_of[CONCENTRATIONS[0]]), **arguments)
+    row, arguments = ALL_TRAINED[algorithm]
+    known = arguments | rates | {"num_clients": NUM_CLIENTS[name]}
+    process = row.build(fl.linear_head(clients_of[CONCENTRATIONS[0]]), **known)
     for concentration in concentrations:
         history = fl.run_rounds(
             process,
@@ -108,7 +115,7 @@ def run_trained(name: str, algorithm: str, seed: int, concentrations=CONCENTRATI
 
 def run_one_shot(name: str, algorithm: str, seed: int):
     for concentration, clients in federations(name, seed).items():
-        result = fl.run_one_shot(ONE_SHOT[algorithm](clients), clients)
+        result = fl.run_one_shot(ONE_SHOT[algorithm].load()(clients), clients)
         yield concentration, 1, result.accuracy, worst_decile(result.client_accuracy.values())
 
 
@@ -122,6 +129,17 @@ def run_centrally(name: str, algorithm: str, seed: int):
             if len(y):
                 scores.append(np.mean((x @ kernel + bias).argmax(axis=1) == y))
         yield concentration, 0, result.accuracy, worst_decile(scores)
+
+
+def on_disk(algorithm: str) -> tuple:
+    """Returns name, parameter and value of an algorithm, as the columns of the file have them."""
+    if algorithm == CENTRAL:
+        return "central", None, None
+    if algorithm in ONE_SHOT:
+        return ONE_SHOT[algorithm].name, None, None
+    row, arguments = ALL_TRAINED[algorithm]
+    value = arguments.get(row.parameter)
+    return row.name, None if value is None else row.parameter, value
 
 
 def at_the_end(runs: pd.DataFrame) -> pd.DataFrame:
@@ -180,20 +198,21 @@ def main():
 @click.option("--anew", is_flag=True, help="Forget the runs on disk.")
 def run(seeds, anew):
     """All runs; those that are on disk are not made again."""
-    done = StoredRuns(RUNS, COLUMNS, [*KEYS, "round_num"], anew=anew)
+    done = StoredRuns(RUNS, COLUMNS, [*KEYS_ON_DISK, "round_num"], anew=anew)
     makers = {CENTRAL: run_centrally} | dict.fromkeys(ONE_SHOT, run_one_shot) | dict.fromkeys(TRAINED, run_trained)
     wanted = [(d, a, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for a in makers]
-    made = done.made(*KEYS)
-    missing = [(d, a, s) for d, a, s in wanted if not {(d, a, c, s) for c in CONCENTRATIONS} <= made]
+    made = done.made(*KEYS_ON_DISK)
+    missing = [(d, a, s) for d, a, s in wanted if not {(d, *on_disk(a), c, s) for c in CONCENTRATIONS} <= made]
     for name, algorithm, seed in tqdm(missing, unit="run"):
-        done.add([(name, algorithm, c, seed, *scores) for c, *scores in makers[algorithm](name, algorithm, seed)])
-    report(done.table)
+        scored = makers[algorithm](name, algorithm, seed)
+        done.add([(name, *on_disk(algorithm), c, seed, *scores) for c, *scores in scored])
+    report(with_labels(done.table))
 
 
 @main.command("table")
 def table():
     """Table and figure from the runs on disk."""
-    report(pd.read_csv(RUNS))
+    report(with_labels(pd.read_csv(RUNS)))
 
 
 def report(runs: pd.DataFrame) -> None:
@@ -217,7 +236,7 @@ def report(runs: pd.DataFrame) -> None:
 def tune(algorithms):
     """Accuracy by learning rate, on Fashion at concentration 1 with a seed that `run` does not use."""
     for algorithm in algorithms or TRAINED:
-        for rate in [name for name in GRIDS if name in TRAINED[algorithm][1]]:
+        for rate in [name for name in GRIDS if name in ALL_TRAINED[algorithm][1]]:
             for value in GRIDS[rate]:
                 *_, (_, _, accuracy, _) = run_trained("fashion", algorithm, TUNING_SEED, [1.0], **{rate: value})
                 print(f"{algorithm}: {rate} {value:g}: {accuracy:.3f}", flush=True)
@@ -230,10 +249,10 @@ def rates(seeds):
     done = StoredRuns(RATES, [*RATE_KEYS, "accuracy", "worst_decile"], RATE_KEYS)
     made, skewed = done.made(*RATE_KEYS), min(CONCENTRATIONS)
     wanted = [(a, r, s) for s in range(1, seeds + 1) for a, values in COMPARED_RATES.items() for r in values]
-    for algorithm, rate, seed in tqdm([run for run in wanted if run not in made], unit="run"):
+    for algorithm, rate, seed in tqdm([(a, r, s) for a, r, s in wanted if (*on_disk(a), r, s) not in made], unit="run"):
         *_, (_, _, *scores) = run_trained("emoji", algorithm, seed, [skewed], client_lr=rate)
-        done.add([(algorithm, rate, seed, *scores)])
-    runs = done.table.pivot(index="seed", columns=["algorithm", "client_lr"], values="accuracy").mul(100)
+        done.add([(*on_disk(algorithm), rate, seed, *scores)])
+    runs = with_labels(done.table).pivot(index="seed", columns=["algorithm", "client_lr"], values="accuracy").mul(100)
     print(f"Accuracy in % on emoji at concentration {skewed:g} after {ROUNDS} rounds, by learning rate of the clients")
     print(runs.agg(["mean", "std"]).T.round(1).to_string())
     best = {algorithm: runs[algorithm].mean().idxmax() for algorithm in COMPARED_RATES}

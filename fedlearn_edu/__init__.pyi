@@ -88,40 +88,6 @@ from .learning.algorithms.fed_sgd import build_fed_sgd as build_fed_sgd
 from .learning.algorithms.mime_lite import build_mime_lite as build_mime_lite
 from .learning.algorithms.q_ffl import build_q_fed_avg as build_q_fed_avg
 from .learning.algorithms.scaffold import build_scaffold as build_scaffold
-from .learning.attackers.attacked_fed_avg import build_attacked_fed_avg as build_attacked_fed_avg
-from .learning.attackers.data_attacks import (
-    FeatureDirection as FeatureDirection,
-)
-from .learning.attackers.data_attacks import (
-    PixelPatch as PixelPatch,
-)
-from .learning.attackers.data_attacks import (
-    add_backdoor as add_backdoor,
-)
-from .learning.attackers.data_attacks import (
-    backdoor_success as backdoor_success,
-)
-from .learning.attackers.data_attacks import (
-    flip_labels as flip_labels,
-)
-from .learning.attackers.data_attacks import (
-    with_trigger as with_trigger,
-)
-from .learning.attackers.update_attacks import (
-    ConstantUpdate as ConstantUpdate,
-)
-from .learning.attackers.update_attacks import (
-    GaussianUpdate as GaussianUpdate,
-)
-from .learning.attackers.update_attacks import (
-    InnerProduct as InnerProduct,
-)
-from .learning.attackers.update_attacks import (
-    ScaledUpdate as ScaledUpdate,
-)
-from .learning.attackers.update_attacks import (
-    SignFlip as SignFlip,
-)
 from .learning.batch_norm import from_keras_model as from_keras_model
 from .learning.batch_norm import live_batch_norm_layers as live_batch_norm_layers
 from .learning.models import (
@@ -136,6 +102,40 @@ from .learning.models import (
 from .learning.one_shot.cof import one_shot_cof as one_shot_cof
 from .learning.one_shot.ncm import one_shot_ncm as one_shot_ncm
 from .learning.one_shot.ridge import one_shot_ridge as one_shot_ridge
+from .learning.poisoning.attacked_fed_avg import build_attacked_fed_avg as build_attacked_fed_avg
+from .learning.poisoning.data_attacks import (
+    FeatureDirection as FeatureDirection,
+)
+from .learning.poisoning.data_attacks import (
+    PixelPatch as PixelPatch,
+)
+from .learning.poisoning.data_attacks import (
+    add_backdoor as add_backdoor,
+)
+from .learning.poisoning.data_attacks import (
+    backdoor_success as backdoor_success,
+)
+from .learning.poisoning.data_attacks import (
+    flip_labels as flip_labels,
+)
+from .learning.poisoning.data_attacks import (
+    with_trigger as with_trigger,
+)
+from .learning.poisoning.update_attacks import (
+    ConstantUpdate as ConstantUpdate,
+)
+from .learning.poisoning.update_attacks import (
+    GaussianUpdate as GaussianUpdate,
+)
+from .learning.poisoning.update_attacks import (
+    InnerProduct as InnerProduct,
+)
+from .learning.poisoning.update_attacks import (
+    ScaledUpdate as ScaledUpdate,
+)
+from .learning.poisoning.update_attacks import (
+    SignFlip as SignFlip,
+)
 from .plotting import (
     plot_accuracy as plot_accuracy,
 )

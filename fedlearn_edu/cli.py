@@ -1,4 +1,4 @@
-"""The command line: demo, pretrain, lab, doctor, exercises, grade."""
+"""The command line: demo, lab, doctor, list, pretrain, exercises, grade."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fedlearn_edu.commands.doctor import doctor
 from fedlearn_edu.commands.exercises import exercises
 from fedlearn_edu.commands.grade import grade
 from fedlearn_edu.commands.lab import lab
+from fedlearn_edu.commands.list_ import list_
 from fedlearn_edu.commands.pretrain import pretrain
 from fedlearn_edu.errors import FedlearnError
 from fedlearn_edu.terminal import draw_plainly
@@ -23,6 +24,7 @@ _SECTIONS = {
         demo: "federate a pre-trained model and watch every client",
         lab: "open the lessons in JupyterLab",
         doctor: "find out what is wrong with an installation",
+        list_: "what there is: algorithms, aggregators, attacks, data sets, schemes, lessons",
         pretrain: "make a backbone of your own from public images",
     },
     "For teachers": {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import pathlib
 
 import click
@@ -15,6 +14,7 @@ from fedlearn_edu.data.names import quoted
 from fedlearn_edu.data.partition import parse_scheme
 from fedlearn_edu.demo_options import DEFAULT_LR, DEFAULT_PARTITION, DemoOptions
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.catalogue import by_name, trainable_by_demo
 from fedlearn_edu.simulation.learning_rate import steady_client_lr
 
 _NUM_CLIENTS, _MIN_SIZE = 50, 5  # _MIN_SIZE as `partition` has it
@@ -190,9 +190,8 @@ def _decide_rate(options: DemoOptions, features: fl.FederatedDataset, cohort: in
 
 
 def _build_process(options: DemoOptions, head, *, num_clients: int):
-    build = getattr(fl, f"build_{options.algorithm}", None)
-    if build is None:  # the command line knows its names, a file that was edited does not
+    if (
+        options.algorithm not in trainable_by_demo()
+    ):  # the command line knows its names, a file that was edited does not
         raise UsageError(f"--algorithm: expected a name that --help lists, got {quoted(options.algorithm)}")
-    wanted = inspect.signature(build).parameters
-    arguments = {"client_lr" if "client_lr" in wanted else "server_lr": options.client_lr}
-    return build(head, **arguments, **({"num_clients": num_clients} if "num_clients" in wanted else {}))
+    return by_name(options.algorithm).build(head, client_lr=options.client_lr, num_clients=num_clients)

@@ -74,7 +74,7 @@ def test_the_leads_on_fed_avg_are_computed_on_the_same_seeds(monkeypatch, tmp_pa
     benchmark, path = importlib.import_module("unlike_clients"), tmp_path / "rates.csv"
     rows = [
         (
-            algorithm,
+            *benchmark.on_disk(algorithm),
             rate,
             seed,
             0.5 + seed / 100 + {"SCAFFOLD": (5 + seed - 1) / 100}.get(algorithm, 0) - rate / 10,

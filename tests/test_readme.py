@@ -9,9 +9,9 @@ import pytest
 from shared import REPOSITORY
 
 from fedlearn_edu.simulation.fairness import worst_decile
+from fedlearn_edu.simulation.stored_runs import stored_runs
 
 DOCS = REPOSITORY / "docs"
-STORED = REPOSITORY / "fedlearn_edu" / "simulation" / "assets"
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
@@ -75,7 +75,7 @@ def test_does_pre_training_help():
 
 @pytest.mark.parametrize("dataset", ["Fashion", "emoji"])
 def test_unlike_clients(dataset):
-    runs = pd.read_csv(STORED / "algorithm_runs.csv")
+    runs = stored_runs("algorithm_runs")
     keys = ["dataset", "algorithm", "concentration", "seed"]
     runs = last_rounds(runs[runs["dataset"] == dataset.lower()], keys)
     ceiling = runs[(runs["algorithm"] == "central ceiling") & (runs["concentration"] == 0.1)]["accuracy"].mean()
@@ -92,7 +92,7 @@ def test_unlike_clients(dataset):
 
 
 def test_hostile_clients():
-    runs = pd.read_csv(STORED / "attack_runs.csv")
+    runs = stored_runs("attack_runs")
     attacks = "none", "label flip", "sign flip", "sign flip, 5 times", "Gaussian noise", "inner product", "backdoor"
     rows = table("clients | aggregation")
     assert len(rows) == 14
@@ -107,12 +107,13 @@ def test_hostile_clients():
 
 
 def test_one_model_for_all_or_one_each():
-    runs = pd.read_csv(STORED / "personalisation_runs.csv")
+    runs = stored_runs("personalisation_runs")
     rows = table("model | Fashion: 100")
     assert {row[0] for row in rows} == set(runs["method"])
     settings = [(dataset, c) for dataset in ("fashion", "emoji") for c in (100, 1, 0.1)]
     for method, *cells in rows:
-        rival = "MLP, global model" if method.startswith("MLP") else "global model"
+        (head,) = runs.loc[runs["method"] == method, "head"].unique()
+        (rival,) = runs.loc[(runs["method_name"] == "global_model") & (runs["head"] == head), "method"].unique()
         for (dataset, concentration), cell in zip(settings, cells, strict=True):
             here = runs[(runs["dataset"] == dataset) & (runs["concentration"] == concentration)]
             per_seed = []

@@ -12,11 +12,9 @@ from click.core import ParameterSource
 
 from fedlearn_edu.demo_options import DEFAULT_LR, DEFAULT_PARTITION, DemoOptions
 from fedlearn_edu.errors import nearest_names
+from fedlearn_edu.learning.catalogue import trainable_by_demo
 
-_FOR_UNLIKE_CLIENTS = ["fed_prox", "mime_lite", "fed_nova", "scaffold", "fed_dyn", "q_fed_avg"]
-_SERVER_OPTIMIZERS = ["fed_adam", "fed_yogi", "fed_adagrad"]
-# Each has a function `build_<name>` in the package.
-ALGORITHMS = ["unweighted_fed_avg", "weighted_fed_avg", "fed_sgd", *_SERVER_OPTIMIZERS, *_FOR_UNLIKE_CLIENTS]
+ALGORITHMS = trainable_by_demo()
 _DEFAULTS = DemoOptions()
 
 
@@ -39,6 +37,16 @@ def _bare(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
+class _PartitionOption(click.Option):
+    """Names all schemes in its help, and reads them, with NumPy and pandas, no earlier."""
+
+    def get_help_record(self, ctx):
+        from fedlearn_edu.data.schemes import text_forms
+
+        option, text = super().get_help_record(ctx)
+        return option, text.replace("{schemes}", ", ".join(text_forms()))
+
+
 @click.command()
 @click.option(
     "--dataset",
@@ -58,7 +66,8 @@ def _bare(name: str) -> str:
 @click.option(
     "--partition",
     metavar="SCHEME",
-    help="Who holds what: iid, dirichlet:C, shards:N, quantity:S, minority:N, natural or natural_dirichlet:C.  "
+    cls=_PartitionOption,
+    help="Who holds what: {schemes}.  "
     f"[default: {DEFAULT_PARTITION}; of a folder DIR/<client>/<class>/*: natural; of a folder with few "
     "images and no clients: iid]",
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar, Protocol
 
 import numpy as np
 
-from fedlearn_edu.data.arguments import check_number, check_whole
 from fedlearn_edu.data.names import quoted
+from fedlearn_edu.data.scheme_parameters import Checked, parameter, parameters_of
 from fedlearn_edu.errors import UsageError, nearest_names
 
 
@@ -16,9 +17,18 @@ class Scheme(Protocol):
     """A way to deal examples out to clients that have no owners of their own."""
 
     name: ClassVar[str]
+    label: ClassVar[str]
 
     def deal(self, labels: np.ndarray, num_clients: int, rng: np.random.Generator) -> list[np.ndarray]:
         """Returns the row numbers of each client; together every row exactly once."""
+
+
+def _concentration():
+    # 0.3 = 0.05 * 6 lies on the slider's grid; a browser moves any other value onto it.
+    return parameter(
+        0.3, label="concentration", letter="C", low=1e-6, high=1e6, slider=(0.05, 100.0), step=math.log10(6) / 16,
+        logarithmic=True,
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +39,14 @@ class IID:
     """
 
     name: ClassVar[str] = "iid"
+    label: ClassVar[str] = "IID (all alike)"
 
     def deal(self, labels, num_clients, rng):
         return np.array_split(rng.permutation(len(labels)), num_clients)
 
 
 @dataclasses.dataclass(frozen=True)
-class Dirichlet:
+class Dirichlet(Checked):
     """Label skew: each client draws its own class proportions; sizes differ by one at most.
 
     Clients are served one after the other. Each draws its proportions from Dir(concentration * num_classes * p),
@@ -56,11 +67,9 @@ class Dirichlet:
         Classification, 2019, arXiv:1909.06335.
     """
 
-    concentration: float = 0.3
+    concentration: float = _concentration()
     name: ClassVar[str] = "dirichlet"
-
-    def __post_init__(self):
-        check_number("concentration", self.concentration, low=1e-6, high=1e6)
+    label: ClassVar[str] = "Dirichlet (label skew)"
 
     def deal(self, labels, num_clients, rng):
         rows_of_class = _rows_by_class(labels, rng)
@@ -88,7 +97,7 @@ class Dirichlet:
 
 
 @dataclasses.dataclass(frozen=True)
-class Shards:
+class Shards(Checked):
     """Pathological label skew: the examples, sorted by label, are cut into shards and each client is dealt a few.
 
     A client holds about `shards_per_client` classes, more where a shard lies across the border of two.
@@ -103,11 +112,9 @@ class Shards:
         arXiv:1602.05629.
     """
 
-    shards_per_client: int = 2
+    shards_per_client: int = parameter(2, label="shards per client", letter="N", low=1, slider=(1, 10))
     name: ClassVar[str] = "shards"
-
-    def __post_init__(self):
-        check_whole("shards_per_client", self.shards_per_client, low=1)
+    label: ClassVar[str] = "Shards (few classes each)"
 
     def deal(self, labels, num_clients, rng):
         num_shards = num_clients * self.shards_per_client
@@ -122,7 +129,7 @@ class Shards:
 
 
 @dataclasses.dataclass(frozen=True)
-class Quantity:
+class Quantity(Checked):
     """Quantity skew: the client of rank r holds a share in proportion to r ** -skew; labels are IID.
 
     A power law (Zipf) with ranks dealt at random, so that which client is large depends on the seed but how unequal
@@ -134,11 +141,9 @@ class Quantity:
     Text form: `quantity:1.5`.
     """
 
-    skew: float = 1.0
+    skew: float = parameter(1.0, label="skew of sizes", letter="S", low=0.0, high=100.0, slider=(0.0, 3.0), step=0.1)
     name: ClassVar[str] = "quantity"
-
-    def __post_init__(self):
-        check_number("skew", self.skew, low=0.0, high=100.0)
+    label: ClassVar[str] = "Quantity (sizes differ)"
 
     def deal(self, labels, num_clients, rng):
         share = (rng.permutation(num_clients) + 1.0) ** -self.skew
@@ -147,7 +152,7 @@ class Quantity:
 
 
 @dataclasses.dataclass(frozen=True)
-class Minority:
+class Minority(Checked):
     """A few clients alone hold the last classes, and nothing else; the others share the rest as IID.
 
     As many clients are the minority as their classes are part of the examples (at least one, and not all), so that all
@@ -160,11 +165,9 @@ class Minority:
     Text form: `minority:1`.
     """
 
-    num_classes: int = 1
+    num_classes: int = parameter(1, label="classes of the minority", letter="N", low=1, slider=(1, 9))
     name: ClassVar[str] = "minority"
-
-    def __post_init__(self):
-        check_whole("num_classes", self.num_classes, low=1)
+    label: ClassVar[str] = "Minority (alone with its classes)"
 
     def deal(self, labels, num_clients, rng):
         classes = np.unique(labels)
@@ -187,10 +190,12 @@ class Natural:
     """
 
     name: ClassVar[str] = "natural"
+    label: ClassVar[str] = "Natural (real owners)"
+    needs_owners: ClassVar[bool] = True
 
 
 @dataclasses.dataclass(frozen=True)
-class NaturalDirichlet:
+class NaturalDirichlet(Checked):
     """Two skews at once: each owner's examples are dealt out to clients of its own with a Dirichlet label skew.
 
     No client holds examples of two owners. Of `num_clients` clients each owner gets an equal number, the first ones
@@ -202,11 +207,10 @@ class NaturalDirichlet:
     Text form: `natural_dirichlet:0.3`.
     """
 
-    concentration: float = 0.3
+    concentration: float = _concentration()
     name: ClassVar[str] = "natural_dirichlet"
-
-    def __post_init__(self):
-        check_number("concentration", self.concentration, low=1e-6, high=1e6)
+    label: ClassVar[str] = "Natural and Dirichlet (two skews)"
+    needs_owners: ClassVar[bool] = True
 
 
 SCHEMES = {scheme.name: scheme for scheme in (IID, Dirichlet, Shards, Quantity, Minority, Natural, NaturalDirichlet)}
@@ -216,8 +220,8 @@ def parse_scheme(text: str) -> Scheme | Natural | NaturalDirichlet:
     """Reads a scheme from text, as on the command line.
 
     Args:
-        text: `iid`, `dirichlet:C`, `shards:N`, `quantity:S`, `minority:N`, `natural` or `natural_dirichlet:C`;
-            without a number its default is taken.
+        text: A scheme's name and its number, such as `dirichlet:0.3`, see `text_forms`; without a number its default
+            is taken.
 
     Raises:
         UsageError: No such scheme, or no such number.
@@ -234,10 +238,10 @@ def parse_scheme(text: str) -> Scheme | Natural | NaturalDirichlet:
     scheme = SCHEMES[name]
     if not colon:
         return scheme()
-    fields = dataclasses.fields(scheme)
-    if not fields:
+    known = parameters_of(scheme)
+    if not known:
         raise UsageError(f"partition: {name!r} takes no number, got {quoted(text)}")
-    kind = int if fields[0].type == "int" else float
+    kind = int if known[0].whole else float
     try:
         return scheme(kind(number))
     except UsageError as error:
@@ -245,6 +249,16 @@ def parse_scheme(text: str) -> Scheme | Natural | NaturalDirichlet:
     except ValueError as error:
         expected = "a whole number" if kind is int else "a number"
         raise UsageError(f"partition: expected {expected} after '{name}:', got {quoted(number)}") from error
+
+
+def text_forms() -> list[str]:
+    """Returns how each scheme is written for `parse_scheme`, a letter in place of its number.
+
+    Example:
+        >>> text_forms()[:3]
+        ['iid', 'dirichlet:C', 'shards:N']
+    """
+    return [":".join([name, *(p.letter for p in parameters_of(scheme))]) for name, scheme in SCHEMES.items()]
 
 
 def format_scheme(scheme: Scheme | Natural | NaturalDirichlet) -> str:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.catalogue import AGGREGATORS
 from fedlearn_edu.plotting.end_labels import EndLabel, write_end_labels
 from fedlearn_edu.plotting.style import GRID, MUTED, PAPER, TEXT, NotebookAxes, NotebookFigure, prepare
 from fedlearn_edu.simulation.stored_runs import NO_ATTACK
 
 PARTITION_LABELS = {"dirichlet:1": "label skew (Dirichlet, 1)", "minority:1": "a minority alone holds a class"}
-# Okabe and Ito's colours; line style and mark tell the defences apart as well.
-_STYLES = {
-    "mean": (TEXT, "-", "o"),
-    "norm bounding": ("#e69f00", "-", "s"),
-    "median": ("#56b4e9", "-", "^"),
-    "trimmed mean": ("#0072b2", (0, (5, 2)), "v"),
-    "geometric median": ("#cc79a7", "-", "D"),
-    "Krum": ("#d55e00", "-", "P"),
-    "Multi-Krum": ("#009e73", (0, (5, 2)), "X"),
-}
-_DOES = {
-    "mean": "all weigh the same",
-    "norm bounding": "shortens long updates",
-    "median": "coordinate by coordinate",
-    "trimmed mean": "coordinate by coordinate",
-    "geometric median": "far updates weigh less",
-}
+# Okabe and Ito's colours, in the catalogue's order; line style and mark tell the defences apart as well.
+_DASHED = (0, (5, 2))
+_LOOKS = (
+    (TEXT, "-", "o"),
+    ("#e69f00", "-", "s"),
+    ("#56b4e9", "-", "^"),
+    ("#0072b2", _DASHED, "v"),
+    ("#cc79a7", "-", "D"),
+    ("#d55e00", "-", "P"),
+    ("#009e73", _DASHED, "X"),
+    ("#e69f00", _DASHED, "<"),
+    ("#56b4e9", _DASHED, ">"),
+)
+_DEFENCES = {row.label: row for row in AGGREGATORS}
+_STYLES = dict(zip(_DEFENCES, itertools.cycle(_LOOKS), strict=False))
 # Kind of client: colour, hatch of its bar, mark under it.
 _KINDS = {
     "attacker": ("#d55e00", "xxx", "X"),
@@ -95,7 +96,7 @@ def plot_attack_runs(
         return figure
     _draw_by_attackers(right, here, "minority_accuracy", **choice, label_all=False)
     right.set_ylabel(f"accuracy of {who(here)}, %", color=TEXT)
-    does = _DOES.get(aggregator)
+    does = _DEFENCES[aggregator].does if aggregator in _DEFENCES else ""
     right.set_title(f"{aggregator}: drops no client{f'; {does}' if does else ''}", loc="left", color=TEXT, fontsize=11)
     return figure
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.catalogue import ALGORITHMS, ONE_SHOT, Entry
 from fedlearn_edu.plotting.end_labels import EndLabel, write_end_labels
 from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, prepare
 from fedlearn_edu.simulation.history import History
@@ -18,20 +19,15 @@ from fedlearn_edu.simulation.stored_runs import CENTRAL
 
 _DASHED, _DOTTED, _MIXED = (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5))
 # Okabe and Ito's colours, one for each family of algorithms; within it, line style and mark tell them apart.
-_STYLES = {
-    "FedAvg": (TEXT, "-", "o"),
-    "FedProx": ("#56b4e9", "-", "v"),
-    "FedNova": ("#56b4e9", _DASHED, "s"),
-    "SCAFFOLD": ("#0072b2", "-", "D"),
-    "FedDyn": ("#0072b2", _DASHED, "P"),
-    "Mime Lite": ("#cc79a7", "-", "^"),
-    "FedAdam": ("#e69f00", "-", "<"),
-    "FedYogi": ("#e69f00", _DASHED, ">"),
-    "FedAdagrad": ("#e69f00", _MIXED, "X"),
-    "q-FedAvg": ("#d55e00", "-", "h"),
-    "FedNCM": ("#009e73", _DOTTED, "s"),
-    "FedCOF": ("#009e73", _DOTTED, "^"),
-    "Fed3R": ("#009e73", _DOTTED, "*"),
+_LINES = ("-", _DASHED, _MIXED)
+_FAMILIES = {
+    "averaging": (TEXT, _LINES, "o.,"),
+    "local training": ("#56b4e9", _LINES, "vsd"),
+    "client memory": ("#0072b2", _LINES, "DPp"),
+    "server momentum": ("#cc79a7", _LINES, "^>v"),
+    "server optimizer": ("#e69f00", _LINES, "<>X"),
+    "fairness": ("#d55e00", _LINES, "hHp"),
+    "one-shot": ("#009e73", (_DOTTED,), "s^*"),
 }
 _SPARE = list(itertools.product(("-", _DASHED, _MIXED), ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")))
 _MARKS = "Dv^sP<>Xh"
@@ -87,7 +83,7 @@ def plot_race(
     last_round = max(int(table["round_num"].max()), 1)
     end = last_round if round_num is None else min(round_num, last_round)
     ax = prepare(ax, figsize=(7.6, 4.6))
-    styles, labels = _styles(names), []
+    styles, labels = _styles(_rows_of(runs, trained)), []
     for name in [name for name in names if name in chosen]:
         by_round = trained[(trained["algorithm"] == name) & (trained["round_num"] <= end)].groupby("round_num")
         mean, spread = by_round["accuracy"].mean(), by_round["accuracy"].std().fillna(0)
@@ -146,18 +142,42 @@ def _table_of(runs: Mapping) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["algorithm", "round_num", "accuracy"])
 
 
-def _styles(names: list[str]) -> dict[str, tuple]:
+def _rows_of(runs, table: pd.DataFrame) -> dict[str, Entry | None]:
+    """The catalogue's row of each algorithm: the one of this label, else that a run or the table names."""
+    names = dict.fromkeys(table["algorithm"].unique())
+    if isinstance(runs, Mapping):
+        names |= {name: run.settings.get("algorithm") for name, run in runs.items() if isinstance(run, History)}
+    elif "algorithm_name" in table:
+        names |= dict(zip(table["algorithm"], table["algorithm_name"], strict=True))
+    rows = (*ALGORITHMS, *ONE_SHOT)
+    found = {}
+    for label, name in names.items():
+        same = [row for row in rows if row.label == label] or [row for row in rows if row.name == name]
+        found[label] = same[0] if same else None
+    return found
+
+
+def style_of(row: Entry) -> tuple | None:
+    """Returns colour, line style and mark of an algorithm: those of its family, and of its place there."""
+    if row.family not in _FAMILIES:
+        return None
+    colour, lines, marks = _FAMILIES[row.family]
+    place = [other.name for other in (*ALGORITHMS, *ONE_SHOT) if other.family == row.family].index(row.name)
+    return colour, lines[place % len(lines)], marks[place % len(marks)]
+
+
+def _styles(rows: dict[str, Entry | None]) -> dict[str, tuple]:
     """Colour, line style and mark of each: its own as far as it is known, else the next that is free."""
     styles, taken = {}, set()
-    for name in names:
-        known = _STYLES.get(name.split(",")[0])
+    for name, row in rows.items():
+        known = row and style_of(row)
         if known and known not in taken:
             styles[name] = known
             taken.add(known)
     spare = ((colour, line, mark) for (line, colour), mark in zip(_SPARE, itertools.cycle(_MARKS), strict=False))
     used = {style[:2] for style in styles.values()}
     spare = itertools.cycle([style for style in spare if style[:2] not in used] or [(MUTED, "-", "o")])
-    return {name: styles.get(name) or next(spare) for name in names}
+    return {name: styles.get(name) or next(spare) for name in rows}
 
 
 def _draw_curve(ax: Axes, name: str, mean: pd.Series, spread: pd.Series, style: tuple, end: int) -> None:

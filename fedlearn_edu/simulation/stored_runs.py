@@ -1,4 +1,8 @@
-"""Federated runs that were made before, so that a control can answer at once: read from CSV files of this package."""
+"""Federated runs that were made before, so that a control can answer at once: read from CSV files of this package.
+
+A file says what was run in columns of its own: `algorithm_name`, `algorithm_parameter` and `algorithm_value`, and the
+same of an attack, an aggregator or a method. What a picture calls it is made from these, and never read back.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ import pathlib
 
 import pandas as pd
 
+from fedlearn_edu.learning.catalogue import by_name
+
 CENTRAL = "central ceiling"
 NO_ATTACK = "none"
 GLOBAL_MODEL = "global model"
-MLP = "MLP, "  # how the names of methods on an MLP head begin; the others are on a linear one
 ASSUMED_ATTACKERS = 4  # for which the defences of the stored runs were built
 POPULATION = 250  # of the private runs
 # What tells runs apart, as far as a table has it.
@@ -18,9 +23,73 @@ _RUN = ["dataset", "depth", "algorithm", "server_optimizer", "concentration", "s
 _ASSETS = pathlib.Path(__file__).parent / "assets"
 
 
+# What is no row of the catalogue, in the words of tables and pictures.
+_LABELS = {"central": CENTRAL, "none": NO_ATTACK, "global_model": GLOBAL_MODEL, "local_alone": "local alone"}
+_KINDS = {"algorithm": "algorithm", "method": "algorithm", "attack": "attack", "aggregator": "aggregator"}
+_HEADS = {"linear": "", "mlp": "MLP, "}
+
+
+def stored_runs(name: str) -> pd.DataFrame:
+    """Returns a table of runs by the name of its file, with the labels of what was run.
+
+    Args:
+        name: Such as `"algorithm_runs"`: a CSV file of this package.
+
+    Returns:
+        DataFrame with the columns of the file, and those of `with_labels`.
+
+    Example:
+        >>> stored_runs("attack_runs")["attack_name"].iloc[0]
+        'none'
+    """
+    return _read(name).copy()
+
+
 @functools.cache
 def _read(name: str) -> pd.DataFrame:
-    return pd.read_csv(_ASSETS / name)
+    return with_labels(pd.read_csv(_ASSETS / f"{name}.csv"))
+
+
+def with_labels(runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns runs with a column `algorithm`, `attack`, `aggregator`, `method`: how pictures call what was run.
+
+    Args:
+        runs: With the columns `<subject>_name` and `<subject>_value` of some of these, and maybe `head`.
+
+    Example:
+        >>> runs = {"algorithm_name": ["fed_prox"], "algorithm_parameter": ["proximal_strength"]}
+        >>> with_labels(pd.DataFrame(runs | {"algorithm_value": [0.1]}))["algorithm"].tolist()
+        ['FedProx, 0.1']
+    """
+    runs = runs.copy()
+    for subject in _KINDS:
+        if f"{subject}_name" in runs:
+            columns = [f"{subject}_name", f"{subject}_value"] + (["head"] if subject == "method" else [])
+            said = runs[columns].astype(object)
+            said = list(said.where(said.notna(), None).itertuples(index=False, name=None))
+            labels = {each: describe_run(subject, *each) for each in set(said)}
+            runs.insert(runs.columns.get_loc(columns[0]), subject, [labels[each] for each in said])
+    return runs
+
+
+def describe_run(subject: str, name: str, value: float | None = None, head: str = "linear") -> str:
+    """Returns how pictures call what was run.
+
+    Args:
+        subject: `"algorithm"`, `"method"`, `"attack"` or `"aggregator"`.
+        name: Of the catalogue's row, or `"central"`, `"none"`, `"global_model"`, `"fine_tuned"`, `"local_alone"`.
+        value: Of the parameter; None or NaN if there is none.
+        head: `"linear"` or `"mlp"`.
+
+    Example:
+        >>> describe_run("method", "fine_tuned", 5, "mlp")
+        'MLP, fine-tuned, 5 epochs'
+    """
+    if name == "fine_tuned":
+        label = f"fine-tuned, {value:g} epoch{'s' * (value != 1)}"
+    else:
+        label = _LABELS.get(name) or by_name(name, _KINDS[subject]).describe(value)
+    return _HEADS[head] + label
 
 
 def algorithm_runs() -> pd.DataFrame:
@@ -37,7 +106,8 @@ def algorithm_runs() -> pd.DataFrame:
     is the ceiling of what is trained so: a head that is computed (Fed3R) can stand above it.
 
     Returns:
-        DataFrame with the columns `dataset`, `algorithm`, `concentration`, `seed`, `round_num` (0 = before training),
+        DataFrame with the columns `dataset`, `algorithm` (as in pictures; `algorithm_name`, `algorithm_parameter` and
+        `algorithm_value` say the same apart), `concentration`, `seed`, `round_num` (0 = before training),
         `accuracy` (of the global model on the test images of all clients, 0 to 1) and `worst_decile` (mean accuracy of
         the worst tenth of the clients, each on its own test images).
 
@@ -46,7 +116,7 @@ def algorithm_runs() -> pd.DataFrame:
         >>> bool(runs["accuracy"].between(0, 1).all())
         True
     """
-    return _read("algorithm_runs.csv").copy()
+    return stored_runs("algorithm_runs")
 
 
 def attack_runs() -> pd.DataFrame:
@@ -64,7 +134,8 @@ def attack_runs() -> pd.DataFrame:
     with a trigger under another label, and scale their delta by the number of clients.
 
     Returns:
-        DataFrame with the columns `attack`, `aggregator`, `partition`, `num_attackers` (of 20 clients), `seed`,
+        DataFrame with the columns `attack` and `aggregator` (as in pictures; with `_name`, `_parameter` and `_value`
+        behind them the same apart), `partition`, `num_attackers` (of 20 clients), `seed`,
         `accuracy` (of the global model on all clients' own images, 0 to 1), `minority_accuracy` (mean over the honest
         minority, each on its own images; with `"dirichlet:1"` over the worst tenth of the honest clients) and
         `backdoor_success` (share of the images with the trigger that are taken for the target class; missing for other
@@ -75,7 +146,7 @@ def attack_runs() -> pd.DataFrame:
         >>> runs.loc[runs["attack"] == "none", "num_attackers"].unique().tolist()
         [0]
     """
-    return _read("attack_runs.csv").copy()
+    return stored_runs("attack_runs")
 
 
 def attack_selections() -> pd.DataFrame:
@@ -91,17 +162,7 @@ def attack_selections() -> pd.DataFrame:
         >>> bool((selections["rounds_kept"] <= selections["num_rounds"]).all())
         True
     """
-    return _read("attack_selections.csv").copy()
-
-
-def global_model_of(method: str) -> str:
-    """Returns the global model on the same head, which is what a method's personal models are compared with.
-
-    Example:
-        >>> global_model_of("MLP, FedPer"), global_model_of("Ditto")
-        ('MLP, global model', 'global model')
-    """
-    return MLP + GLOBAL_MODEL if method.startswith(MLP) else GLOBAL_MODEL
+    return stored_runs("attack_selections")
 
 
 def personalisation_runs() -> pd.DataFrame:
@@ -115,8 +176,10 @@ def personalisation_runs() -> pd.DataFrame:
     and the fine-tuned one on the same head.
 
     Returns:
-        DataFrame with the columns `dataset`, `concentration`, `seed`, `method`, `client_id`, `num_train` (training
-        examples of the client) and `accuracy` (on its own test examples, 0 to 1; clients without any have no rows).
+        DataFrame with the columns `dataset`, `concentration`, `seed`, `head` (`"linear"` or `"mlp"`), `method` (as in
+        pictures; `method_name`, `method_parameter` and `method_value` say the same apart), `client_id`, `num_train`
+        (training examples of the client) and `accuracy` (on its own test examples, 0 to 1; clients without any have no
+        rows).
         Methods: `"global model"` (federated averaging, one model for all: the "before"), `"fine-tuned, 1 epoch"` and
         `"fine-tuned, 5 epochs"` (from there, on each client by itself), `"local alone"` (from scratch, as many epochs
         as a client takes part in rounds, on average) and `"Ditto"`; with an MLP head `"MLP, global model"`,
@@ -127,7 +190,7 @@ def personalisation_runs() -> pd.DataFrame:
         >>> "global model" in set(runs["method"])
         True
     """
-    return _read("personalisation_runs.csv").copy()
+    return stored_runs("personalisation_runs")
 
 
 def pretraining_runs() -> pd.DataFrame:
@@ -153,7 +216,7 @@ def pretraining_runs() -> pd.DataFrame:
         >>> bool(runs["accuracy"].between(0, 1).all())
         True
     """
-    return _read("pretraining_runs.csv").copy()
+    return stored_runs("pretraining_runs")
 
 
 def runs_at_round(runs: pd.DataFrame, round_num: int) -> pd.DataFrame:
@@ -188,4 +251,4 @@ def explorer_runs() -> pd.DataFrame:
         `round_num`, `epsilon` (at delta 250 ** -1.1; inf without noise), `accuracy`, and of the attack
         `client_membership` `attack_auc` (0.5 = guessing) and `attack_accuracy` (share of right guesses).
     """
-    return _read("explorer_runs.csv").copy()
+    return stored_runs("explorer_runs")

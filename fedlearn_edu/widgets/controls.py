@@ -10,18 +10,12 @@ import numpy as np
 
 from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.images import ImageDataset
-from fedlearn_edu.data.schemes import IID, Dirichlet, Natural, Quantity, Scheme, Shards
+from fedlearn_edu.data.scheme_parameters import Parameter, parameters_of
+from fedlearn_edu.data.schemes import SCHEMES, Dirichlet, Natural, Scheme
 
 _STYLE = {"description_width": "130px"}
 _LAYOUT = {"width": "370px"}
 _FIELD = {"width": "240px"}
-_LABELS = {
-    "Dirichlet (label skew)": Dirichlet,
-    "IID (all alike)": IID,
-    "Shards (few classes each)": Shards,
-    "Quantity (sizes differ)": Quantity,
-    "Natural (real owners)": Natural,
-}
 
 
 class PartitionControls(widgets.VBox):
@@ -31,6 +25,9 @@ class PartitionControls(widgets.VBox):
         dataset: Decides whether the natural owners can be chosen.
         num_clients: At the start, at least 1; no more than there are natural owners.
         seed: At the start.
+
+    Attributes:
+        numbers: The sliders of each scheme, by its class.
     """
 
     def __init__(self, dataset: ImageDataset, *, num_clients: int = 20, seed: int = 0):
@@ -38,44 +35,37 @@ class PartitionControls(widgets.VBox):
         if natural:
             num_clients = min(num_clients, len(np.unique(dataset.natural_client_ids)))
         self.scheme_choice = widgets.Dropdown(
-            options=[(label, scheme) for label, scheme in _LABELS.items() if natural or scheme is not Natural],
+            options=[
+                (scheme.label, scheme)
+                for scheme in SCHEMES.values()
+                if natural or not getattr(scheme, "needs_owners", False)
+            ],
             value=Natural if natural else Dirichlet,
             description="partition",
             style=_STYLE,
             layout=_LAYOUT,
         )
-        self.concentration = widgets.FloatLogSlider(
-            value=0.3,
-            base=10,
-            min=math.log10(0.05),
-            max=2,
-            step=math.log10(6) / 16,  # 0.3 = 0.05 * 6 lies on this grid; a browser moves any other value onto it
-            description="concentration",
-            readout_format=".2f",
-            style=_STYLE,
-            layout=_LAYOUT,
-        )
-        self.shards_per_client = _slider("shards per client", 2, 1, 10)
-        self.skew = widgets.FloatSlider(
-            value=1.0, min=0.0, max=3.0, step=0.1, description="skew of sizes", style=_STYLE, layout=_LAYOUT
-        )
+        self.numbers = {
+            scheme: [_number(known) for known in parameters_of(scheme)] for _, scheme in self.scheme_choice.options
+        }
         self.num_clients = _slider("clients", num_clients, 1, max(200, num_clients))
         self.seed = whole_number("partition seed", check_seed(seed), 0, 2**31 - 1)
-        self._of_scheme = {Dirichlet: self.concentration, Shards: self.shards_per_client, Quantity: self.skew}
-        self.inputs = [*self._of_scheme.values(), self.scheme_choice, self.num_clients, self.seed]
+        sliders = [slider for of_scheme in self.numbers.values() for slider in of_scheme]
+        self.inputs = [*sliders, self.scheme_choice, self.num_clients, self.seed]
         self.scheme_choice.observe(self._show_what_applies, names="value")
         self._show_what_applies()
-        super().__init__([self.scheme_choice, *self._of_scheme.values(), self.num_clients, self.seed])
+        super().__init__([self.scheme_choice, *sliders, self.num_clients, self.seed])
 
     @property
     def scheme(self) -> Scheme | Natural:
-        """The chosen scheme with its number."""
+        """The chosen scheme with its numbers."""
         chosen = self.scheme_choice.value
-        return chosen(self._of_scheme[chosen].value) if chosen in self._of_scheme else chosen()
+        return chosen(*(slider.value for slider in self.numbers[chosen]))
 
     def _show_what_applies(self, change=None):
-        for scheme, slider in self._of_scheme.items():
-            slider.layout.display = "" if scheme is self.scheme_choice.value else "none"
+        for scheme, sliders in self.numbers.items():
+            for slider in sliders:
+                slider.layout.display = "" if scheme is self.scheme_choice.value else "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +127,17 @@ def whole_number(description: str, value: int, low: int, high: int) -> widgets.B
 
 def _slider(description: str, value: int, low: int, high: int) -> widgets.IntSlider:
     return widgets.IntSlider(value=value, min=low, max=high, description=description, style=_STYLE, layout=_LAYOUT)
+
+
+def _number(known: Parameter) -> widgets.Widget:
+    """Returns a slider for a number of a scheme."""
+    look = {"value": known.default, "description": known.label, "style": _STYLE, "layout": dict(_LAYOUT)}
+    low, high = known.slider
+    if known.logarithmic:
+        ends = {"min": math.log10(low), "max": math.log10(high), "step": known.step}
+        return widgets.FloatLogSlider(base=10, readout_format=".2f", **ends, **look)
+    slider = widgets.IntSlider if known.whole else widgets.FloatSlider
+    return slider(min=low, max=high, step=known.step, **look)
 
 
 def _rate(description: str, value: float) -> widgets.FloatText:

@@ -10,7 +10,7 @@ from fedlearn_edu.plotting.fairness import plot_fairness
 from fedlearn_edu.plotting.personalisation import plot_personalisation
 from fedlearn_edu.plotting.style import NotebookAxes, NotebookFigure
 from fedlearn_edu.simulation.fairness import before_and_after, fairness_table
-from fedlearn_edu.simulation.stored_runs import GLOBAL_MODEL, global_model_of, personalisation_runs
+from fedlearn_edu.simulation.stored_runs import GLOBAL_MODEL, describe_run, personalisation_runs
 from fedlearn_edu.widgets.elements import format_spread
 from fedlearn_edu.widgets.run_explorer import ALL_SEEDS, RunExplorer, choice, numbers_of, seeds_of, slider
 
@@ -26,7 +26,8 @@ class PersonalisationExplorer(RunExplorer):
     of all of them, of many only 40, from the best to the worst.
 
     Args:
-        runs: Runs to show in place of the package's own, with the columns of `personalisation_runs()`.
+        runs: Runs to show in place of the package's own, with the columns of `personalisation_runs()`; without
+            `head` all methods are on the linear one.
 
     Attributes:
         chosen: Each client with the global model and with the chosen method, as `before_and_after` returns.
@@ -39,6 +40,9 @@ class PersonalisationExplorer(RunExplorer):
     def __init__(self, runs: pd.DataFrame | None = None):
         self._runs = personalisation_runs() if runs is None else runs
         methods = [name for name in self._runs["method"].unique() if name != GLOBAL_MODEL]
+        heads = self._runs["head"].fillna("linear") if "head" in self._runs else "linear"
+        pairs = self._runs.assign(head=heads)[["method", "head"]].drop_duplicates()
+        self._before = {method: _before(method, head) for method, head in pairs.itertuples(index=False)}
         if not methods:
             raise UsageError(f"runs: expected some of a method beside {GLOBAL_MODEL!r}; see personalisation_runs()")
         self.dataset = choice("data set", list(self._runs["dataset"].unique()))
@@ -55,7 +59,7 @@ class PersonalisationExplorer(RunExplorer):
             & (runs["concentration"] == self.concentration.value)
             & ((runs["seed"] == self.seed.value) | (self.seed.value == ALL_SEEDS))
         ]
-        before = _before(method)
+        before = self._before[method]
         missing = [name for name in (GLOBAL_MODEL, before, method) if name not in set(here["method"])]
         if missing:
             raise UsageError(
@@ -71,7 +75,7 @@ class PersonalisationExplorer(RunExplorer):
             for seed, accuracies in by_seed.items()
         ]
         self.chosen = pd.concat(pairs).sort_values(["before", "after"], kind="stable")
-        tables = {seed: _fairness(accuracies) for seed, accuracies in by_seed.items()}
+        tables = {seed: _fairness(accuracies, self._before) for seed, accuracies in by_seed.items()}
         self._fairness = pd.concat(tables, names=["seed", "model"])
 
     def _table(self) -> tuple[str, pd.DataFrame]:
@@ -109,17 +113,17 @@ def _by_method(runs: pd.DataFrame) -> dict[str, pd.Series]:
     return {name: rows.set_index("client_id")["accuracy"] for name, rows in runs.groupby("method", sort=False)}
 
 
-def _before(method: str) -> str:
+def _before(method: str, head: str) -> str:
     """The global model that a method is compared with: on the same head; that of the larger head with the other one."""
-    before = global_model_of(method)
+    before = describe_run("method", "global_model", head=head)
     return GLOBAL_MODEL if before == method else before
 
 
-def _fairness(accuracies: dict[str, pd.Series]) -> pd.DataFrame:
+def _fairness(accuracies: dict[str, pd.Series], before: dict[str, str]) -> pd.DataFrame:
     """A row per method of one seed; `num_worse` and `num_better` by the global model on its head."""
     start = accuracies[GLOBAL_MODEL]
     rows = [fairness_table(start, start).loc[["before"]].rename({"before": GLOBAL_MODEL})]
     for name, values in accuracies.items():
-        if name != GLOBAL_MODEL and _before(name) in accuracies:
-            rows.append(fairness_table(accuracies[_before(name)], {name: values}).loc[[name]])
+        if name != GLOBAL_MODEL and before[name] in accuracies:
+            rows.append(fairness_table(accuracies[before[name]], {name: values}).loc[[name]])
     return pd.concat(rows)

@@ -54,13 +54,6 @@ def test_four_rounds_with_partial_participation(features):
     assert 4 <= sizes.upload_bytes - plain.upload_bytes < 50
 
 
-def test_strength_0_is_federated_averaging(features):
-    unregularised = fl.build_fed_dyn(fl.linear_head(features), num_clients=6, strength=0, client_lr=LR)
-    plain = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=LR)
-    for a, b in zip(*(run_by_hand(p, features, COHORTS)[0][-1] for p in (unregularised, plain)), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_the_optimum_of_the_whole_is_reached():
     """Where FedAvg stalls at a distance (shown in the test of SCAFFOLD), FedDyn ends in the pooled optimum."""
     drift = Drift()

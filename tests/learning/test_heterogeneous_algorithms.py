@@ -132,15 +132,6 @@ def test_is_the_papers_algorithm(features, process_of, weighted_fed_avg, name):
     assert np.abs(expected - weighted_fed_avg(features.client_ids)).max() > 1000 * TOLERANCE
 
 
-def test_fed_prox_without_strength_and_mime_lite_without_momentum_are_fed_avg(features, weighted_fed_avg):
-    expected = weighted_fed_avg(features.client_ids)
-    run = functools.partial(run_tff, features=features, client_ids=features.client_ids, batch_size=BATCH)
-    prox = fl.build_fed_prox(fl.linear_head(features), proximal_strength=0, client_lr=LR)
-    np.testing.assert_array_equal(run(prox, num_rounds=ROUNDS), expected)
-    mime = fl.build_mime_lite(fl.linear_head(features), momentum=0, client_lr=LR)
-    np.testing.assert_allclose(run(mime, num_rounds=ROUNDS), expected, atol=TOLERANCE)
-
-
 def test_tffs_own_fed_prox_pushes_away(features):
     """Why `build_fed_prox` is not built on it; once this fails, TFF has mended the sign of its proximal term."""
     process = tff.learning.algorithms.build_unweighted_fed_prox(
@@ -155,21 +146,6 @@ def test_tffs_own_fed_prox_pushes_away(features):
     got = run_tff(process, features, [first], num_rounds=1, batch_size=BATCH)
     np.testing.assert_allclose(got, pushed, atol=TOLERANCE)
     assert np.abs(got - mended).max() > 1000 * TOLERANCE
-
-
-def test_q_fed_avg_at_0_is_unweighted_fed_avg(features):
-    builds = [functools.partial(fl.build_q_fed_avg, q=0), fl.build_unweighted_fed_avg]
-    results = [
-        run_tff(
-            build(fl.linear_head(features), client_lr=LR),
-            features,
-            features.client_ids,
-            num_rounds=ROUNDS,
-            batch_size=BATCH,
-        )
-        for build in builds
-    ]
-    np.testing.assert_allclose(*results, atol=TOLERANCE)
 
 
 def test_fed_nova_with_equal_steps_is_weighted_fed_avg(features, process_of, weighted_fed_avg):
@@ -207,23 +183,6 @@ def test_merged_client_work_changes_nothing(features, process_of, name, monkeypa
         tff.framework.set_default_context(previous)
     pairs = zip(tf.nest.flatten(merged), tf.nest.flatten(native), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
-
-
-@pytest.mark.parametrize("name", BUILDS)
-def test_run_rounds_drives_it(features, process_of, name):
-    history = fl.run_rounds(
-        process_of(name),
-        features,
-        num_rounds=2,
-        clients_per_round=3,
-        batch_size=BATCH,
-        evaluate_every=2,
-        progress=False,
-    )
-    assert history.status == "finished"
-    assert history.global_metrics()["train_loss"][2] < np.log(3)  # better than guessing
-    assert history.settings["algorithm"] == name
-    assert BUILDS[name].keywords.items() <= history.settings.items()
 
 
 def test_hyperparameters_are_found_by_tff(features, process_of):

@@ -50,7 +50,7 @@ def test_follows_every_control(written, dataset):
         pictures.append(explorer.picture.value)
         return pictures[-1] != pictures[-2]
 
-    controls.concentration.value = 5.0
+    controls.numbers[fl.Dirichlet][0].value = 5.0
     expect(explorer, dataset, fl.Dirichlet(5.0), num_clients=5, seed=0)
     assert changed()
     controls.num_clients.value = 8
@@ -61,10 +61,10 @@ def test_follows_every_control(written, dataset):
     assert changed()
     controls.scheme_choice.value = fl.Shards
     expect(explorer, dataset, fl.Shards(2), num_clients=8, seed=4)
-    controls.shards_per_client.value = 1
+    controls.numbers[fl.Shards][0].value = 1
     expect(explorer, dataset, fl.Shards(1), num_clients=8, seed=4)
     controls.scheme_choice.value = fl.Quantity
-    controls.skew.value = 2.0
+    controls.numbers[fl.Quantity][0].value = 2.0
     expect(explorer, dataset, fl.Quantity(2.0), num_clients=8, seed=4)
     controls.scheme_choice.value = fl.IID
     expect(explorer, dataset, fl.IID(), num_clients=8, seed=4)
@@ -72,7 +72,7 @@ def test_follows_every_control(written, dataset):
 
 def test_shows_only_the_number_that_applies(dataset):
     controls = fl.PartitionExplorer(dataset, num_clients=5).controls
-    numbers = [controls.concentration, controls.shards_per_client, controls.skew]
+    numbers = [controls.numbers[scheme][0] for scheme in (fl.Dirichlet, fl.Shards, fl.Quantity)]
     for scheme, expected in [(fl.Shards, 1), (fl.Quantity, 2), (fl.Dirichlet, 0), (fl.IID, None)]:
         controls.scheme_choice.value = scheme
         assert [i for i, number in enumerate(numbers) if number.layout.display != "none"] == (
@@ -91,7 +91,7 @@ def test_natural_owners_only_where_they_are_known(dataset):
 def test_statistics(dataset):
     explorer = fl.PartitionExplorer(dataset, num_clients=6)
     explorer.controls.scheme_choice.value = fl.Shards
-    explorer.controls.shards_per_client.value = 2
+    explorer.controls.numbers[fl.Shards][0].value = 2
     summary = explorer.clients.summary()
     row = explorer.statistics.value.split("classes held")[1]
     assert f">{summary['num_classes'].min():.0f}<" in row

@@ -8,7 +8,7 @@ import tensorflow_federated as tff
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory, describe_factory
 from fedlearn_edu.learning.aggregators.stacked import aggregate_stacked, check_float_tensors, mean_of
-from fedlearn_edu.learning.attackers.update_attacks import ColludingAttack
+from fedlearn_edu.learning.poisoning.update_attacks import ColludingAttack
 
 
 class ColludingFactory(tff.aggregators.WeightedAggregationFactory):

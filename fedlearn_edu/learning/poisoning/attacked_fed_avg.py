@@ -12,9 +12,9 @@ import tensorflow_federated as tff
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_seed
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory, describe_factory
-from fedlearn_edu.learning.attackers.collusion import ColludingFactory
-from fedlearn_edu.learning.attackers.update_attacks import ColludingAttack, UpdateAttack
 from fedlearn_edu.learning.local_training import subtract, train_locally
+from fedlearn_edu.learning.poisoning.collusion import ColludingFactory
+from fedlearn_edu.learning.poisoning.update_attacks import ColludingAttack, UpdateAttack
 from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate, describe_optimizer
 from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite, server_step
 
