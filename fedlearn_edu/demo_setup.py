@@ -15,6 +15,7 @@ from fedlearn_edu.data.names import quoted
 from fedlearn_edu.data.partition import parse_scheme
 from fedlearn_edu.demo_options import DEFAULT_LR, DEFAULT_PARTITION, DemoOptions
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.building import build_for_run
 from fedlearn_edu.simulation.learning_rate import steady_client_lr
 
 _NUM_CLIENTS, _MIN_SIZE = 50, 5  # _MIN_SIZE as `partition` has it
@@ -34,7 +35,7 @@ class Experiment:
         features: The same with features in place of images.
         backbone: What made them.
         process: The TFF process.
-        clients_per_round: Size of the cohort.
+        config: What the run does.
         title: The run in one line.
     """
 
@@ -43,7 +44,7 @@ class Experiment:
     features: fl.FederatedDataset
     backbone: fl.Backbone
     process: object
-    clients_per_round: int
+    config: fl.RunConfig
     title: str
 
     @property
@@ -84,7 +85,14 @@ def prepare(options: DemoOptions) -> tuple[DemoOptions, Experiment]:
     features = fl.extract_features(clients, backbone)
     options, why = _decide_rate(options, features, clients_per_round)
     head = fl.linear_head(features)
-    process = _build_process(options, head, num_clients=features.num_clients)
+    config = fl.RunConfig(
+        options.num_rounds,
+        clients_per_round,
+        num_epochs=options.num_epochs,
+        batch_size=options.batch_size,
+        seed=options.seed,
+    )
+    process = _build_process(options, head, num_clients=features.num_clients, clients_per_round=clients_per_round)
     epochs = "1 epoch" if options.num_epochs == 1 else f"{options.num_epochs} epochs"
     title = (
         f"{options.algorithm}, {clients_per_round} of {clients.num_clients} clients a round, {epochs}, "
@@ -92,7 +100,7 @@ def prepare(options: DemoOptions) -> tuple[DemoOptions, Experiment]:
     )
     click.echo(f"algorithm {title}{why}")
     title = f"{dataset.name}, {options.partition}: {title}"
-    return options, Experiment(dataset, clients, features, backbone, process, clients_per_round, title)
+    return options, Experiment(dataset, clients, features, backbone, process, config, title)
 
 
 def train_ceiling(options: DemoOptions, experiment: Experiment) -> float:
@@ -189,10 +197,16 @@ def _decide_rate(options: DemoOptions, features: fl.FederatedDataset, cohort: in
     return dataclasses.replace(options, client_lr=rate), why
 
 
-def _build_process(options: DemoOptions, head, *, num_clients: int):
+def _build_process(options: DemoOptions, head, *, num_clients: int, clients_per_round: int):
     build = getattr(fl, f"build_{options.algorithm}", None)
     if build is None:  # the command line knows its names, a file that was edited does not
         raise UsageError(f"--algorithm: expected a name that --help lists, got {quoted(options.algorithm)}")
-    wanted = inspect.signature(build).parameters
-    arguments = {"client_lr" if "client_lr" in wanted else "server_lr": options.client_lr}
-    return build(head, **arguments, **({"num_clients": num_clients} if "num_clients" in wanted else {}))
+    # Where clients take no steps of their own, the server takes the one that they would.
+    rate = "client_lr" if "client_lr" in inspect.signature(build).parameters else "server_lr"
+    return build_for_run(
+        build,
+        head,
+        num_clients=num_clients,
+        clients_per_round=clients_per_round,
+        optional={rate: options.client_lr},
+    )

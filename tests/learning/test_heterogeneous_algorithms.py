@@ -222,8 +222,9 @@ def test_run_rounds_drives_it(features, process_of, name):
     )
     assert history.status == "finished"
     assert history.global_metrics()["train_loss"][2] < np.log(3)  # better than guessing
-    assert history.settings["algorithm"] == name
-    assert BUILDS[name].keywords.items() <= history.settings.items()
+    settings = history.settings["process"]
+    assert settings["algorithm"] == name
+    assert BUILDS[name].keywords.items() <= settings["hyperparameters"].items()
 
 
 def test_hyperparameters_are_found_by_tff(features, process_of):

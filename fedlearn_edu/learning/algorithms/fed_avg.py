@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 # TFF's iterator loop computes the same as its default (a dataset reduce) in about half the time per client.
 _LOOP = tff.learning.LoopImplementation.DATASET_ITERATOR
@@ -129,7 +128,7 @@ def _described(client_lr, server_lr, client_optimizer, server_optimizer, model_a
     return {
         "client_lr": client_lr,
         "server_lr": server_lr,
-        "client_optimizer": describe_optimizer(client_optimizer),
-        "server_optimizer": describe_optimizer(server_optimizer),
-        "model_aggregator": describe_factory(model_aggregator),
+        "client_optimizer": client_optimizer,
+        "server_optimizer": server_optimizer,
+        "model_aggregator": model_aggregator,
     }

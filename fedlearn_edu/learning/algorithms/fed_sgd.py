@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 
 def build_fed_sgd(
@@ -51,7 +50,7 @@ def build_fed_sgd(
         algorithm="fed_sgd",
         hyperparameters={
             "server_lr": server_lr,
-            "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
+            "server_optimizer": server_optimizer,
+            "model_aggregator": model_aggregator,
         },
     )

@@ -204,6 +204,7 @@ def compose_partly_shared_process(
         model=model,
         algorithm=algorithm,
         hyperparameters=process.hyperparameters,
+        requirements=process.requirements,
     )
 
 

@@ -14,7 +14,8 @@ from fedlearn_edu.learning.aggregators.arguments import check_seed
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory, describe_factory
 from fedlearn_edu.learning.attackers.collusion import ColludingFactory
 from fedlearn_edu.learning.attackers.update_attacks import ColludingAttack, UpdateAttack
-from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate
+from fedlearn_edu.learning.requirements import Requirements
 from fedlearn_edu.learning.stateful import (
     ClientOutput,
     compose_stateful_process,
@@ -121,12 +122,13 @@ def build_attacked_fed_avg(
         hyperparameters={
             "client_lr": client_lr,
             "server_lr": server_lr,
-            "client_optimizer": describe_optimizer(client_optimizer),
-            "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
+            "client_optimizer": client_optimizer,
+            "server_optimizer": server_optimizer,
+            "model_aggregator": model_aggregator,
             "attackers": {client_id: repr(attackers[client_id]) for client_id in sorted(attackers)},
             "attack_seed": seed,
         },
+        requirements=[Requirements("attackers", client_ids=attackers)],
     )
 
 
