@@ -315,10 +315,10 @@ from .privacy.secure_aggregation import (
     shamir_shares as shamir_shares,
 )
 from .simulation.central import train_centrally as train_centrally
+from .simulation.config import RunConfig as RunConfig
 from .simulation.export import export_model as export_model
 from .simulation.fairness import before_and_after as before_and_after
 from .simulation.fairness import fairness_table as fairness_table
-from .simulation.config import RunConfig as RunConfig
 from .simulation.history import History as History
 from .simulation.one_shot import OneShotResult as OneShotResult
 from .simulation.one_shot import run_one_shot as run_one_shot

@@ -19,8 +19,8 @@ def build_for_run(
 ) -> Any:
     """Calls a builder with the model and what it asks for by the names of its arguments.
 
-    So `build_scaffold` is told the number of clients and `build_dp_fed_avg` the population and the cohort; FedSGD, whose
-    clients take no steps, is given no `client_lr`.
+    So `build_scaffold` is told the number of clients and `build_dp_fed_avg` the population and the cohort; FedSGD,
+    whose clients take no steps, is given no `client_lr`.
 
     Args:
         build: A `build_*` function, a `functools.partial` of one, or any function of a model.
