@@ -90,7 +90,7 @@ def _describe(value, holders):
 
 def _attributes(value) -> dict[str, Any]:
     """Returns what an object holds; of a class made inside of a function, as TFF's clipping is, also that one's."""
-    held = {key.strip("_"): item for key, item in getattr(value, "__dict__", {}).items()}
+    held = {key.strip("_"): item for key, item in getattr(value, "__dict__", {}).items() if key != "_hparams_keys"}
     if "<locals>" in type(value).__qualname__:
         for method in filter(inspect.isfunction, vars(type(value)).values()):
             held |= inspect.getclosurevars(method).nonlocals
@@ -108,7 +108,7 @@ def requirements_of(parts: Iterable[Any]) -> tuple[Requirements, ...]:
 
 
 def _stated_by(part, depth):
-    stated = getattr(part, "requirements", None)
+    stated = part if isinstance(part, Requirements) else getattr(part, "requirements", None)
     if stated is not None:
         yield from [stated] if isinstance(stated, Requirements) else stated
     elif isinstance(part, _FACTORIES) and depth < _DEEPEST:
