@@ -69,8 +69,8 @@ def partition(
 
     Returns:
         The clients, `client_00`, `client_01`, ... or for `Natural` the owners' names, with "/" written as "_"; how they
-        were dealt out is in their `provenance`. Its
-        examples are the data set's own array, unless owners stayed out: then a copy of the rows that are held.
+        were dealt out is in their `provenance`. The examples are the data set's own array, unless owners stayed out:
+        then a copy of the rows that are held.
 
     Raises:
         UsageError: An argument out of range, more clients than `min_size` allows, or `Natural` on a data set whose
