@@ -315,6 +315,7 @@ from .privacy.secure_aggregation import (
     shamir_shares as shamir_shares,
 )
 from .simulation.central import train_centrally as train_centrally
+from .simulation.config import RunConfig as RunConfig
 from .simulation.export import export_model as export_model
 from .simulation.fairness import before_and_after as before_and_after
 from .simulation.fairness import fairness_table as fairness_table

@@ -80,11 +80,7 @@ def _train(options: DemoOptions, experiment: Experiment, folder: DemoFolder) -> 
     rounds = fl.iter_rounds(
         experiment.process,
         experiment.features,
-        num_rounds=options.num_rounds,
-        clients_per_round=experiment.clients_per_round,
-        num_epochs=options.num_epochs,
-        batch_size=options.batch_size,
-        seed=options.seed,
+        config=experiment.config,
         checkpoint_dir=folder.path / "checkpoint",
         resume=True,  # without --resume the folder was seen to hold no run
     )

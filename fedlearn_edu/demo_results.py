@@ -70,7 +70,7 @@ def _summary(options, experiment, history: fl.History, seconds: float) -> dict:
         "seconds": round(seconds, 2),
         **{name: int(sum_of(history, name)) for name in ("broadcast_bytes_total", "upload_bytes_total")},
         "num_clients": experiment.clients.num_clients,
-        "settings": {**options.decisive, "clients_per_round": experiment.clients_per_round},
+        "settings": {**options.decisive, "clients_per_round": experiment.config.clients_per_round},
         "backbone_fingerprint": experiment.backbone.fingerprint,
         "fedlearn_edu_version": fl.__version__,
     }

@@ -34,7 +34,7 @@ class Experiment:
         features: The same with features in place of images.
         backbone: What made them.
         process: The TFF process.
-        clients_per_round: Size of the cohort.
+        config: What the run does.
         title: The run in one line.
     """
 
@@ -43,7 +43,7 @@ class Experiment:
     features: fl.FederatedDataset
     backbone: fl.Backbone
     process: object
-    clients_per_round: int
+    config: fl.RunConfig
     title: str
 
     @property
@@ -84,7 +84,14 @@ def prepare(options: DemoOptions) -> tuple[DemoOptions, Experiment]:
     features = fl.extract_features(clients, backbone)
     options, why = _decide_rate(options, features, clients_per_round)
     head = fl.linear_head(features)
-    process = _build_process(options, head, num_clients=features.num_clients)
+    config = fl.RunConfig(
+        options.num_rounds,
+        clients_per_round,
+        num_epochs=options.num_epochs,
+        batch_size=options.batch_size,
+        seed=options.seed,
+    )
+    process = _build_process(options, head, num_clients=features.num_clients, clients_per_round=clients_per_round)
     epochs = "1 epoch" if options.num_epochs == 1 else f"{options.num_epochs} epochs"
     title = (
         f"{options.algorithm}, {clients_per_round} of {clients.num_clients} clients a round, {epochs}, "
@@ -92,7 +99,7 @@ def prepare(options: DemoOptions) -> tuple[DemoOptions, Experiment]:
     )
     click.echo(f"algorithm {title}{why}")
     title = f"{dataset.name}, {options.partition}: {title}"
-    return options, Experiment(dataset, clients, features, backbone, process, clients_per_round, title)
+    return options, Experiment(dataset, clients, features, backbone, process, config, title)
 
 
 def train_ceiling(options: DemoOptions, experiment: Experiment) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def extract_features(
         progress: Show a progress bar while images are computed.
 
     Returns:
-        The same clients, labels and splits over float32 features.
+        The same clients, labels and splits over float32 features, with the backbone in their `provenance`.
 
     Shapes:
         `examples`: `[num_examples, height, width, 3]` -> `[num_examples, feature_dim]`.
@@ -56,7 +57,18 @@ def extract_features(
     features = cached_features(
         clients.examples, backbone, cache_dir=cache_dir, batch_size=batch_size, progress=progress
     )
-    return clients.with_examples(features)
+    return clients.with_examples(features, backbone=describe_backbone(backbone))
+
+
+def describe_backbone(backbone: Backbone) -> dict[str, Any]:
+    """Returns what of a backbone decides its features, for `FederatedDataset.provenance`."""
+    whole = getattr(backbone, "backbone", backbone)  # of a split one
+    return {
+        "name": whole.name,
+        "fingerprint": backbone.fingerprint,
+        "image_size": backbone.image_size,
+        "preprocessing_version": PREPROCESSING_VERSION,
+    }
 
 
 def cached_features(

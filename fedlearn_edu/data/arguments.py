@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import numbers
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -147,3 +148,16 @@ def _is_whole(value) -> bool:
 
 def _form(array: np.ndarray) -> str:
     return f"{array.dtype} {list(array.shape)}"
+
+
+def as_provenance(provenance) -> dict[str, Any]:
+    """Returns a data set's provenance as JSON gives it back, or raises `UsageError`."""
+    try:
+        if isinstance(provenance, Mapping):
+            return json.loads(json.dumps(provenance))
+    except (TypeError, ValueError, RecursionError):
+        pass
+    raise UsageError(
+        "provenance: expected a dictionary of names, numbers and texts, nested as you like, that JSON can hold, got "
+        f"{quoted(provenance)}"
+    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fedlearn_edu.data.arguments import as_class_names, as_examples, as_labels, as_rows
+from fedlearn_edu.data.arguments import as_class_names, as_examples, as_labels, as_provenance, as_rows
 from fedlearn_edu.data.names import WHOLE, check_name, quoted, same_name
 from fedlearn_edu.errors import UsageError
 
@@ -49,11 +50,13 @@ class FederatedDataset:
         labels: int32, shape `[num_examples]`, values in `[0, num_classes)`.
         class_names: One name per label.
         clients: `client_id -> ClientSplit`, in the order in which clients are shown.
+        provenance: How the examples came about, nested and fit for JSON: `partition` and `extract_features` add to it,
+            and a run keeps it in `History.settings`.
 
     Raises:
         UsageError: An example is held by two clients (or twice), an index is out of range, a client has no
             training example, or a client id has a "/" or control characters, is no UTF-8, or is `"global"`, as
-            histories call all clients together.
+            histories call all clients together; or `provenance` is not fit for JSON.
     """
 
     name: str
@@ -61,9 +64,11 @@ class FederatedDataset:
     labels: np.ndarray
     class_names: tuple[str, ...]
     clients: Mapping[str, ClientSplit]
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         check_name("name", self.name, what="a data set")
+        object.__setattr__(self, "provenance", as_provenance(self.provenance))
         examples, class_names = as_examples(self.examples), as_class_names(self.class_names)
         labels = as_labels(self.labels, num_examples=len(examples))
         for name, array in (("examples", examples), ("labels", labels), ("class_names", class_names)):
@@ -171,9 +176,14 @@ class FederatedDataset:
             digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()[:16]
 
-    def with_examples(self, examples: np.ndarray) -> FederatedDataset:
-        """Returns the same clients over other examples, e.g. feature vectors in place of images."""
-        return dataclasses.replace(self, examples=examples)
+    def with_examples(self, examples: np.ndarray, **provenance: Any) -> FederatedDataset:
+        """Returns the same clients over other examples, e.g. feature vectors in place of images.
+
+        Args:
+            examples: As many as before.
+            **provenance: What made them, added to `provenance`.
+        """
+        return dataclasses.replace(self, examples=examples, provenance={**self.provenance, **provenance})
 
     def select_clients(self, client_ids: Iterable[str]) -> FederatedDataset:
         """Returns the same examples with these clients only, in this order.

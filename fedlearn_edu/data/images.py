@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.arguments import as_class_names, as_flags, as_images, as_labels, as_owners
+from fedlearn_edu.data.fingerprint import fingerprint_of
 from fedlearn_edu.data.names import check_name
 from fedlearn_edu.errors import RunError
 
@@ -66,6 +68,13 @@ class ImageDataset:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A hash of images, labels, class names, owners and split; computed when it is first asked for."""
+        return fingerprint_of(
+            {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "report"}
+        )
 
 
 def image_key(image: np.ndarray) -> bytes:

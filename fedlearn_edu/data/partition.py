@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -68,8 +69,9 @@ def partition(
         min_size: The fewest examples, training and test together, that a client may hold, >= 1.
 
     Returns:
-        The clients: `client_00`, `client_01`, ... or for `Natural` the owners' names, with "/" written as "_". Its
-        examples are the data set's own array, unless owners stayed out: then a copy of the rows that are held.
+        The clients, `client_00`, `client_01`, ... or for `Natural` the owners' names, with "/" written as "_"; how they
+        were dealt out is in their `provenance`. The examples are the data set's own array, unless owners stayed out:
+        then a copy of the rows that are held.
 
     Raises:
         UsageError: An argument out of range, more clients than `min_size` allows, or `Natural` on a data set whose
@@ -103,7 +105,15 @@ def partition(
         clients = {client_id: _split(rows, test_fraction, rng) for client_id, rows in held.items()}
     else:
         clients = {client_id: _own_split(rows, dataset.is_test, rng) for client_id, rows in held.items()}
-    return _federated(dataset, clients)
+    dealt = {
+        "scheme": {"name": scheme.name, **dataclasses.asdict(scheme)},
+        "num_clients": None if num_clients is None else int(num_clients),
+        "seed": int(seed),
+        "test_fraction": float(test_fraction),
+        "min_size": int(min_size),
+    }
+    origin = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+    return _federated(dataset, clients, {"dataset": origin, "partition": dealt})
 
 
 def _dealt(dataset, scheme, num_clients, min_size, rng) -> dict[str, np.ndarray]:
@@ -209,7 +219,7 @@ def _own_split(rows: np.ndarray, is_test: np.ndarray, rng: np.random.Generator) 
     return ClientSplit(train=rows[~is_test[rows]], test=rows[is_test[rows]])
 
 
-def _federated(dataset: ImageDataset, clients: dict[str, ClientSplit]) -> FederatedDataset:
+def _federated(dataset: ImageDataset, clients: dict[str, ClientSplit], provenance: dict) -> FederatedDataset:
     images, labels = dataset.images, dataset.labels
     kept = np.sort(np.concatenate([split.all for split in clients.values()]))
     if len(kept) < len(labels):
@@ -224,4 +234,5 @@ def _federated(dataset: ImageDataset, clients: dict[str, ClientSplit]) -> Federa
         labels=labels.astype(np.int32, copy=False),
         class_names=dataset.class_names,
         clients=clients,
+        provenance=provenance,
     )

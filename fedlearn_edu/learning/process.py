@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.description import describe, requirements_of
+from fedlearn_edu.learning.requirements import Requirements
 
 _LARGEST_LEARNING_RATE = 100.0
 T = TypeVar("T")
 
 
 class PrivacyAccountant(Protocol):
-    """What `run_rounds` asks of a private process: how to draw cohorts, whether the run fits, what is spent.
+    """What `run_rounds` asks of a private process: which run it accounts for, and what is spent.
 
     The accountants themselves live in `fedlearn_edu.privacy.accounting`.
 
@@ -26,13 +27,12 @@ class PrivacyAccountant(Protocol):
         sampling: How cohorts must be drawn for epsilon to hold: `"poisson"`, `"fixed_size"`, `"cyclic"` or `"all"`
             (nothing is assumed about them); see `fedlearn_edu.simulation.cohorts`.
         delta: The probability with which the guarantee may fail, above 0 and below 1.
+        requirements: The run that is accounted for: clients, cohort, and how it is drawn.
     """
 
     sampling: str
     delta: float
-
-    def check_run(self, *, num_clients: int, clients_per_round: int) -> None:
-        """Raises `UsageError` if a run of this shape is not the one that is accounted for."""
+    requirements: Requirements
 
     def epsilon(self, num_rounds: int) -> float:
         """Returns what is spent after `num_rounds` rounds (0 after none); `math.inf` without a guarantee."""
@@ -58,12 +58,14 @@ def compile_once(process, key: Hashable, make: Callable[[], T]) -> T:
 
 
 class FederatedProcess(tff.learning.templates.LearningProcess):
-    """A `tff.learning.templates.LearningProcess`, usable wherever TFF takes one, with four more facts.
+    """A `tff.learning.templates.LearningProcess`, usable wherever TFF takes one, with some more facts.
 
     Attributes:
         model: The `tff.learning.models.FunctionalModel` that is trained; evaluation and export need it.
         algorithm: Name of the algorithm, e.g. `"unweighted_fed_avg"`.
-        hyperparameters: What the builder was called with; a checkpoint of one setting refuses another.
+        hyperparameters: What the builder was called with, fit for JSON: of an optimizer or an aggregation factory all
+            of its own arguments, see `describe`. A checkpoint of one setting refuses another.
+        requirements: What the process, its parts and its accountant need of a run.
         privacy: Accounts for epsilon if the process is differentially private, else None; `run_rounds` draws cohorts
             as it demands and records what is spent.
         next_on_batches: The same round as `next`, on `{fedlearn_edu.learning.local_training.Batches}@CLIENTS` in place
@@ -78,6 +80,7 @@ class FederatedProcess(tff.learning.templates.LearningProcess):
         model: tff.learning.models.FunctionalModel,
         algorithm: str,
         hyperparameters: Mapping[str, Any],
+        requirements: Iterable[Requirements] = (),
         privacy: PrivacyAccountant | None = None,
         next_on_batches: tff.Computation | None = None,
     ):
@@ -92,7 +95,8 @@ class FederatedProcess(tff.learning.templates.LearningProcess):
         )
         self.model = model
         self.algorithm = algorithm
-        self.hyperparameters = dict(hyperparameters)
+        self.hyperparameters = describe(hyperparameters)
+        self.requirements = requirements_of([process, *requirements, *hyperparameters.values(), privacy])
         self.privacy = privacy
         self.next_on_batches = next_on_batches or getattr(process, "next_on_batches", None)
         self.compiled: dict[Hashable, Any] = {}
@@ -123,7 +127,7 @@ class StatefulFederatedProcess(tff.templates.IterativeProcess):
             `S`, the same for all, or a function from the client id to one.
         personal_weights: If clients train models of their own: TensorFlow code `(model weights, client state) ->
             tff.learning.models.ModelWeights`, the model that a client uses itself. `run_rounds` evaluates it.
-        model, algorithm, hyperparameters, privacy, next_on_batches: As for `FederatedProcess`.
+        model, algorithm, hyperparameters, requirements, privacy, next_on_batches: As for `FederatedProcess`.
 
     Raises:
         UsageError: `next_fn` has another type.
@@ -140,6 +144,7 @@ class StatefulFederatedProcess(tff.templates.IterativeProcess):
         model: tff.learning.models.FunctionalModel,
         algorithm: str,
         hyperparameters: Mapping[str, Any],
+        requirements: Iterable[Requirements] = (),
         personal_weights: Callable[[Any, Any], tff.learning.models.ModelWeights] | None = None,
         privacy: PrivacyAccountant | None = None,
         next_on_batches: tff.Computation | None = None,
@@ -156,7 +161,8 @@ class StatefulFederatedProcess(tff.templates.IterativeProcess):
         self.personal_weights = personal_weights
         self.model = model
         self.algorithm = algorithm
-        self.hyperparameters = dict(hyperparameters)
+        self.hyperparameters = describe(hyperparameters)
+        self.requirements = requirements_of([*requirements, *hyperparameters.values(), privacy])
         self.privacy = privacy
         self.compiled: dict[Hashable, Any] = {}
 
@@ -194,21 +200,3 @@ def check_learning_rate(name: str, value: float) -> float:
             f"{name}: expected a number above 0 and at most {_LARGEST_LEARNING_RATE:g} (try 0.1), got {value!r}"
         )
     return float(value)
-
-
-def describe_optimizer(optimizer: tff.learning.optimizers.Optimizer | None) -> str | None:
-    """Returns an optimizer that a caller passed in as text, for `hyperparameters`: its class and what it was given.
-
-    Example:
-        >>> describe_optimizer(tff.learning.optimizers.build_sgdm(0.5))
-        '_SGD(learning_rate=0.5)'
-    """
-    if optimizer is None:
-        return None
-    name = type(optimizer).__name__
-    try:
-        state = optimizer.initialize(tf.TensorSpec([1], tf.float32))
-        hparams = {key: float(value) for key, value in optimizer.get_hparams(state).items()}
-    except (NotImplementedError, TypeError, ValueError, KeyError):  # it tells none that are numbers
-        return name
-    return f"{name}({', '.join(f'{key}={value:g}' for key, value in hparams.items())})"

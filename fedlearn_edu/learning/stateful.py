@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.learning.local_training import build_batches_of_dataset, keep_if
 from fedlearn_edu.learning.process import StatefulFederatedProcess, StatefulOutput
+from fedlearn_edu.learning.requirements import Requirements
 
 
 class ClientOutput(NamedTuple):
@@ -61,6 +62,7 @@ def compose_stateful_process(
     finalizer: Callable[[tff.Type], tff.learning.templates.FinalizerProcess],
     algorithm: str,
     hyperparameters: Mapping[str, Any],
+    requirements: Iterable[Requirements] = (),
     initial_client_state: Callable[[str], Any] | None = None,
     broadcast_finalizer_state: Callable[[Any], Any] | None = None,
     personal_weights: Callable[[Any, Any], tff.learning.models.ModelWeights] | None = None,
@@ -83,7 +85,7 @@ def compose_stateful_process(
             factory's method `create` (a weighted factory's takes the weight's type as well).
         finalizer: `(weights' type) -> tff.learning.templates.FinalizerProcess`, whose `next` takes the model's weights
             and what was aggregated; `server_step(optimizer)` is the usual one.
-        algorithm, hyperparameters, personal_weights, privacy: As for `StatefulFederatedProcess`.
+        algorithm, hyperparameters, requirements, personal_weights, privacy: As for `StatefulFederatedProcess`.
         initial_client_state: A function from a client id to what this client starts with, where not all start with
             `client_state`.
         broadcast_finalizer_state: Picks what of the finalizer's state is broadcast beside the model; TensorFlow.
@@ -171,6 +173,7 @@ def compose_stateful_process(
         model=model,
         algorithm=algorithm,
         hyperparameters=hyperparameters,
+        requirements=requirements,
         personal_weights=personal_weights,
         privacy=privacy,
         next_on_batches=next_on_batches,

@@ -1,4 +1,4 @@
-"""Accountants: what a private process claims, in a form that `run_rounds` can check and count."""
+"""Accountants: what a private process claims, in a form that a run can check and count."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any, ClassVar
 
-from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.requirements import Requirements
 from fedlearn_edu.privacy import dp_events
 from fedlearn_edu.privacy.settings import (
     check_cohort,
@@ -72,22 +72,15 @@ class _Accountant:
     def _check_rest(self) -> None:
         """Checks what a subclass adds."""
 
-    def check_run(self, *, num_clients: int, clients_per_round: int) -> None:
-        """Refuses a run that is not the one accounted for.
-
-        Raises:
-            UsageError: The number of clients or the size of the cohort differs.
-        """
-        if num_clients != self.population:
-            raise UsageError(
-                f"features: expected {self.population} clients, the population that epsilon is computed for, got "
-                f"{num_clients}; build the process with population={num_clients}"
-            )
-        if clients_per_round != self.clients_per_round:
-            raise UsageError(
-                f"clients_per_round: expected {self.clients_per_round}, for which noise and epsilon of this process "
-                f"are computed, got {clients_per_round}; build the process with clients_per_round={clients_per_round}"
-            )
+    @property
+    def requirements(self) -> Requirements:
+        """The run for which noise and epsilon are computed."""
+        return Requirements(
+            f"the accountant of epsilon ({type(self).__name__})",
+            num_clients=self.population,
+            clients_per_round=self.clients_per_round,
+            sampling=self.sampling,
+        )
 
     def describe(self) -> dict[str, Any]:
         """Returns the setting, its neighbours and its mechanism, fit for JSON."""

@@ -14,16 +14,11 @@ from fedlearn_edu.simulation.client_state_files import ClientStateFiles
 from fedlearn_edu.simulation.client_states import ClientStates
 from fedlearn_edu.simulation.history import GLOBAL, History
 from fedlearn_edu.simulation.history_files import HistoryFiles
+from fedlearn_edu.simulation.settings_changes import describe_changes
 from fedlearn_edu.simulation.state_files import StateFiles
 
 VERSION = "fedlearn_edu_version"
 _FILES = ("client_states_", "history.", "round_", "settings.", "weights.")  # how their names begin
-# Of these, the values themselves would tell nobody anything.
-_CHANGES = {
-    "data_fingerprint": "the clients' examples have changed",
-    "initial_weights": "the model starts with other weights",
-    "computation": "the model, an optimizer, the aggregator or another part of a round computes something else",
-}
 
 
 class Checkpoints:
@@ -105,14 +100,11 @@ class Checkpoints:
                 f"checkpoint_dir: {self._directory} holds the checkpoint of another version of fedlearn_edu "
                 f"({made_by}, this is {here}), whose rounds may compute something else; choose another folder"
             )
-        for name in [*self._settings, *sorted(found.keys() - self._settings.keys())]:
-            here, there = self._settings.get(name), found.get(name)
-            if here != there:
-                change = _CHANGES.get(name) or f"{name} was {there!r}, is now {here!r}"
-                raise UsageError(
-                    f"checkpoint_dir: {self._directory} holds the checkpoint of another run ({change}); choose another "
-                    "folder or the same settings"
-                )
+        if change := describe_changes(found, self._settings):
+            raise UsageError(
+                f"checkpoint_dir: {self._directory} holds the checkpoint of another run ({change}); choose another "
+                "folder or the same settings"
+            )
 
     @property
     def exist(self) -> bool:

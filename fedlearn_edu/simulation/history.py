@@ -29,7 +29,9 @@ class History:
     """The record of a federated run.
 
     Attributes:
-        settings: How the run was set up (algorithm, learning rates, seed, cohort size, ...).
+        settings: All that decides the run, nested and fit for JSON: `process` (algorithm, hyperparameters, model),
+            `run` (cohort, epochs, batch size, seed, evaluation), `data` (with its provenance), `task`, and `privacy` if
+            the process is private.
         rows: One `(round_num, client_id, metric, value)` per measurement, in the order they were made.
             `round_num` is 0 before training; `client_id` is `"global"` for the whole. Metrics: `accuracy` and
             `loss` on test examples (global and per client); `train_accuracy` and `train_loss` of the cohort during

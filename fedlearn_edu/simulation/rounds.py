@@ -6,14 +6,16 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
 from fedlearn_edu.simulation.checkpoint import VERSION, Checkpoints
 from fedlearn_edu.simulation.client_reports import describe_excluded
+from fedlearn_edu.simulation.config import RunConfig, config_from
 from fedlearn_edu.simulation.history import History
-from fedlearn_edu.simulation.process_fingerprint import describe_computation
+from fedlearn_edu.simulation.process_fingerprint import describe_process
 from fedlearn_edu.simulation.run import Run
 from fedlearn_edu.simulation.run_checks import check_run
 
@@ -22,8 +24,9 @@ def run_rounds(
     process: FederatedProcess | StatefulFederatedProcess,
     features: FederatedDataset,
     *,
-    num_rounds: int,
-    clients_per_round: int,
+    config: RunConfig | None = None,
+    num_rounds: int | None = None,
+    clients_per_round: int | None = None,
     num_epochs: int = 1,
     batch_size: int = 20,
     seed: int = 0,
@@ -43,20 +46,18 @@ def run_rounds(
     Returns:
         The history, with `status` `"finished"` or `"stopped"`.
     """
-    rounds = iter_rounds(
-        process,
-        features,
+    config = config_from(
+        config,
         num_rounds=num_rounds,
         clients_per_round=clients_per_round,
         num_epochs=num_epochs,
         batch_size=batch_size,
         seed=seed,
         evaluate_every=evaluate_every,
-        checkpoint_dir=checkpoint_dir,
-        resume=resume,
     )
+    rounds = iter_rounds(process, features, config=config, checkpoint_dir=checkpoint_dir, resume=resume)
     history = None
-    with progress_bar(total=num_rounds, unit="round", disable=not progress) as bar:
+    with progress_bar(total=config.num_rounds, unit="round", disable=not progress) as bar:
         try:
             for history in rounds:
                 bar.update(history.num_rounds - bar.n)
@@ -66,7 +67,7 @@ def run_rounds(
             if history is None:
                 raise
             history.status = "stopped"
-            print(f"Stopped after round {history.num_rounds} of {num_rounds}.", file=sys.stderr)
+            print(f"Stopped after round {history.num_rounds} of {config.num_rounds}.", file=sys.stderr)
     if excluded := describe_excluded(history):
         print(excluded, file=sys.stderr)
     return history
@@ -76,8 +77,9 @@ def iter_rounds(
     process: FederatedProcess | StatefulFederatedProcess,
     features: FederatedDataset,
     *,
-    num_rounds: int,
-    clients_per_round: int,
+    config: RunConfig | None = None,
+    num_rounds: int | None = None,
+    clients_per_round: int | None = None,
     num_epochs: int = 1,
     batch_size: int = 20,
     seed: int = 0,
@@ -104,14 +106,15 @@ def iter_rounds(
     Args:
         process: From a `build_*` function, stateful or not.
         features: Extracted features, from `extract_features`.
+        config: What the run does; or, instead, its fields as keywords:
         num_rounds: Rounds in all, at least 1. On resuming, rounds already done count.
         clients_per_round: Size of the cohort (with Poisson sampling the expected size), from 1 to the number of
             clients. A private process takes only the one it was built for.
-        num_epochs: Local passes over a client's examples per round, at least 1.
-        batch_size: Examples per local step, at least 1. (`build_fed_sgd` sums over all of them anyway.)
-        seed: Of cohorts and local shuffles, 0 to 2**31 - 1.
-        evaluate_every: Measure accuracy and loss before training, after every so many rounds, and after the last. With
-            many clients evaluation takes longer than training a cohort.
+        num_epochs: Local passes over a client's examples per round, at least 1; default 1.
+        batch_size: Examples per local step, at least 1; default 20. (`build_fed_sgd` sums over all of them anyway.)
+        seed: Of cohorts and local shuffles, 0 to 2**31 - 1; default 0.
+        evaluate_every: Measure accuracy and loss before training, after every so many rounds, and after the last;
+            default 1. With many clients evaluation takes longer than training a cohort.
         checkpoint_dir: Folder for a checkpoint after every round; None keeps none. A checkpoint is arrays and text:
             whoever may write there can change what a resumed run computes, but not make it run a program.
         resume: Go on from the newest checkpoint in `checkpoint_dir`, if there is one. Without it, a folder that
@@ -121,32 +124,44 @@ def iter_rounds(
         The same `History` object each time, one round longer.
 
     Raises:
-        UsageError: An argument is out of its range, a client's features are not finite, the run is not the one that a
-            private process accounts for, or `checkpoint_dir` belongs to another run or is in use.
+        UsageError: An argument is out of its range, a client's features are not finite, the run is not one that the
+            process (or a part of it: an aggregator, an accountant) was built for, or `checkpoint_dir` belongs to
+            another run or is in use.
         RunError: The worker or the disk failed; the checkpoints written so far stay valid.
     """
-    counts = {
-        "num_rounds": num_rounds,
-        "clients_per_round": clients_per_round,
-        "num_epochs": num_epochs,
-        "batch_size": batch_size,
-        "evaluate_every": evaluate_every,
-    }
-    counts = check_run(process, features, counts, seed=seed, resume=resume, checkpoint_dir=checkpoint_dir)
+    config = config_from(
+        config,
+        num_rounds=num_rounds,
+        clients_per_round=clients_per_round,
+        num_epochs=num_epochs,
+        batch_size=batch_size,
+        seed=seed,
+        evaluate_every=evaluate_every,
+    )
+    check_run(process, features, config, resume=resume, checkpoint_dir=checkpoint_dir)
+    settings = {VERSION: importlib.metadata.version("fedlearn-edu"), **describe_run(process, features, config)}
+    checkpoints = Checkpoints(checkpoint_dir, settings, resume=resume) if checkpoint_dir is not None else None
+    return _release_at_end(checkpoints, Run(process, features, config, settings, checkpoints))
+
+
+def describe_run(
+    process: FederatedProcess | StatefulFederatedProcess, features: FederatedDataset, config: RunConfig
+) -> dict[str, Any]:
+    """Returns all that decides a run, nested and fit for JSON: process, run, data, task and, if private, privacy."""
     settings = {
-        VERSION: importlib.metadata.version("fedlearn-edu"),
-        "algorithm": process.algorithm,
-        **process.hyperparameters,
-        **{name: counts[name] for name in ("clients_per_round", "num_epochs", "batch_size", "seed", "evaluate_every")},
-        "dataset": features.name,
-        "data_fingerprint": features.fingerprint(),
-        **describe_computation(process, features.client_ids),
+        "process": describe_process(process, features.client_ids),
+        "run": config.describe(),
+        "data": {
+            "name": features.name,
+            "num_clients": features.num_clients,
+            "provenance": features.provenance,
+            "fingerprint": features.fingerprint(),
+        },
+        "task": {"kind": "classification", "class_names": list(features.class_names)},
     }
     if process.privacy is not None:
-        process.privacy.check_run(num_clients=features.num_clients, clients_per_round=counts["clients_per_round"])
         settings["privacy"] = process.privacy.describe()
-    checkpoints = Checkpoints(checkpoint_dir, settings, resume=resume) if checkpoint_dir is not None else None
-    return _release_at_end(checkpoints, Run(process, features, counts["num_rounds"], settings, checkpoints))
+    return settings
 
 
 def _release_at_end(checkpoints, rounds):

@@ -9,6 +9,7 @@ import numpy as np
 
 from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.learning.process import compile_once
+from fedlearn_edu.learning.requirements import required_sampling
 from fedlearn_edu.simulation.client_data import ClientFiles
 from fedlearn_edu.simulation.client_reports import client_reports
 from fedlearn_edu.simulation.client_states import ClientStates, compose_with_client_files
@@ -26,13 +27,13 @@ class Run:
         process: What is trained. What it compiles is kept with it: the next run of the same process on examples of the
             same size compiles nothing.
         features: The clients' examples.
-        num_rounds: Rounds in all.
+        config: What the run does.
         settings: Of the history.
         checkpoints: Where to go on from and what to write, or None.
     """
 
-    def __init__(self, process, features, num_rounds, settings, checkpoints):
-        self._process, self._features, self._num_rounds = process, features, num_rounds
+    def __init__(self, process, features, config, settings, checkpoints):
+        self._process, self._features, self._config = process, features, config
         self._settings, self._checkpoints = settings, checkpoints
         self._history = History(settings)
 
@@ -45,12 +46,12 @@ class Run:
         else:
             self._finish_round(0)
         yield self._history
-        for round_num in range(self._history.num_rounds + 1, self._num_rounds + 1):
+        for round_num in range(self._history.num_rounds + 1, self._config.num_rounds + 1):
             self._train(round_num)
             yield self._history
 
     def _prepare(self):
-        process, features, settings = self._process, self._features, self._settings
+        process, features, config = self._process, self._features, self._config
         self._started = time.monotonic()
         self._files = ClientFiles(features)
         self._training = self._compose()
@@ -62,13 +63,13 @@ class Run:
             )
         self._draw_cohort = build_cohort_fn(
             features.client_ids,
-            clients_per_round=settings["clients_per_round"],
-            seed=settings["seed"],
-            sampling=process.privacy.sampling if process.privacy else "fixed_size",
+            clients_per_round=config.clients_per_round,
+            seed=config.seed,
+            sampling=required_sampling(process.requirements),
         )
-        num_examples = {c: settings["num_epochs"] * len(split.train) for c, split in features.clients.items()}
+        num_examples = {c: config.num_epochs * len(split.train) for c, split in features.clients.items()}
         self._diverged = DivergedClients(process, self._training, num_examples)
-        cohort_size = settings["clients_per_round"]
+        cohort_size = config.clients_per_round
         self._sizes = compile_once(
             process,
             ("message sizes", self._training.next, cohort_size),
@@ -78,7 +79,7 @@ class Run:
     def _compose(self):
         """Returns the process whose clients' batches are built on the worker."""
         process, feature_dim = self._process, self._features.feature_dim
-        num_epochs, batch_size = self._settings["num_epochs"], self._settings["batch_size"]
+        num_epochs, batch_size = self._config.num_epochs, self._config.batch_size
 
         def make():
             return compose_with_client_files(process, feature_dim, num_epochs=num_epochs, batch_size=batch_size)
@@ -88,16 +89,16 @@ class Run:
     def _go_on(self):
         """Takes up the newest checkpoint."""
         self._state, history = self._checkpoints.load(self._state, self._client_states)
-        if history.num_rounds < self._num_rounds and history.num_rounds % self._settings["evaluate_every"]:
+        if history.num_rounds < self._config.num_rounds and history.num_rounds % self._config.evaluate_every:
             history.forget_evaluation(history.num_rounds)  # it was the last round, which a longer run has not
         history.client_states = dict(self._client_states)
-        history.status = "finished" if history.num_rounds >= self._num_rounds else "running"
+        history.status = "finished" if history.num_rounds >= self._config.num_rounds else "running"
         self._history, self._seconds_before = history, history.seconds
 
     def _train(self, round_num: int):
         """Runs a round on its cohort."""
         cohort = self._draw_cohort(round_num)
-        shuffle_seed = int(np.random.default_rng([self._settings["seed"], round_num]).integers(2**31))
+        shuffle_seed = int(np.random.default_rng([self._config.seed, round_num]).integers(2**31))
         clients = self._client_states.hand_out(cohort, self._files.told(cohort, shuffle_seed=shuffle_seed))
         before, output = self._state, self._training.next(self._state, clients)
         self._state = output.state
@@ -123,7 +124,7 @@ class Run:
         """Evaluates if it is time to, and puts the whole round into the history and the checkpoint."""
         process, client_ids = self._process, self._features.client_ids
         weights = process.get_model_weights(self._state)
-        due = round_num % self._settings["evaluate_every"] == 0 or round_num == self._num_rounds
+        due = round_num % self._config.evaluate_every == 0 or round_num == self._config.num_rounds
         results = {name: e(weights, client_ids) for name, e in self._evaluations.items()} if due else {}
         measured = History(self._settings)
         for name, (overall, _) in results.items():
@@ -142,7 +143,7 @@ class Run:
             model_weights=[np.asarray(w) for w in weights.trainable],
             client_states=dict(self._client_states),
             seconds=self._seconds_before + time.monotonic() - self._started,
-            status="finished" if round_num >= self._num_rounds else "running",
+            status="finished" if round_num >= self._config.num_rounds else "running",
         )
         if self._checkpoints:
             self._checkpoints.save(self._state, self._history, self._client_states)

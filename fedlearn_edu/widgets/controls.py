@@ -12,6 +12,7 @@ from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.images import ImageDataset
 from fedlearn_edu.data.scheme_parameters import Parameter, parameters_of
 from fedlearn_edu.data.schemes import SCHEMES, Dirichlet, Natural, Scheme
+from fedlearn_edu.simulation.config import RunConfig
 
 _STYLE = {"description_width": "130px"}
 _LAYOUT = {"width": "370px"}
@@ -68,34 +69,23 @@ class PartitionControls(widgets.VBox):
                 slider.layout.display = "" if scheme is self.scheme_choice.value else "none"
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingSettings:
-    """How a run trains; the names are those of `run_rounds` and of the process builders."""
-
-    num_rounds: int = 20
-    clients_per_round: int = 5
-    num_epochs: int = 1
-    batch_size: int = 20
-    client_lr: float = 0.1
-    server_lr: float = 1.0
-    seed: int = 0
-
-
 class TrainingControls(widgets.VBox):
     """Rounds, cohort, local epochs, learning rates, seed.
 
     Args:
-        settings: What they show at the start.
+        config: What they show at the start, and what they have no control for.
+        client_lr: At the start.
+        server_lr: At the start.
     """
 
-    def __init__(self, settings: TrainingSettings):
-        self._batch_size = settings.batch_size
-        self.num_rounds = whole_number("rounds", settings.num_rounds, 1, 10_000)
-        self.clients_per_round = whole_number("clients per round", settings.clients_per_round, 1, 10_000)
-        self.num_epochs = whole_number("local epochs", settings.num_epochs, 1, 100)
-        self.client_lr = _rate("client learning rate", settings.client_lr)
-        self.server_lr = _rate("server learning rate", settings.server_lr)
-        self.seed = whole_number("training seed", check_seed(settings.seed), 0, 2**31 - 1)
+    def __init__(self, config: RunConfig, *, client_lr: float, server_lr: float):
+        self._config = config
+        self.num_rounds = whole_number("rounds", config.num_rounds, 1, 10_000)
+        self.clients_per_round = whole_number("clients per round", config.clients_per_round, 1, 10_000)
+        self.num_epochs = whole_number("local epochs", config.num_epochs, 1, 100)
+        self.client_lr = _rate("client learning rate", client_lr)
+        self.server_lr = _rate("server learning rate", server_lr)
+        self.seed = whole_number("training seed", config.seed, 0, 2**31 - 1)
         self.inputs = [
             self.num_rounds,
             self.clients_per_round,
@@ -107,17 +97,20 @@ class TrainingControls(widgets.VBox):
         super().__init__(self.inputs)
 
     @property
-    def settings(self) -> TrainingSettings:
-        """What the controls show now."""
-        return TrainingSettings(
+    def config(self) -> RunConfig:
+        """What a run shall do, as the controls show it now."""
+        return dataclasses.replace(
+            self._config,
             num_rounds=self.num_rounds.value,
             clients_per_round=self.clients_per_round.value,
             num_epochs=self.num_epochs.value,
-            batch_size=self._batch_size,
-            client_lr=self.client_lr.value,
-            server_lr=self.server_lr.value,
             seed=self.seed.value,
         )
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """By the names of the builders' arguments."""
+        return {"client_lr": self.client_lr.value, "server_lr": self.server_lr.value}
 
 
 def whole_number(description: str, value: int, low: int, high: int) -> widgets.BoundedIntText:

@@ -11,8 +11,9 @@ import ipywidgets as widgets
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.data.images import ImageDataset
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.simulation.config import RunConfig
 from fedlearn_edu.simulation.history import History
-from fedlearn_edu.widgets.controls import PartitionControls, TrainingControls, TrainingSettings
+from fedlearn_edu.widgets.controls import PartitionControls, TrainingControls
 from fedlearn_edu.widgets.elements import ErrorLine, shown_to_learner
 from fedlearn_edu.widgets.history_view import HistoryView
 from fedlearn_edu.widgets.prepared_run import Pipeline, RunSettings
@@ -35,7 +36,9 @@ class TrainingDashboard(widgets.VBox):
         features: extracted features.
         backbone: A `Backbone` or a name for `load_backbone`; not used with `features`.
         build_model: `features -> model`; default `linear_head`.
-        build_process: `(model, client_lr=, server_lr=) -> process`; default `build_unweighted_fed_avg`.
+        build_process: Any `build_*` function; default `build_unweighted_fed_avg`. It is given the model, the learning
+            rates of the controls, the number of clients and the size of the cohort, as far as it takes them. What else
+            it cannot do without, `functools.partial(build, noise_multiplier=1.0)` gives.
         num_clients: At the start, with `dataset`.
         num_rounds: At the start, at least 1.
         clients_per_round: At the start, at least 1.
@@ -94,11 +97,8 @@ class TrainingDashboard(widgets.VBox):
             super().__init__([self.error_line, self.view])
             self.view.show(history)
             return
-        self._make_controls(
-            dataset,
-            num_clients,
-            TrainingSettings(num_rounds, clients_per_round, num_epochs, batch_size, client_lr, server_lr, seed),
-        )
+        config = RunConfig(num_rounds, clients_per_round, num_epochs=num_epochs, batch_size=batch_size, seed=seed)
+        self._make_controls(dataset, num_clients, config, client_lr=client_lr, server_lr=server_lr)
         pipeline = Pipeline(
             dataset=dataset,
             clients=clients,
@@ -171,11 +171,11 @@ class TrainingDashboard(widgets.VBox):
             self._session.close()
         super().close()
 
-    def _make_controls(self, dataset, num_clients, settings: TrainingSettings) -> None:
+    def _make_controls(self, dataset, num_clients, config: RunConfig, **learning_rates: float) -> None:
         self.partition_controls = None
         if dataset is not None:
-            self.partition_controls = PartitionControls(dataset, num_clients=num_clients, seed=settings.seed)
-        self.training_controls = TrainingControls(settings)
+            self.partition_controls = PartitionControls(dataset, num_clients=num_clients, seed=config.seed)
+        self.training_controls = TrainingControls(config, **learning_rates)
         self.run_button = _button("Run", "play", "Run all rounds that are left", "success", self._run_clicked)
         self.step_button = _button("Step", "step-forward", "Run one round", "", self._step_clicked)
         self.stop_button = _button("Stop", "stop", "Pause after this round", "", self._stop_clicked)
@@ -208,11 +208,14 @@ class TrainingDashboard(widgets.VBox):
         self._session.advance(self._settings(), num_rounds)
 
     def _settings(self) -> RunSettings:
-        controls = self.partition_controls
-        training = self.training_controls.settings
-        if controls is None:
-            return RunSettings(None, None, 0, training)
-        return RunSettings(controls.scheme, controls.num_clients.value, controls.seed.value, training)
+        dealt, trained = self.partition_controls, self.training_controls
+        return RunSettings(
+            scheme=dealt.scheme if dealt else None,
+            num_clients=dealt.num_clients.value if dealt else None,
+            partition_seed=dealt.seed.value if dealt else 0,
+            learning_rates=trained.learning_rates,
+            config=trained.config,
+        )
 
     def _preparing(self, what: str, done: int, total: int) -> None:
         self.progress.max = max(total, 1)
@@ -220,7 +223,7 @@ class TrainingDashboard(widgets.VBox):
         self.status.value = progress_text(what, done, total) + ("" if total else " …")
 
     def _round_done(self, history: History) -> None:
-        num_rounds = self._session.settings.training.num_rounds
+        num_rounds = self._session.settings.config.num_rounds
         self.progress.max, self.progress.value = num_rounds, history.num_rounds
         self.status.value = f"round {history.num_rounds} of {num_rounds}"
         draw = time.monotonic() - self._last_drawn > _REDRAW_INTERVAL_S or history.num_rounds == 0

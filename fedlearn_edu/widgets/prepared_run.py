@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.data.images import ImageDataset
 from fedlearn_edu.data.partition import partition
 from fedlearn_edu.data.schemes import Natural, Scheme
-from fedlearn_edu.widgets.controls import TrainingSettings
+from fedlearn_edu.simulation.config import RunConfig
 
 if TYPE_CHECKING:
     from fedlearn_edu.learning.process import FederatedProcess
@@ -23,19 +23,21 @@ Report = Callable[[str, int, int], None]  # (what is being done, steps done, ste
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
-    """All that a run depends on besides the data.
+    """What the controls of a dashboard show: who holds what, how a process is built, and what its run does.
 
     Attributes:
         scheme: How the dataset is dealt out; None if the clients are given.
         num_clients: To how many clients; None if they are given.
         partition_seed: Of dealing out.
-        training: Rounds, cohort, learning rates, seed.
+        learning_rates: By the names of the builder's arguments.
+        config: Rounds, cohort, local epochs, seed.
     """
 
     scheme: Scheme | Natural | None
     num_clients: int | None
     partition_seed: int
-    training: TrainingSettings
+    learning_rates: Mapping[str, float]
+    config: RunConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Pipeline:
         features: extracted features.
         backbone: A `Backbone`, or a name for `load_backbone`; not needed with `features`.
         build_model: `features -> model`, e.g. `linear_head`.
-        build_process: `(model, client_lr=, server_lr=) -> process`, e.g. `build_unweighted_fed_avg`.
+        build_process: Any `build_*` function, e.g. `build_unweighted_fed_avg`; see `build_for_run`.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Pipeline:
         """
         # Here, because these import TensorFlow and TFF, which looking at a finished run does not need.
         from fedlearn_edu.learning.algorithms.fed_avg import build_unweighted_fed_avg
+        from fedlearn_edu.learning.building import build_for_run
         from fedlearn_edu.learning.models import linear_head
         from fedlearn_edu.simulation.central import train_centrally
 
@@ -93,14 +96,17 @@ class Pipeline:
             )
         features = self._features if clients is None else self._extract(clients, report)
         report("building the process", 0, 0)
-        training = settings.training
-        process = (self._build_process or build_unweighted_fed_avg)(
-            (self._build_model or linear_head)(features), client_lr=training.client_lr, server_lr=training.server_lr
+        process = build_for_run(
+            self._build_process or build_unweighted_fed_avg,
+            (self._build_model or linear_head)(features),
+            num_clients=features.num_clients,
+            clients_per_round=settings.config.clients_per_round,
+            optional=settings.learning_rates,
         )
         fingerprint = features.fingerprint()
         if fingerprint not in self._central:
             report("training the central ceiling", 0, 0)
-            self._central[fingerprint] = train_centrally(process.model, features, seed=training.seed).accuracy
+            self._central[fingerprint] = train_centrally(process.model, features, seed=settings.config.seed).accuracy
         return PreparedRun(process, features, self._central[fingerprint])
 
     def _extract(self, clients: FederatedDataset, report: Report) -> FederatedDataset:

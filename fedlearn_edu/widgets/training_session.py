@@ -184,17 +184,7 @@ class TrainingSession:
 
         prepared = self._pipeline.prepare(run.settings, report)
         report("round 0: before training", 0, 0)
-        training = run.settings.training
-        rounds = iter_rounds(
-            prepared.process,
-            prepared.features,
-            num_rounds=training.num_rounds,
-            clients_per_round=training.clients_per_round,
-            num_epochs=training.num_epochs,
-            batch_size=training.batch_size,
-            seed=training.seed,
-        )
-        for history in rounds:
+        for history in iter_rounds(prepared.process, prepared.features, config=run.settings.config):
             history.central_accuracy = prepared.central_accuracy
             with self._changed:
                 if self._run is run:

@@ -48,7 +48,7 @@ def assert_same_weights(one, two):
 def test_an_algorithm_trains_and_sends_what_is_measured(name):
     history = run_of(name)
     assert history.status == "finished"
-    assert history.settings["algorithm"] == name
+    assert history.settings["process"]["algorithm"] == name
     assert any(
         np.abs(a - b).max() > 0
         for a, b in zip(history.model_weights, process_of(name).model.initial_weights[0], strict=True)
@@ -65,7 +65,7 @@ def test_an_algorithm_trains_and_sends_what_is_measured(name):
 @pytest.mark.parametrize("name", ROWS)
 def test_an_algorithm_records_every_hyperparameter(name):
     wanted = {arg for arg in inspect.signature(ROWS[name].load()).parameters if arg != "model"}
-    assert wanted <= set(run_of(name).settings)
+    assert wanted <= set(run_of(name).settings["process"]["hyperparameters"])
 
 
 @pytest.mark.parametrize("name", ROWS)

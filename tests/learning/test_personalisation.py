@@ -303,7 +303,7 @@ class TestFedBN:
         assert np.abs(one[0] - other[0]).max() > 1e-5
         upload = history.global_metrics()["upload_bytes_total"][2] / 2
         assert 0 < upload - 4 * (kernel.size + sum(w.size for w in head)) < 1_000  # 2 * 1280 * 4 bytes are not sent
-        assert history.settings["algorithm"] == "fed_bn"
+        assert history.settings["process"]["algorithm"] == "fed_bn"
 
     def test_every_scale_and_offset_is_found(self, split):
         """By the names of the real module; with the depth, the graph has found them whatever their names."""

@@ -145,7 +145,7 @@ def test_the_plain_mean_collapses(ten):
     process = fl.build_attacked_fed_avg(fl.linear_head(ten), client_lr=0.3, attackers=HOSTILE)
     history = fl.run_rounds(process, ten, **RUN)
     assert accuracies(history)[-1] < 0.2  # of three classes
-    assert history.settings["attackers"]["client_9"] == "SignFlip(strength=10.0)"
+    assert history.settings["process"]["hyperparameters"]["attackers"]["client_9"] == "SignFlip(strength=10.0)"
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_defences_keep_the_accuracy_and_name_who_sends_nan(broken, build, capsys
     assert excluded == [(i, client_id, "excluded", 1) for i in range(1, 9) for client_id in ("client_4", "client_7")]
     assert "or infinity: client_4 (in 8 rounds), client_7 (in 8 rounds)." in capsys.readouterr().err
     selected = history.client_metric("selected")
-    if "multi_krum" in history.settings["model_aggregator"]:
+    if "multi_krum" in str(history.settings["process"]["hyperparameters"]["model_aggregator"]):
         assert (selected.count() == 5).all()  # of the eight that are finite, three less
         assert not {*attackers, "client_7"} & set(selected.index)
     else:

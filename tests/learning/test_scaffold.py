@@ -95,7 +95,7 @@ def test_no_drift_where_federated_averaging_stalls():
 
 def test_runs_through_run_rounds(process, features):
     history = fl.run_rounds(process, features, num_rounds=3, clients_per_round=3, batch_size=5, progress=False)
-    assert history.settings["algorithm"] == "scaffold"
+    assert history.settings["process"]["algorithm"] == "scaffold"
     assert set(history.client_states) == set(history.client_metric("in_cohort").index)
     assert history.global_accuracy > history.global_metrics()["accuracy"][0]
 
@@ -116,5 +116,5 @@ def test_bad_arguments_are_one_clear_line(features, arguments, message):
 
 def test_another_number_of_clients_is_refused(process, features):
     few = features.select_clients(features.client_ids[:4])
-    with pytest.raises(fl.UsageError, match=r"^num_clients: the process was built for 6 clients, but there are 4"):
+    with pytest.raises(fl.UsageError, match=r"^num_clients: scaffold was built for 6 clients, but there are 4"):
         fl.run_rounds(process, few, num_rounds=1, clients_per_round=2, progress=False)

@@ -213,7 +213,7 @@ def test_all_functions_with_a_seed_are_known():
         "build_attacked_fed_avg build_dp_fed_avg build_distributed_dp_fed_avg build_dp_ftrl build_local_dp_fed_avg",
     }
     hands_on = {"FeatureDirection", "add_backdoor", "invert_gradients", "plot_images", "pretrain", "score_features"}
-    hands_on |= {"PartitionExplorer", "TrainingDashboard", "check", "small_network", "train_shadow_heads"}
+    hands_on |= {"PartitionExplorer", "RunConfig", "TrainingDashboard", "check", "small_network", "train_shadow_heads"}
     known = of_bytes | hands_on | set(" ".join(tried).split())
     assert {name for name in fl.__all__ if takes_seed(getattr(fl, name))} == known
 

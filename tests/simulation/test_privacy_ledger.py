@@ -10,8 +10,10 @@ import tensorflow_federated as tff
 
 import fedlearn_edu as fl
 from fedlearn_edu.learning.process import FederatedProcess
+from fedlearn_edu.learning.requirements import Requirements
 from fedlearn_edu.simulation import run
 from fedlearn_edu.simulation.cohorts import build_cohort_fn
+from fedlearn_edu.simulation.config import RunConfig
 
 ARGS = {"num_rounds": 5, "clients_per_round": 2, "batch_size": 5, "seed": 1, "progress": False}
 
@@ -24,9 +26,9 @@ class FakeAccountant:
     delta: float = 0.01
     per_round: float = 0.5
 
-    def check_run(self, *, num_clients, clients_per_round):
-        if (num_clients, clients_per_round) != (6, 2):
-            raise fl.UsageError(f"clients_per_round: expected 2 of 6, got {clients_per_round} of {num_clients}")
+    @property
+    def requirements(self):
+        return Requirements("the fake", num_clients=6, clients_per_round=2, sampling=self.sampling)
 
     def epsilon(self, num_rounds):
         return self.per_round * num_rounds if num_rounds else 0.0
@@ -95,12 +97,12 @@ def test_resumed_is_uninterrupted(ordinary, features, history, tmp_path):
     assert resumed.privacy_ledger().equals(history.privacy_ledger())
     for a, b in zip(resumed.model_weights, history.model_weights, strict=True):
         np.testing.assert_array_equal(a, b)
-    with pytest.raises(fl.UsageError, match=r"another run .privacy was .*'per_round': 0.5.*, is now"):
+    with pytest.raises(fl.UsageError, match=r"another run .privacy\.per_round was 0\.5, is now 0\.4"):
         fl.run_rounds(private(ordinary, per_round=0.4), features, **ARGS, checkpoint_dir=tmp_path, resume=True)
 
 
 def test_another_run_than_the_one_accounted_for_is_refused(ordinary, features):
-    with pytest.raises(fl.UsageError, match=r"^clients_per_round: expected 2 of 6, got 3 of 6"):
+    with pytest.raises(fl.UsageError, match=r"^clients_per_round: the fake was built for 2 clients a round, got 3"):
         fl.run_rounds(private(ordinary), features, **{**ARGS, "clients_per_round": 3})
     with pytest.raises(fl.UsageError, match=r"^sampling: expected \"fixed_size\", .* got 'lottery'"):
         fl.run_rounds(private(ordinary, sampling="lottery"), features, **ARGS)
@@ -109,12 +111,14 @@ def test_another_run_than_the_one_accounted_for_is_refused(ordinary, features):
 def test_the_real_accountant_refuses_another_run():
     from fedlearn_edu.privacy.accounting import GaussianAccountant
 
-    accountant = GaussianAccountant(1.0, 50, 10, 1e-3)
-    accountant.check_run(num_clients=50, clients_per_round=10)
-    with pytest.raises(fl.UsageError, match=r"^clients_per_round: expected 10, .* got 5; build the process with"):
-        accountant.check_run(num_clients=50, clients_per_round=5)
-    with pytest.raises(fl.UsageError, match=r"^features: expected 50 clients, .* got 40; build the process with"):
-        accountant.check_run(num_clients=40, clients_per_round=10)
+    stated = GaussianAccountant(1.0, 50, 10, 1e-3).requirements
+    fifty, forty = (types.SimpleNamespace(num_clients=n, client_ids=["a"] * n) for n in (50, 40))
+    stated.check(RunConfig(num_rounds=1, clients_per_round=10), fifty)
+    who = r"the accountant of epsilon \(GaussianAccountant\) was built for"
+    with pytest.raises(fl.UsageError, match=rf"^clients_per_round: {who} 10 clients a round, got 5 .*; give both"):
+        stated.check(RunConfig(num_rounds=1, clients_per_round=5), fifty)
+    with pytest.raises(fl.UsageError, match=rf"^num_clients: {who} 50 clients, but there are 40; build"):
+        stated.check(RunConfig(num_rounds=1, clients_per_round=10), forty)
 
 
 def test_an_ordinary_run_has_no_ledger_and_cohorts_of_fixed_size(ordinary, features):

@@ -15,7 +15,7 @@ import tensorflow_federated as tff
 from shared import REPOSITORY
 
 import fedlearn_edu as fl
-from fedlearn_edu.simulation.process_fingerprint import describe_computation
+from fedlearn_edu.simulation.process_fingerprint import describe_process
 
 ARGS = {"num_rounds": 2, "clients_per_round": 3, "batch_size": 5, "seed": 7, "progress": False}
 OPTIMIZERS = tff.learning.optimizers
@@ -64,7 +64,7 @@ def build(name, model, **arguments):
 
 def settings_of(process, client_ids):
     private = {"privacy": process.privacy.describe()} if process.privacy else {}
-    return json.loads(json.dumps(process.hyperparameters | private | describe_computation(process, client_ids)))
+    return json.loads(json.dumps(private | describe_process(process, client_ids)))
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +120,10 @@ json.dump({name: here.first_settings(name, model, tuple(features.client_ids)) fo
     assert there == here
 
 
-class Halving(OPTIMIZERS.Optimizer):
-    """An optimizer that tells nobody its hyperparameters."""
+class Silent(OPTIMIZERS.Optimizer):
+    """Halves, or divides otherwise, and has no attribute that could be read off."""
+
+    __slots__ = ("_divisor",)
 
     def __init__(self, divisor):
         self._divisor = divisor
@@ -177,15 +179,50 @@ def clipped(norm):
         (
             {"server_optimizer": OPTIMIZERS.build_adam(0.1)},
             {"server_optimizer": OPTIMIZERS.build_adam(0.2)},
-            "learning_rate=0.1",
+            r"process\.hyperparameters\.server_optimizer\.learning_rate was 0\.1, is now 0\.2\)",
         ),
-        ({"client_optimizer": Halving(2.0)}, {"client_optimizer": Halving(3.0)}, "an optimizer"),
-        ({"model_aggregator": clipped(1.0)}, {"model_aggregator": clipped(2.0)}, "the aggregator"),
-        ({}, {"model": lambda f: fl.linear_head(f)}, "model_weights was"),
+        (
+            {"server_optimizer": OPTIMIZERS.build_adagrad(0.1, initial_preconditioner_value=0.1)},
+            {"server_optimizer": OPTIMIZERS.build_adagrad(0.1, initial_preconditioner_value=0.2)},
+            r"server_optimizer\.initial_preconditioner_value was 0\.1, is now 0\.2\)",
+        ),
+        (
+            {"server_optimizer": OPTIMIZERS.build_adam(0.1)},
+            {},
+            r"server_optimizer was Adam\(learning_rate=0\.1.*, is now None\)",
+        ),
+        ({"client_optimizer": Silent(2.0)}, {"client_optimizer": Silent(3.0)}, "an optimizer"),
+        (
+            {"model_aggregator": clipped(1.0)},
+            {"model_aggregator": clipped(2.0)},
+            r"process\.hyperparameters\.model_aggregator\..*clipping_norm_process was 'EstimationProcess ",
+        ),
+        (
+            {"model_aggregator": fl.norm_bounding(1.0)},
+            {"model_aggregator": fl.norm_bounding(2.0)},
+            r"model_aggregator\.max_norm was 1\.0, is now 2\.0\)",
+        ),
+        (
+            {"model_aggregator": fl.finite_only(fl.trimmed_mean(clients_per_round=3, num_trimmed=0))},
+            {"model_aggregator": fl.finite_only(fl.trimmed_mean(clients_per_round=3, num_trimmed=1))},
+            r"model_aggregator\.inner\.num_trimmed was 0, is now 1\)",
+        ),
+        ({}, {"model": lambda f: fl.linear_head(f)}, r"process\.model\.weights was"),
         ({}, {"model": lambda f: fl.mlp_head(f, hidden_units=2, seed=1)}, "the model starts with other weights"),
         ({}, {"model": with_other_activation}, "the model, an optimizer"),
     ],
-    ids=["optimizer", "silent optimizer", "clipping", "linear", "start", "activation"],
+    ids=[
+        "rate",
+        "start of the optimizer",
+        "other optimizer",
+        "silent optimizer",
+        "clipping",
+        "bound",
+        "inner",
+        "architecture",
+        "weights",
+        "activation",
+    ],
 )
 def test_resuming_with_something_else_is_refused_and_changes_nothing(tmp_path, features, begun, first, other, words):
     def process(*, model=lambda f: fl.mlp_head(f, hidden_units=2), **arguments):
@@ -302,7 +339,7 @@ def three_rounds(features, tmp_path_factory):
 
 def test_counts_and_seeds_of_numpy_are_kept_as_whole_numbers(three_rounds, features, tmp_path):
     process, folder = three_rounds
-    assert json.loads((folder / "settings.json").read_text())["seed"] == 7
+    assert json.loads((folder / "settings.json").read_text())["run"]["seed"] == 7
     shutil.copytree(folder, tmp_path / "copy")
     again = fl.run_rounds(process, features, **{**ARGS, "num_rounds": 3}, checkpoint_dir=tmp_path / "copy", resume=True)
     assert again.num_rounds == 3

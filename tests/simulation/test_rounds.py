@@ -220,7 +220,7 @@ def test_resuming_a_finished_run_returns_it(process, features, tmp_path):
 
 def test_another_runs_checkpoint_is_refused(process, features, tmp_path):
     fl.run_rounds(process, features, **ARGS, checkpoint_dir=tmp_path)
-    with pytest.raises(fl.UsageError, match=r"another run \(seed was 7, is now 9\)"):
+    with pytest.raises(fl.UsageError, match=r"another run \(run.seed was 7, is now 9\)"):
         fl.run_rounds(process, features, **{**ARGS, "seed": 9}, checkpoint_dir=tmp_path, resume=True)
     slower = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=0.2)
     with pytest.raises(fl.UsageError, match=r"client_lr was 0.3, is now 0.2"):

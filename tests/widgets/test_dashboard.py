@@ -284,3 +284,34 @@ def test_view_of_a_history():
 def test_exactly_one_source(arguments, got):
     with pytest.raises(fl.UsageError, match=f"exactly one of history, dataset, clients and features, got {got}"):
         fl.TrainingDashboard(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("build", "named"),
+    [
+        (fl.build_scaffold, {"client_lr": 0.3, "server_lr": 0.5, "num_clients": 6}),
+        (fl.build_fed_dyn, {"client_lr": 0.3, "num_clients": 6}),
+        (fl.build_fed_sgd, {"server_lr": 0.5}),
+        (functools.partial(fl.build_dp_fed_avg, noise_multiplier=1.0), {"client_lr": 0.3, "server_lr": 0.5}),
+    ],
+    ids=["scaffold", "fed_dyn", "fed_sgd", "dp_fed_avg"],
+)
+def test_a_builder_is_told_what_its_process_needs(build, named):
+    dashboard = make_dashboard(build_process=build, num_rounds=1, client_lr=0.3, server_lr=0.5)
+    dashboard.run()
+    dashboard.wait(WAIT_S)
+    history = dashboard.history
+    dashboard.close()
+    assert (history.status, history.num_rounds) == ("finished", 1)
+    assert named.items() <= history.settings["process"]["hyperparameters"].items()
+    if "privacy" in history.settings:
+        assert (history.settings["privacy"]["population"], history.settings["privacy"]["clients_per_round"]) == (6, 2)
+
+
+def test_a_builder_that_needs_more_says_what():
+    dashboard = make_dashboard(build_process=fl.build_dp_fed_avg)
+    dashboard.run()
+    with pytest.raises(fl.UsageError, match="noise_multiplier"):
+        dashboard.wait(WAIT_S)
+    assert "noise_multiplier" in dashboard.error_line.value
+    dashboard.close()

@@ -176,7 +176,7 @@ class Rounds(TrainingSession):
 
     def _rounds(self, run):
         history = run_of(0)
-        for round_num in range(run.settings.training.num_rounds + 1):
+        for round_num in range(run.settings.config.num_rounds + 1):
             if round_num:
                 for row in run_of(round_num).rows:
                     if row[0] == round_num:

@@ -44,7 +44,7 @@ def finite_only(inner: AggregationFactory | None = None, *, weighted: bool = Fal
     Raises:
         UsageError: `weighted` and an `inner` that takes no weights.
     """
-    settings = {} if inner is None else {"inner": describe_factory(inner)}
+    settings = {} if inner is None else {"inner": inner}
     rule = mean_of if inner is None else None
     return guard(inner_or_mean(inner, weighted), weighted=weighted, name="finite_only", settings=settings, rule=rule)
 
@@ -62,10 +62,17 @@ def no_nan_mean() -> tff.aggregators.WeightedAggregationFactory:
 
 
 def describe_factory(factory: AggregationFactory | None) -> str | None:
-    """Returns the call that built a factory of ours, or the name of TFF's class; fit for a run's settings."""
+    """Returns the call that built a factory of ours, or the name of TFF's class; for messages."""
     if factory is None:
         return None
     return repr(factory) if hasattr(factory, "settings") else type(factory).__name__
+
+
+def _call_of(factory) -> str:
+    settings = factory.settings
+    return describe_call(
+        factory.name, settings | ({"inner": describe_factory(settings["inner"])} if "inner" in settings else {})
+    )
 
 
 def guard(
@@ -121,7 +128,7 @@ class _FiniteOnly(tff.aggregators.UnweightedAggregationFactory):
         return _WeightedFiniteOnly(inner, self.name, self.settings, self.rule)
 
     def __repr__(self) -> str:
-        return describe_call(self.name, self.settings)
+        return _call_of(self)
 
 
 class _WeightedFiniteOnly(tff.aggregators.WeightedAggregationFactory):
@@ -148,7 +155,7 @@ class _WeightedFiniteOnly(tff.aggregators.WeightedAggregationFactory):
         return tff.templates.AggregationProcess(inner.initialize, next_fn)
 
     def __repr__(self) -> str:
-        return describe_call(self.name, self.settings)
+        return _call_of(self)
 
 
 def _look_at(value, weight):

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_positive
-from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory, describe_factory, guard, inner_or_mean
+from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory, guard, inner_or_mean
 from fedlearn_edu.learning.aggregators.stacked import Rule, mean_of
 
 
@@ -94,4 +94,4 @@ def zeroed_mean_rule(max_norm: float) -> Rule:
 
 
 def _settings(max_norm, inner):
-    return {"max_norm": max_norm} | ({} if inner is None else {"inner": describe_factory(inner)})
+    return {"max_norm": max_norm} | ({} if inner is None else {"inner": inner})

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.requirements import Requirements
 
 Rule = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor | None]]
 
@@ -53,6 +54,11 @@ class StackedFactory(tff.aggregators.UnweightedAggregationFactory):
 
         return tff.templates.AggregationProcess(_no_state, next_fn)
 
+    @property
+    def requirements(self) -> Requirements:
+        """The cohort that the rule was built for."""
+        return _requirements(self)
+
     def with_weights(self) -> WeightedStackedFactory:
         """Returns the same factory for weights of 0 and 1, by which someone else says who is left out."""
         return WeightedStackedFactory(self.rule, name=self.name, settings=self.settings, selects=self.selects)
@@ -82,8 +88,17 @@ class WeightedStackedFactory(tff.aggregators.WeightedAggregationFactory):
 
         return tff.templates.AggregationProcess(_no_state, next_fn)
 
+    @property
+    def requirements(self) -> Requirements:
+        """The cohort that the rule was built for."""
+        return _requirements(self)
+
     def __repr__(self) -> str:
         return describe_call(self.name, self.settings)
+
+
+def _requirements(factory) -> Requirements:
+    return Requirements(repr(factory), clients_per_round=factory.settings.get("clients_per_round"))
 
 
 def aggregate_stacked(value, weight, rule: Rule, *, selects: bool = False, mark=None, rewrite=None):

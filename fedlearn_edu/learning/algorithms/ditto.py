@@ -8,10 +8,9 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_not_negative
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.personal_layers import sgd
 from fedlearn_edu.learning.local_training import subtract, train_locally
-from fedlearn_edu.learning.process import StatefulFederatedProcess, describe_optimizer
+from fedlearn_edu.learning.process import StatefulFederatedProcess
 from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite, server_step
 
 
@@ -109,8 +108,8 @@ def build_ditto(
             "client_lr": client_lr,
             "personal_lr": rate,
             "server_lr": server_lr,
-            "client_optimizer": describe_optimizer(client_optimizer),
-            "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
+            "client_optimizer": client_optimizer,
+            "server_optimizer": server_optimizer,
+            "model_aggregator": model_aggregator,
         },
     )

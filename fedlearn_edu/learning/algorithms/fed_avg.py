@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.composition import compose_process, train_to_delta
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 
 def build_unweighted_fed_avg(
@@ -119,7 +118,7 @@ def _described(client_lr, server_lr, client_optimizer, server_optimizer, model_a
     return {
         "client_lr": client_lr,
         "server_lr": server_lr,
-        "client_optimizer": describe_optimizer(client_optimizer),
-        "server_optimizer": describe_optimizer(server_optimizer),
-        "model_aggregator": describe_factory(model_aggregator),
+        "client_optimizer": client_optimizer,
+        "server_optimizer": server_optimizer,
+        "model_aggregator": model_aggregator,
     }

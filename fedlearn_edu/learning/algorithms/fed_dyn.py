@@ -9,10 +9,10 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_count, check_not_negative
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.aggregators.mean_and_sum import MeanAndSumFactory
 from fedlearn_edu.learning.local_training import subtract, train_locally
-from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate
+from fedlearn_edu.learning.requirements import Requirements
 from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite
 
 
@@ -94,12 +94,13 @@ def build_fed_dyn(
         aggregator=MeanAndSumFactory(model_aggregator).create,
         finalizer=lambda weights_type: _server_step(weights_type, zeros, strength, num_clients),
         algorithm="fed_dyn",
+        requirements=[Requirements("fed_dyn", num_clients=num_clients)],
         hyperparameters={
             "strength": strength,
             "client_lr": client_lr,
             "num_clients": num_clients,
-            "client_optimizer": describe_optimizer(client_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
+            "client_optimizer": client_optimizer,
+            "model_aggregator": model_aggregator,
         },
     )
 

@@ -7,9 +7,8 @@ import collections
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.composition import ClientResult, compose_process, train_to_delta
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 
 def build_fed_nova(
@@ -79,7 +78,7 @@ def build_fed_nova(
         hyperparameters={
             "client_lr": client_lr,
             "server_lr": server_lr,
-            "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
+            "server_optimizer": server_optimizer,
+            "model_aggregator": model_aggregator,
         },
     )

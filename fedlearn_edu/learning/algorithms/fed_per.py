@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.personal_layers import (
     LAST_LAYER,
     compose_partly_shared_process,
@@ -14,7 +13,7 @@ from fedlearn_edu.learning.algorithms.personal_layers import (
     sgd,
 )
 from fedlearn_edu.learning.local_training import train_locally
-from fedlearn_edu.learning.process import StatefulFederatedProcess, describe_optimizer
+from fedlearn_edu.learning.process import StatefulFederatedProcess
 
 
 def build_fed_per(
@@ -83,8 +82,8 @@ def build_fed_per(
             "personal_indices": list(layers.personal),
             "client_lr": client_lr,
             "server_lr": server_lr,
-            "client_optimizer": describe_optimizer(client_optimizer),
-            "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
+            "client_optimizer": client_optimizer,
+            "server_optimizer": server_optimizer,
+            "model_aggregator": model_aggregator,
         },
     )

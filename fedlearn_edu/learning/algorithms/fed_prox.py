@@ -9,7 +9,7 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_not_negative
 from fedlearn_edu.learning.algorithms.fed_avg import build_weighted_fed_avg
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 
 def build_fed_prox(
@@ -71,7 +71,7 @@ def build_fed_prox(
         algorithm="fed_prox",
         hyperparameters={
             **process.hyperparameters,
-            "client_optimizer": describe_optimizer(client_optimizer),
+            "client_optimizer": client_optimizer,
             "proximal_strength": strength,
         },
     )

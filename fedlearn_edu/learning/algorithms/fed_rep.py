@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_count
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.personal_layers import (
     LAST_LAYER,
     compose_partly_shared_process,
@@ -16,7 +15,7 @@ from fedlearn_edu.learning.algorithms.personal_layers import (
     sgd,
 )
 from fedlearn_edu.learning.local_training import train_locally
-from fedlearn_edu.learning.process import StatefulFederatedProcess, describe_optimizer
+from fedlearn_edu.learning.process import StatefulFederatedProcess
 
 
 def build_fed_rep(
@@ -94,7 +93,7 @@ def build_fed_rep(
             "client_lr": client_lr,
             "head_lr": client_lr if head_lr is None else head_lr,
             "server_lr": server_lr,
-            "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
+            "server_optimizer": server_optimizer,
+            "model_aggregator": model_aggregator,
         },
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.composition import ClientResult, compose_process, discard_unless, is_finite
 from fedlearn_edu.learning.local_training import LocalTraining, gradients_of
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 
 def build_fed_sgd(
@@ -67,7 +66,7 @@ def build_fed_sgd(
         algorithm="fed_sgd",
         hyperparameters={
             "server_lr": server_lr,
-            "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
+            "server_optimizer": server_optimizer,
+            "model_aggregator": model_aggregator,
         },
     )

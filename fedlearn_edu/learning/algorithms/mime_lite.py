@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_momentum
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory, finite_only
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.aggregators.finite_only import finite_only
+from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 
 def build_mime_lite(
@@ -78,9 +78,9 @@ def build_mime_lite(
             "client_lr": client_lr,
             "momentum": momentum,
             "server_lr": server_lr,
-            "base_optimizer": describe_optimizer(base_optimizer),
-            "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
-            "full_gradient_aggregator": describe_factory(full_gradient_aggregator),
+            "base_optimizer": base_optimizer,
+            "server_optimizer": server_optimizer,
+            "model_aggregator": model_aggregator,
+            "full_gradient_aggregator": full_gradient_aggregator,
         },
     )

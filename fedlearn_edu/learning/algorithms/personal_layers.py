@@ -199,6 +199,7 @@ def compose_partly_shared_process(
         algorithm=algorithm,
         hyperparameters=process.hyperparameters,
         next_on_batches=process.next_on_batches,
+        requirements=process.requirements,
     )
 
 

@@ -8,9 +8,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_not_negative
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.algorithms.composition import ClientResult, compose_process, train_to_delta
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 _LARGEST_Q = 20.0
 _SMALLEST_LOSS = 1e-10  # a loss of 0 to the power of q - 1 would be infinite
@@ -94,8 +93,8 @@ def build_q_fed_avg(
             "q": q,
             "client_lr": client_lr,
             "server_lr": server_lr,
-            "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
+            "server_optimizer": server_optimizer,
+            "model_aggregator": model_aggregator,
         },
     )
 

@@ -9,10 +9,10 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_count
-from fedlearn_edu.learning.aggregators.finite_only import describe_factory
 from fedlearn_edu.learning.aggregators.mean_and_sum import MeanAndSumFactory
 from fedlearn_edu.learning.local_training import subtract, train_locally
-from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate
+from fedlearn_edu.learning.requirements import Requirements
 from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite
 
 
@@ -93,12 +93,13 @@ def build_scaffold(
         finalizer=lambda weights_type: _server_step(weights_type, server_optimizer or server_sgd, zeros, num_clients),
         broadcast_finalizer_state=lambda state: state["control"],
         algorithm="scaffold",
+        requirements=[Requirements("scaffold", num_clients=num_clients)],
         hyperparameters={
             "client_lr": client_lr,
             "server_lr": server_lr,
             "num_clients": num_clients,
-            "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
+            "server_optimizer": server_optimizer,
+            "model_aggregator": model_aggregator,
         },
     )
 

@@ -15,7 +15,8 @@ from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory, de
 from fedlearn_edu.learning.local_training import subtract, train_locally
 from fedlearn_edu.learning.poisoning.collusion import ColludingFactory
 from fedlearn_edu.learning.poisoning.update_attacks import ColludingAttack, UpdateAttack
-from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate, describe_optimizer
+from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate
+from fedlearn_edu.learning.requirements import Requirements
 from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite, server_step
 
 
@@ -115,12 +116,13 @@ def build_attacked_fed_avg(
         hyperparameters={
             "client_lr": client_lr,
             "server_lr": server_lr,
-            "client_optimizer": describe_optimizer(client_optimizer),
-            "server_optimizer": describe_optimizer(server_optimizer),
-            "model_aggregator": describe_factory(model_aggregator),
+            "client_optimizer": client_optimizer,
+            "server_optimizer": server_optimizer,
+            "model_aggregator": model_aggregator,
             "attackers": {client_id: repr(attackers[client_id]) for client_id in sorted(attackers)},
             "attack_seed": seed,
         },
+        requirements=[Requirements("attackers", client_ids=attackers)],
     )
 
 
