@@ -196,9 +196,11 @@ def _decide_rate(options: DemoOptions, features: fl.FederatedDataset, cohort: in
     return dataclasses.replace(options, client_lr=rate), why
 
 
-def _build_process(options: DemoOptions, head, *, num_clients: int):
+def _build_process(options: DemoOptions, head, *, num_clients: int, clients_per_round: int):
     if (
         options.algorithm not in trainable_by_demo()
     ):  # the command line knows its names, a file that was edited does not
         raise UsageError(f"--algorithm: expected a name that --help lists, got {quoted(options.algorithm)}")
-    return by_name(options.algorithm).build(head, client_lr=options.client_lr, num_clients=num_clients)
+    return by_name(options.algorithm).build(
+        head, client_lr=options.client_lr, num_clients=num_clients, clients_per_round=clients_per_round
+    )
