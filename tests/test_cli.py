@@ -478,7 +478,7 @@ def invoke(tmp_path, monkeypatch):
         (["--seed", "4294967296"], ["--seed: expected a whole number from 0 to 2147483647"]),
         (
             ["--algorithm", "fedavg"],
-            ["--algorithm", "did you mean unweighted_fed_avg or weighted_fed_avg or q_fed_avg?"],
+            ["--algorithm", "did you mean weighted_fed_avg or unweighted_fed_avg or q_fed_avg?"],
         ),
         (["--algorithm", "scafold"], ["--algorithm", "did you mean 'scaffold'?"]),
         (["--algorithm", "_"], ["--algorithm", "Known: "]),

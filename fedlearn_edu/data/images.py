@@ -72,9 +72,9 @@ class ImageDataset:
     @functools.cached_property
     def fingerprint(self) -> str:
         """A hash of images, labels, class names, owners and split; computed when it is first asked for."""
-        return fingerprint_of(
-            {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "report"}
-        )
+        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "report"}
+        parts["images"] = getattr(self.images, "keys", self.images)  # of images in files, their hashes
+        return fingerprint_of(parts)
 
 
 def image_key(image: np.ndarray) -> bytes:

@@ -128,3 +128,10 @@ def test_the_folder_is_found_from_elsewhere(folder, tmp_path, monkeypatch):
     images = load_folder("photos", image_size=SIZE).images
     monkeypatch.chdir("/")
     assert images[0].shape == (SIZE, SIZE, 3)
+
+
+def test_the_same_files_read_again_have_the_same_fingerprint_and_a_changed_one_another(folder):
+    first, again = (load_folder(folder, image_size=SIZE).fingerprint for _ in range(2))
+    assert first == again
+    Image.new("RGB", (SIZE, SIZE), "red").save(next(folder.glob("*/*.png")))
+    assert load_folder(folder, image_size=SIZE).fingerprint != first
