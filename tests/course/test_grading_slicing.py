@@ -1,6 +1,7 @@
 """What of a notebook a function needs, and how IPython's syntax is read."""
 
 import ast
+import gc
 import pathlib
 import time
 
@@ -136,9 +137,17 @@ def test_long_notebooks_take_time_in_proportion():
     def seconds(number):
         lines = ["x0 = 1", *(f"x{i + 1} = x{i}" for i in range(number))]
         cells = ["\n".join(lines[k : k + 5_000]) for k in range(0, len(lines), 5_000)]
-        before = time.process_time()
-        assert len(needed(f"x{number}", *cells)) == number + 1
-        return time.process_time() - before
+        times = []
+        for _ in range(3):  # the best of three: what else a process of tests holds is not to be collected here
+            gc.collect()
+            gc.disable()
+            try:
+                before = time.process_time()
+                assert len(needed(f"x{number}", *cells)) == number + 1
+                times.append(time.process_time() - before)
+            finally:
+                gc.enable()
+        return min(times)
 
     assert seconds(10_000) < 30 * seconds(1_000)  # the square law would be 100
 
