@@ -169,14 +169,14 @@ def parse_numbers(values: list[str], *, decimal: str) -> tuple[list[float], list
 
 
 def _as_dates(name: str, values: list[str]) -> list[float] | None:
-    for pattern, form in ((_ISO, "ISO8601"), (_DOTTED, "%d.%m.%Y"), (_SLASHED, None)):
-        matches = [pattern.fullmatch(text) for text in values]
-        if all(matches):
-            break
-    else:
+    if all(map(_ISO.fullmatch, values)):
+        form = "ISO8601"
+    elif all(map(_DOTTED.fullmatch, values)):
+        form = "%d.%m.%Y"
+    elif not all(map(_SLASHED.fullmatch, values)):
         return None
-    if form is None:
-        first, second = (max(int(match[part]) for match in matches) for part in (1, 2))
+    else:
+        first, second = (max(int(_SLASHED.fullmatch(text)[part]) for text in values) for part in (1, 2))
         if first <= 12 and second <= 12:
             raise UsageError(
                 f"table: column {quoted(name)} holds dates such as {quoted(values[0])}, whose day and month cannot be "

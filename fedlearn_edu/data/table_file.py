@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import itertools
 import os
 
 import numpy as np
@@ -113,7 +114,8 @@ def _separator(lines: list[str], name: str) -> str:
     found = {}
     for separator in _SEPARATORS:
         try:
-            widths = [len(row) for row, _ in zip(csv.reader(lines, delimiter=separator), range(100)) if row]
+            rows = itertools.islice(csv.reader(lines, delimiter=separator), 100)
+            widths = [len(row) for row in rows if row]
         except csv.Error:
             continue
         if widths and widths[0] > 1:
