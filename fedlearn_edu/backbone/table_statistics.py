@@ -1,4 +1,4 @@
-"""What clients' training rows hold, from sums over the clients alone: one round of TFF, without a table in one place."""
+"""What clients' training rows hold, from sums over the clients alone: one round of TFF, and no table in one place."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def as_inputs(inputs, *, modality: str) -> np.ndarray:
 
 
 def _as_texts(texts) -> np.ndarray:
-    array = _as_array("inputs", texts, dtype=None if isinstance(texts, np.ndarray) else object)
+    array = _as_array("inputs", texts, dtype=texts.dtype if isinstance(texts, np.ndarray) else object)
     if array.ndim != 1 or array.dtype.kind not in "UO":
         raise UsageError(f"inputs: expected one text per example, got {_form(array)}")
     if array.dtype == object:  # kept so: as NumPy's own text, every one would take as much as the longest

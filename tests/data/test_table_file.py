@@ -46,7 +46,7 @@ def test_utf_8_with_and_without_a_mark(tmp_path, lead):
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-16-le"])
 def test_another_encoding_is_named(tmp_path, encoding):
     path = write(tmp_path, "größe,y\nÄ,1\n", encoding=encoding)
-    with pytest.raises(UsageError, match="UTF-16|is no UTF-8|zero bytes") as caught:
+    with pytest.raises(UsageError, match=r"UTF-16|is no UTF-8|zero bytes") as caught:
         read_columns(path)
     assert "\n" not in str(caught.value)
     assert as_lists(read_columns(path, encoding=encoding)) == {"größe": ["Ä"], "y": ["1"]}
