@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 
+from fedlearn_edu.data.datasets import load_dataset
 from fedlearn_edu.data.tables import load_table
 from fedlearn_edu.data.texts import holds_texts, load_texts
 from fedlearn_edu.errors import UsageError
@@ -106,3 +107,21 @@ def test_nothing_is_said_where_nothing_is_odd(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_texts(write(tmp_path) / "Ann")
+
+
+def test_load_dataset_knows_folders_of_texts_and_tables(tmp_path):
+    folder = write(tmp_path) / "Ann"
+    assert load_dataset(folder).inputs.tolist() == ["Awful.", "Great!"]
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n1,a\n2,b\n", encoding="utf-8")
+    assert load_dataset(path, target="y").inputs["x"].tolist() == [1, 2]
+    with pytest.raises(UsageError, match=r"target: expected the column of 't\.csv' to predict, got None"):
+        load_dataset(str(path))
+    with pytest.raises(UsageError, match=r"table: expected a CSV file, .*none\.csv' does not exist"):
+        load_dataset(tmp_path / "none.csv", target="y")
+    with pytest.raises(UsageError, match=r"client: only for a table \(\.csv\), got 'who' for"):
+        load_dataset(folder, client="who")
+    with pytest.raises(UsageError, match=r"target: only for a table \(\.csv\), got 'y' for 'fashion'"):
+        load_dataset("fashion", target="y")
+    with pytest.raises(UsageError, match="targt: no such argument; did you mean 'target'"):
+        load_dataset(path, targt="y")
