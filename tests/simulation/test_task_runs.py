@@ -101,6 +101,39 @@ def test_label_skew_of_a_number_is_refused_and_of_yes_or_no_is_not():
     assert fl.partition(_table("binary"), fl.Dirichlet(0.3), num_clients=4).num_clients == 4
 
 
+def test_what_needs_classes_refuses_a_number(tmp_path):
+    features = _features("regression", cache_dir=tmp_path)
+    with pytest.raises(UsageError, match=r"^flip_labels: works for a classification or binary task only, got a regre"):
+        fl.flip_labels(features, features.client_ids[:1])
+    classes = fl.FederatedDataset("c", features.examples, [0] * 240, ("a", "b"), features.clients)
+    with pytest.raises(UsageError, match=r"^run_one_shot: works for a classification task only, got a regression task"):
+        fl.run_one_shot(fl.one_shot_ncm(classes), features)
+
+
+def test_histories_show_the_primary_metric_of_their_task(tmp_path):
+    features = _features("regression", cache_dir=tmp_path)
+    process = fl.build_weighted_fed_avg(fl.linear_head(features), client_lr=0.1)
+    history = fl.run_rounds(process, features, num_rounds=3, clients_per_round=6, progress=False)
+    history.save(tmp_path / "saved")
+    history = fl.History.load(tmp_path / "saved")
+    table = history.client_table()
+    assert list(table) == ["rmse", "gain", "rounds_trained"]
+    assert table["rmse"].is_monotonic_decreasing  # worst first
+    assert (table["gain"] > 0).all()
+    assert history.baseline == pytest.approx(np.std(features.pooled("test")[1]))
+    assert history.format(history.baseline).endswith(" EUR")
+    ceiling = fl.train_centrally(process.model, features, num_epochs=200, learning_rate=0.5)
+    assert ceiling.accuracy is None
+    assert ceiling.value < history.baseline
+    with pytest.raises(UsageError, match="measured by RMSE, not by accuracy"):
+        _ = history.global_accuracy
+    history.central_accuracy = ceiling.value
+    ax = fl.plot_accuracy(history)
+    assert ax.get_ylabel() == "RMSE"
+    assert any(list(line.get_ydata()) == [history.baseline] * 2 for line in ax.lines)
+    assert ax.get_ylim()[1] > history.global_metrics()["rmse"].max()
+
+
 def test_clients_of_one_class_have_no_auc(tmp_path):
     features = _features("binary", cache_dir=tmp_path)
     client_id = features.client_ids[0]
