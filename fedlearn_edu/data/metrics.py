@@ -81,8 +81,8 @@ METRICS = {
         Metric("accuracy", "accuracy", higher_is_better=True, is_share=True, value_of=_mean),
         Metric("auc", "AUC", higher_is_better=True, is_share=True, value_of=lambda counts, _: auc_of_counts(counts)),
         Metric("rmse", "RMSE", higher_is_better=False, is_share=False, value_of=_root),
-        Metric("hit@10", "hit@10", higher_is_better=True, is_share=True, value_of=_mean),
-        Metric("ndcg@10", "NDCG@10", higher_is_better=True, is_share=True, value_of=_mean),
+        Metric("hit_at_10", "hit@10", higher_is_better=True, is_share=True, value_of=_mean),
+        Metric("ndcg_at_10", "NDCG@10", higher_is_better=True, is_share=True, value_of=_mean),
         Metric("loss", "loss", higher_is_better=False, is_share=False, value_of=_mean),
     )
 }

@@ -16,7 +16,7 @@ _METRICS_OF = {
     "classification": ("accuracy", "loss"),
     "binary": ("auc", "accuracy", "loss"),
     "regression": ("rmse", "loss"),
-    "ranking": ("hit@10", "ndcg@10", "loss"),
+    "ranking": ("hit_at_10", "ndcg_at_10", "loss"),
 }  # the first is the primary one
 
 
@@ -88,7 +88,7 @@ class Task:
 
         Example:
             >>> Task.ranking([f"film {n}" for n in range(50)]).primary.name
-            'hit@10'
+            'hit_at_10'
         """
         return cls("ranking", item_names)
 
@@ -125,15 +125,15 @@ class Task:
         """The metric that tables, pictures and last lines show."""
         return self.metrics[0]
 
-    def require(self, kind: str, *, what: str) -> None:
-        """Raises UsageError unless this is a task of that kind.
+    def require(self, *kinds: str, what: str) -> None:
+        """Raises UsageError unless this is a task of one of these kinds.
 
         Args:
-            kind: The one that is needed.
+            kinds: Those that will do.
             what: What needs it; the message begins with it, e.g. `"Dirichlet(0.3)"`.
         """
-        if self.kind != kind:
-            raise UsageError(f"{what}: works for a {kind} task only, got a {self.kind} task")
+        if self.kind not in kinds:
+            raise UsageError(f"{what}: works for a {' or '.join(kinds)} task only, got a {self.kind} task")
 
     def as_targets(self, targets, *, num_examples: int) -> np.ndarray:
         """Returns targets in the form of this task, one per example; not copied if they have it already.

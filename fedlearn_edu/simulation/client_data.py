@@ -44,8 +44,8 @@ class ClientFiles:
             folder.mkdir()
             for client_id in features.client_ids:
                 x, y = getattr(features, split)(client_id)
-                # One file, features then labels: both are 4 bytes a number, so one read and no parsing.
-                content = x.astype(np.float32).tobytes() + y.astype(np.int32).tobytes()
+                # One file, features then targets (int32 or float32): 4 bytes a number, so one read, no parsing.
+                content = x.astype(np.float32).tobytes() + y.tobytes()
                 (folder / worker_name(client_id)).write_bytes(content)
 
     def told(self, client_ids: Iterable[str], *, shuffle_seed: int = 0) -> list[np.ndarray]:
@@ -60,13 +60,16 @@ class ClientFiles:
 
 
 @functools.cache
-def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: int) -> tff.Computation:
+def build_train_computation(
+    feature_dim: int, *, num_epochs: int, batch_size: int, target_dtype: str = "int32"
+) -> tff.Computation:
     """Returns the computation that builds a client's training batches on the worker.
 
     Args:
         feature_dim: Numbers of an example.
         num_epochs: Local passes over the client's examples, each in a new order.
         batch_size: Examples per batch; the last batch of an epoch may be smaller.
+        target_dtype: `"int32"`, or `"float32"` for targets that are numbers.
 
     Returns:
         `(string[3] -> <float32[?,feature_dim], int32[?]>*)`, from what `ClientFiles.told` tells. The order depends on
@@ -75,7 +78,7 @@ def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: in
 
     @tff.tensorflow.computation(CLIENT_TYPE)
     def build(client):
-        x, y = _read("train", client, feature_dim)
+        x, y = _read("train", client, feature_dim, target_dtype)
         of_client = tf.strings.to_hash_bucket_fast(client[1], 2**31 - 1)
         seed = tf.stack([tf.strings.to_number(client[2], tf.int64), of_client])
         dataset = None
@@ -91,21 +94,21 @@ def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: in
 
 
 @functools.cache
-def build_test_computation(feature_dim: int) -> tff.Computation:
+def build_test_computation(feature_dim: int, *, target_dtype: str = "int32") -> tff.Computation:
     """Returns the computation that reads all test examples of a client, maybe none.
 
     Returns:
         `(string[3] -> <float32[?,feature_dim], int32[?]>)`, from what `ClientFiles.told` tells.
     """
-    return tff.tensorflow.computation(lambda client: _read("test", client, feature_dim), CLIENT_TYPE)
+    return tff.tensorflow.computation(lambda client: _read("test", client, feature_dim, target_dtype), CLIENT_TYPE)
 
 
-def _read(split: str, client, feature_dim: int):
+def _read(split: str, client, feature_dim: int, target_dtype: str):
     numbers = tf.io.decode_raw(tf.io.read_file(tf.strings.join([client[0], split, client[1]], "/")), tf.float32)
     num_examples = tf.size(numbers) // (feature_dim + 1)
     features = numbers[: num_examples * feature_dim]
-    labels = tf.bitcast(numbers[num_examples * feature_dim :], tf.int32)
-    return tf.reshape(features, [num_examples, feature_dim]), labels
+    targets = tf.bitcast(numbers[num_examples * feature_dim :], tf.dtypes.as_dtype(target_dtype))
+    return tf.reshape(features, [num_examples, feature_dim]), targets
 
 
 def worker_name(client_id: str) -> str:

@@ -61,7 +61,8 @@ def run_rounds(
             for history in rounds:
                 bar.update(history.num_rounds - bar.n)
                 tested = history.is_tested
-                bar.set_postfix(global_accuracy=f"{history.global_accuracy:.3f}" if tested else "no test examples")
+                name = f"global_{history.primary.name}"
+                bar.set_postfix({name: f"{history.global_value:.3f}" if tested else "no test examples"})
         except KeyboardInterrupt:
             if history is None:
                 raise
@@ -140,6 +141,8 @@ def iter_rounds(
         **{name: counts[name] for name in ("clients_per_round", "num_epochs", "batch_size", "seed", "evaluate_every")},
         "dataset": features.name,
         "data_fingerprint": features.fingerprint(),
+        "task": features.task.to_dict(),
+        "baseline": features.baseline(),
         **describe_computation(process, features.client_ids),
     }
     if process.privacy is not None:

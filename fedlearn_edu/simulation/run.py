@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from fedlearn_edu.data.metrics import METRICS
 from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.learning.process import compile_once
 from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
@@ -15,7 +16,7 @@ from fedlearn_edu.simulation.client_states import ClientStates, compose_with_dat
 from fedlearn_edu.simulation.cohorts import build_cohort_fn
 from fedlearn_edu.simulation.communication import measure_message_sizes
 from fedlearn_edu.simulation.diverged_clients import DivergedClients
-from fedlearn_edu.simulation.evaluation import FederatedEvaluation, PersonalEvaluation
+from fedlearn_edu.simulation.evaluation import FederatedEvaluation, PersonalEvaluation, target_dtype
 from fedlearn_edu.simulation.history import GLOBAL, PRIVACY_METRICS, History
 
 
@@ -81,7 +82,9 @@ class Run:
         num_epochs, batch_size = self._settings["num_epochs"], self._settings["batch_size"]
 
         def make():
-            read = build_train_computation(feature_dim, num_epochs=num_epochs, batch_size=batch_size)
+            read = build_train_computation(
+                feature_dim, num_epochs=num_epochs, batch_size=batch_size, target_dtype=target_dtype(process)
+            )
             return compose_with_dataset_computation(read, process)
 
         return compile_once(process, ("training", feature_dim, num_epochs, batch_size), make)
@@ -109,7 +112,9 @@ class Run:
             measured = output.metrics["client_work"]["train"]
             for client_id in self._diverged.find(before, cohort, clients, measured):
                 reports[client_id]["excluded"] = 1
-            train = {"train_accuracy": float(measured["accuracy"]), "train_loss": float(measured["loss"])}
+            values = {name: float(measured[name]) for name in METRICS if name in measured}
+            # AUC is not defined where all examples are of one class; a loss that is not finite is worth recording.
+            train = {f"train_{n}": value for n, value in values.items() if n == "loss" or np.isfinite(value)}
         self._finish_round(
             round_num,
             cohort,

@@ -14,7 +14,7 @@ FILMS = [f"film {n}" for n in range(12)]
         (Task.classification(["a", "b"]), 2, "accuracy", True),
         (Task.binary("b"), 1, "auc", True),
         (Task.regression(), 1, "rmse", False),
-        (Task.ranking(FILMS), 12, "hit@10", True),
+        (Task.ranking(FILMS), 12, "hit_at_10", True),
     ],
 )
 def test_what_a_task_says(task, outputs, primary, higher):
