@@ -70,11 +70,13 @@ class TableEncoder:
         """Returns what the feature cache knows it by."""
         return f"{self.fingerprint[:32]}-table-v{_VERSION}"
 
-    def features(self, inputs: np.ndarray, **_) -> np.ndarray:
+    def features(self, inputs: np.ndarray, *, batch_size: int | None = None, on_batch=None) -> np.ndarray:
         """Returns float32 feature vectors, `[num_rows, feature_dim]`.
 
         Args:
             inputs: Records with the columns of the tables that it was made from, `[num_rows]`.
+            batch_size: Has no effect: all rows are one batch.
+            on_batch: Called with the number of rows when they are done; None for nobody.
 
         Raises:
             UsageError: A column is not there or holds categories in place of numbers.
@@ -92,6 +94,8 @@ class TableEncoder:
                 blocks.append(self._one_hot(column, values))
             if self._has_missing(column):
                 blocks.append(is_missing[:, None])
+        if on_batch is not None:
+            on_batch(len(inputs))
         return np.concatenate(blocks, axis=1, dtype=np.float32, casting="unsafe")
 
     def serving_fn(self):

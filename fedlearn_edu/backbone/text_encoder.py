@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 
-from fedlearn_edu.bars import progress_bar
 from fedlearn_edu.data.arguments import check_whole
 from fedlearn_edu.data.names import quoted
 from fedlearn_edu.errors import UsageError
@@ -71,28 +71,35 @@ class HashedTextEncoder:
         """Returns what the feature cache knows it by."""
         return f"{self.fingerprint[:32]}-text-v{_VERSION}"
 
-    def features(self, inputs: np.ndarray, *, progress: bool = True, **_) -> np.ndarray:
+    def features(
+        self,
+        inputs: np.ndarray,
+        *,
+        batch_size: int | None = None,
+        on_batch: Callable[[int], object] = lambda num_texts: None,
+    ) -> np.ndarray:
         """Returns float32 vectors of length 1 (0 for a text without a letter), `[num_texts, feature_dim]`.
 
         Args:
             inputs: Texts, `[num_texts]`.
-            progress: Show a progress bar if it takes more than a second.
+            batch_size: Texts at a time, at least 1; it changes speed and memory, not results.
+            on_batch: Called with the number of texts after each batch.
 
         Raises:
             UsageError: Something else than texts.
         """
-        texts = list(inputs)
+        texts, batch_size = list(inputs), _BATCH_TEXTS if batch_size is None else batch_size
+        check_whole("batch_size", batch_size, low=1)
         for text in texts:
             if not isinstance(text, str):
                 raise UsageError(f"inputs: expected texts, got {quoted(text)}")
         forward = self.serving_fn()
         rows = np.empty([len(texts), self.feature_dim], np.float32)
-        with progress_bar(total=len(texts), desc="features", unit="text", delay=1, disable=not progress) as bar:
-            for start in range(0, len(texts), _BATCH_TEXTS):
-                batch = texts[start : start + _BATCH_TEXTS]
-                # A half of a character, which UTF-8 cannot encode, is read as "?".
-                rows[start : start + len(batch)] = forward([text.encode("utf-8", "replace") for text in batch])
-                bar.update(len(batch))
+        for start in range(0, len(texts), batch_size):
+            batch = texts[start : start + batch_size]
+            # A half of a character, which UTF-8 cannot encode, is read as "?".
+            rows[start : start + len(batch)] = forward([text.encode("utf-8", "replace") for text in batch])
+            on_batch(len(batch))
         return rows
 
     def serving_fn(self):
