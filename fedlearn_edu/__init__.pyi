@@ -9,6 +9,9 @@ from .backbone.publish import publish as publish
 from .backbone.split import SplitBackbone as SplitBackbone
 from .backbone.split import depth_table as depth_table
 from .backbone.split import split_backbone as split_backbone
+from .backbone.table_encoder import TableEncoder as TableEncoder
+from .backbone.table_encoder import build_table_encoder as build_table_encoder
+from .backbone.text_encoder import HashedTextEncoder as HashedTextEncoder
 from .course.checks.learner import check as check
 from .course.checks.learner import progress as progress
 from .data.datasets import ImageDataset as ImageDataset

@@ -87,6 +87,8 @@ def print_end(
         f"\nglobal accuracy {reached:.1f}%, central ceiling {ceiling:.1f}% "
         f"({_distance(reached, ceiling)}), {rounds}, {seconds:.0f} s"
     )
+    if history.baseline is not None:
+        click.echo(f"always the commonest class: {history.baseline:.1%} (a model that looks at no image reaches that)")
     for remark in _oddities(options, experiment, history, reached > ceiling):
         click.echo(remark)
     written = [name for name in _RESULTS if name.strip("/") not in missing]

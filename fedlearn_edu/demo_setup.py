@@ -118,7 +118,7 @@ def train_ceiling(options: DemoOptions, experiment: Experiment) -> float:
         batch_size=_CENTRAL_BATCH,
         learning_rate=_CENTRAL_LR * (steady / DEFAULT_LR) ** 0.5,
         seed=options.seed,
-    ).accuracy
+    ).value
 
 
 def _deal_out(options: DemoOptions, dataset: fl.ImageDataset) -> tuple[DemoOptions, fl.FederatedDataset]:

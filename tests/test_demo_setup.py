@@ -62,7 +62,7 @@ def test_the_ceiling_trains_long_enough_of_few_images_and_at_a_rate_that_suits(
     asked = []
     monkeypatch.setattr(demo_setup, "steady_client_lr", lambda *_, **__: steady)
     monkeypatch.setattr(
-        fl, "train_centrally", lambda *_, **given: asked.append(given) or types.SimpleNamespace(accuracy=0.5)
+        fl, "train_centrally", lambda *_, **given: asked.append(given) or types.SimpleNamespace(value=0.5)
     )
     experiment = types.SimpleNamespace(features=features(num_train), process=types.SimpleNamespace(model=None))
     assert train_ceiling(DemoOptions(seed=7), experiment) == 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,11 @@ from fedlearn_edu.errors import UsageError
 MAX_IMAGE_SIZE = 2048
 # Part of the feature cache's key: raise it whenever `Backbone.preprocess` changes its output.
 PREPROCESSING_VERSION = 1
+
+
+def image_folder(backbone) -> str:
+    """Returns the name under which the features of images are cached: fingerprint, size, preprocessing."""
+    return f"{backbone.fingerprint[:32]}-{backbone.image_size}px-v{PREPROCESSING_VERSION}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,6 +49,11 @@ class Backbone:
     layer: Any = dataclasses.field(repr=False)
     model_card: str | None = dataclasses.field(default=None, repr=False)
     _forward: Any = dataclasses.field(default=None, init=False, repr=False)
+    modality: ClassVar[str] = "image"
+
+    def key(self) -> str:
+        """Returns the name of its folder in the feature cache."""
+        return image_folder(self)
 
     def __post_init__(self):
         tf, _ = import_hub()

@@ -8,14 +8,14 @@ import functools
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
 from fedlearn_edu.backbone.graph import ModuleGraph
-from fedlearn_edu.backbone.hub import Backbone, run_in_batches
+from fedlearn_edu.backbone.hub import Backbone, image_folder, run_in_batches
 from fedlearn_edu.errors import UsageError, nearest_names
 
 DEPTHS = ("head", "batch_norm", "last_block", "all")
@@ -48,6 +48,11 @@ class SplitBackbone:
     feature_dim: int
     fingerprint: str
     _graph: ModuleGraph = dataclasses.field(repr=False)
+    modality: ClassVar[str] = "image"
+
+    def key(self) -> str:
+        """Returns the name of its folder in the feature cache."""
+        return image_folder(self)
 
     @property
     def image_size(self) -> int:

@@ -40,13 +40,73 @@ def as_images(images) -> np.ndarray:
     return array
 
 
-def as_examples(examples) -> np.ndarray:
-    """Returns images or feature vectors as an array of numbers, `[num_examples, ...]`."""
+def as_examples(examples, *, modality: str = "image") -> np.ndarray:
+    """Returns inputs of any modality, or feature vectors in their place, as an array `[num_examples, ...]`."""
+    if modality not in _AS_INPUTS:
+        raise UsageError(f"modality: expected one of {', '.join(_AS_INPUTS)}, got {quoted(modality)}")
     if _stays_in_files(examples):
         return examples
     array = _as_array("examples", examples)
-    if array.ndim < 2 or array.dtype.kind not in "iuf":
+    if array.ndim >= 2 and array.dtype.kind in "iuf":
+        return array
+    if modality == "image":
         raise UsageError(f"examples: expected numbers [num_examples, ...], images or features, got {_form(array)}")
+    return as_inputs(array, modality=modality)
+
+
+def as_inputs(inputs, *, modality: str) -> np.ndarray:
+    """Returns the inputs of a data set in the form of their modality (see `Dataset`)."""
+    if modality not in _AS_INPUTS:
+        raise UsageError(f"modality: expected one of {', '.join(_AS_INPUTS)}, got {quoted(modality)}")
+    return _AS_INPUTS[modality](inputs)
+
+
+def _as_texts(texts) -> np.ndarray:
+    array = _as_array("inputs", texts, dtype=texts.dtype if isinstance(texts, np.ndarray) else object)
+    if array.ndim != 1 or array.dtype.kind not in "UO":
+        raise UsageError(f"inputs: expected one text per example, got {_form(array)}")
+    if array.dtype == object:  # kept so: as NumPy's own text, every one would take as much as the longest
+        strange = next((row for row, text in enumerate(array) if not isinstance(text, str)), None)
+        if strange is not None:
+            raise UsageError(f"inputs: expected one text per example, got {quoted(array[strange])} for row {strange}")
+    return _some("inputs", array)
+
+
+def _as_records(records) -> np.ndarray:
+    array = _as_array("inputs", records)
+    if array.ndim != 1 or not array.dtype.names:
+        raise UsageError(
+            f"inputs: expected one record per example, an array with a named field per column, got {_form(array)}"
+        )
+    return _some("inputs", array)
+
+
+def _as_ids(ids) -> np.ndarray:
+    array = _as_array("inputs", ids)
+    if array.ndim < 1 or array.dtype.kind not in "iu":
+        raise UsageError(f"inputs: expected whole numbers as ids [num_examples, ...], got {_form(array)}")
+    return _some("inputs", array)
+
+
+def _some(name: str, array: np.ndarray) -> np.ndarray:
+    if not len(array):
+        raise UsageError(f"{name}: expected at least one example, got none")
+    return array
+
+
+_AS_INPUTS = {"image": as_images, "text": _as_texts, "table": _as_records, "ids": _as_ids}
+
+
+def as_numbers(name: str, values, *, num_examples: int) -> np.ndarray:
+    """Returns finite numbers as float32 `[num_examples]`."""
+    array = _as_array(name, values)
+    if array.shape != (num_examples,) or array.dtype.kind not in "iuf":
+        raise UsageError(f"{name}: expected {num_examples} numbers, one per example, got {_form(array)}")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32, copy=False)
+    if not np.isfinite(array).all():
+        row = int(np.argmin(np.isfinite(array)))
+        raise UsageError(f"{name}: expected finite numbers (as float32), got {array[row]} for example {row}")
     return array
 
 

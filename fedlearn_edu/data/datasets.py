@@ -8,15 +8,18 @@ import lzma
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 
 from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data import class_names, download
+from fedlearn_edu.data.dataset import Dataset
 from fedlearn_edu.data.folder import load_folder
 from fedlearn_edu.data.images import ImageDataset, grey_to_rgb, resize_images
 from fedlearn_edu.data.names import quoted
+from fedlearn_edu.data.own_files import TableArguments, load_own, refuse_columns
 from fedlearn_edu.errors import UsageError, nearest_names
 
 __all__ = ["ImageDataset", "dataset_names", "load_dataset"]
@@ -65,15 +68,18 @@ def load_dataset(
     max_clients: int | None = None,
     seed: int = 0,
     on_broken: str = "refuse",
-) -> ImageDataset:
-    """Loads a data set by name, or a folder of the user's own.
+    **of_table: Unpack[TableArguments],
+) -> Dataset:
+    """Loads a data set by name, or a folder of images or texts or a table of the user's own.
 
     `"fashion"` and `"emoji"` are part of the package and need no network; `dataset_names` lists the others, which are
     downloaded at first use. A folder holds `DIR/<class>/<image>` or `DIR/<client>/<class>/<image>` (see
-    `load_folder`). A known name goes before a folder of the same name; write `"./fashion"` for the folder.
+    `load_folder`), or `.txt` files in their place (see `load_texts`). A CSV file is a table, or with `text` the texts
+    in one of its columns (see `load_table`). A known name goes before a folder of the same name; write `"./fashion"`
+    for the folder.
 
     Args:
-        name_or_dir: A known name or an existing folder.
+        name_or_dir: A known name, an existing folder or a CSV file.
         image_size: Height and width of every image in pixels, 8 to 1024. None keeps the own size of sets whose
             images all have one (`fashion`: 28, `emoji`: 64) and brings photographs to 224. Photographs stay
             in their files; other images are kept in memory, `num_images * image_size**2 * 3` bytes: `fashion` takes
@@ -84,13 +90,15 @@ def load_dataset(
         seed: Draws the `max_clients` clients.
         on_broken: For photographs: `"refuse"` raises if one cannot be read, `"skip"` leaves it out, counts it in
             the report and prints a warning.
+        **of_table: Of a table: `target`, `client`, `text`, `task`, `positive`, `ignore`, `categories`, `encoding`, as
+            in `load_table`; `encoding` also of a folder of texts.
 
     Returns:
-        Images, labels, class names, and the owners where they are known.
+        Examples, targets, what is asked of them, and the owners where they are known; an `ImageDataset` for images.
 
     Raises:
-        UsageError: No such name or folder, or an argument out of range, or a folder that cannot be used.
-        RunError: The data set could not be downloaded.
+        UsageError: No such name, folder or file, or one that cannot be used, or an argument out of range or of no use.
+        RunError: The data set could not be downloaded, or a table does not fit into memory.
 
     Example:
         >>> fashion = load_dataset("fashion")
@@ -111,6 +119,9 @@ def load_dataset(
             f"max_clients: only for {', '.join(n for n in entries if entries[n].source == _TFF)}, "
             f"got {quoted(max_clients)} for {quoted(name)}; limit the clients with partition(..., num_clients=...)"
         )
+    if name not in entries and (own := load_own(name, of_table)) is not None:
+        return own
+    refuse_columns(name, of_table)
     if name in entries:
         dataset = entries[name].load(options)
     elif name.startswith("medmnist:"):  # the larger editions, such as medmnist:pathmnist_64, are not listed

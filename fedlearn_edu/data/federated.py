@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from fedlearn_edu.data.arguments import as_class_names, as_examples, as_labels, as_provenance, as_rows
 from fedlearn_edu.data.names import WHOLE, check_name, quoted, same_name
+from fedlearn_edu.data.task import Task
 from fedlearn_edu.errors import UsageError
 
 
@@ -36,20 +37,33 @@ class ClientSplit:
         return np.concatenate([self.train, self.test])
 
 
+class ExampleSpec(NamedTuple):
+    """Dtype and shape of one example: its input, and its target."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    target_dtype: np.dtype
+
+
 @dataclasses.dataclass(frozen=True)
 class FederatedDataset:
-    """Examples, their labels, and the client that holds each.
+    """Examples, their targets, and the client that holds each.
 
-    The arrays are kept once for all clients; a client is a pair of index arrays. `examples` are images
-    before feature extraction and feature vectors after it, everything else stays the same.
+    The arrays are kept once for all clients; a client is a pair of index arrays. `examples` are images, texts, ...
+    before feature extraction and feature vectors after it, everything else stays the same. `inputs` and `targets` are
+    the same arrays by the names that a `Dataset` has for them.
 
     Attributes:
         name: What the examples are, e.g. `"fashion"`.
-        examples: uint8 images `[num_examples, height, width, 3]` or float32 features
-            `[num_examples, feature_dim]`. Images of a folder are `LazyImages`, decoded when they are indexed.
-        labels: int32, shape `[num_examples]`, values in `[0, num_classes)`.
-        class_names: One name per label.
+        examples: Inputs of one modality (see `Dataset`), such as uint8 images `[num_examples, height, width, 3]`, or
+            float32 features `[num_examples, feature_dim]`. Images of a folder are `LazyImages`, decoded when they are
+            indexed.
+        labels: The targets: int32 `[num_examples]`, values in `[0, num_classes)`; of a regression float32.
+        class_names: One name per label; none for a regression.
         clients: `client_id -> ClientSplit`, in the order in which clients are shown.
+        task: What is asked of an example; None means a classification into `class_names`.
+        modality: What the examples were before extraction: `"image"`, `"text"`, `"table"` or `"ids"`.
+        encoder: What made the features; None for examples as they came.
         provenance: How the examples came about, nested and fit for JSON: `partition` and `extract_features` add to it,
             and a run keeps it in `History.settings`.
 
@@ -64,15 +78,25 @@ class FederatedDataset:
     labels: np.ndarray
     class_names: tuple[str, ...]
     clients: Mapping[str, ClientSplit]
+    task: Task | None = None
+    modality: str = "image"
+    encoder: Any = None
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         check_name("name", self.name, what="a data set")
         object.__setattr__(self, "provenance", as_provenance(self.provenance))
-        examples, class_names = as_examples(self.examples), as_class_names(self.class_names)
-        labels = as_labels(self.labels, num_examples=len(examples))
-        for name, array in (("examples", examples), ("labels", labels), ("class_names", class_names)):
-            object.__setattr__(self, name, array)
+        examples, class_names = as_examples(self.examples, modality=self.modality), as_class_names(self.class_names)
+        if self.task is None or self.task.kind == "classification":  # of other names the task is another, too
+            task = Task.classification(class_names or getattr(self.task, "class_names", ()))
+            class_names = task.class_names
+            labels = as_labels(self.labels, num_examples=len(examples))
+        else:
+            task, class_names = self.task, self.task.class_names
+            labels = task.as_targets(self.labels, num_examples=len(examples))
+        checked = {"examples": examples, "labels": labels, "class_names": class_names, "task": task}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
         if not isinstance(self.clients, Mapping) or not self.clients:
             raise UsageError(
                 f"clients: expected at least one client, client_id -> ClientSplit, got {quoted(self.clients)}"
@@ -104,14 +128,42 @@ class FederatedDataset:
         """Length of one feature vector; only for extracted features.
 
         Raises:
-            UsageError: The examples are still images.
+            UsageError: The examples are still images, texts, ...
         """
-        if self.examples.ndim != 2:
+        if self.are_features:
+            return self.spec.shape[0]
+        if self.modality == "image":
             raise UsageError(
                 f"features: expected vectors [num_examples, feature_dim], got images of shape "
-                f"{self.examples.shape[1:]}; call extract_features(clients, backbone) first"
+                f"{self.spec.shape}; call extract_features(clients, backbone) first"
             )
-        return self.examples.shape[1]
+        raise UsageError(
+            f"features: expected vectors [num_examples, feature_dim], got examples of the kind {self.modality!r} as "
+            "they came; call extract_features(clients, encoder) first"
+        )
+
+    @property
+    def are_features(self) -> bool:
+        """Whether the examples are vectors of numbers that a head can be trained on."""
+        vectors = len(self.spec.shape) == 1 and self.spec.dtype.kind in "iuf"
+        return vectors and (self.encoder is not None or self.modality != "ids")
+
+    @property
+    def spec(self) -> ExampleSpec:
+        """Dtype and shape of one example."""
+        return ExampleSpec(self.examples.shape[1:], self.examples.dtype, self.labels.dtype)
+
+    @property
+    def inputs(self) -> np.ndarray:
+        return self.examples
+
+    @property
+    def targets(self) -> np.ndarray:
+        return self.labels
+
+    def baseline(self) -> float | None:
+        """Returns what the task's primary metric says of one answer for all test examples (see `Task.baseline`)."""
+        return self.task.baseline(self.pooled("test")[1])
 
     def train(self, client_id: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns one client's training `(examples, labels)`."""
@@ -148,11 +200,18 @@ class FederatedDataset:
         Returns:
             DataFrame with one row per client (index `client_id`) and one column per class name.
         """
+        if not self.class_names:
+            raise UsageError(f"label_counts: expected a task with classes, got a {self.task.kind} task")
         counts = [np.bincount(self.labels[c.all], minlength=self.num_classes) for c in self.clients.values()]
         return pd.DataFrame(counts, index=pd.Index(self.client_ids, name="client_id"), columns=list(self.class_names))
 
     def summary(self) -> pd.DataFrame:
-        """Returns one row per client: `num_train`, `num_test`, `num_classes`, `top_class_share` (0 to 1)."""
+        """Returns one row per client: `num_train`, `num_test`, `num_classes`, `top_class_share` (0 to 1).
+
+        Of a regression in place of the last two: `target_mean` and `target_deviation`, in the target's unit.
+        """
+        if not self.class_names:
+            return self._summary_of_numbers()
         counts = self.label_counts()
         return pd.DataFrame(
             {
@@ -164,26 +223,39 @@ class FederatedDataset:
             index=counts.index,
         )
 
+    def _summary_of_numbers(self) -> pd.DataFrame:
+        rows = [
+            (len(c.train), len(c.test), self.labels[c.all].mean(dtype=float), self.labels[c.all].std(dtype=float))
+            for c in self.clients.values()
+        ]
+        columns = ["num_train", "num_test", "target_mean", "target_deviation"]
+        return pd.DataFrame(rows, index=pd.Index(self.client_ids, name="client_id"), columns=columns)
+
     def fingerprint(self) -> str:
         """Returns a hash of everything that decides a run on these data: examples, labels, who holds what."""
         digest = hashlib.sha256(repr(self.class_names).encode())
+        if self.task.kind != "classification":
+            digest.update(repr(self.task).encode())
         arrays = [getattr(self.examples, "keys", self.examples), self.labels]  # of images in files, their hashes
         for client_id, split in self.clients.items():
             digest.update(client_id.encode() + b"\0")
             arrays += [split.train, split.test]
         for array in arrays:
             digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
+            # What an array of objects holds are addresses; what they stand for is written out.
+            digest.update(repr(array.tolist()).encode() if array.dtype.hasobject else np.ascontiguousarray(array))
         return digest.hexdigest()[:16]
 
-    def with_examples(self, examples: np.ndarray, **provenance: Any) -> FederatedDataset:
+    def with_examples(self, examples: np.ndarray, *, encoder: Any = None, **provenance: Any) -> FederatedDataset:
         """Returns the same clients over other examples, e.g. feature vectors in place of images.
 
         Args:
             examples: As many as before.
+            encoder: What made feature vectors of them.
             **provenance: What made them, added to `provenance`.
         """
-        return dataclasses.replace(self, examples=examples, provenance={**self.provenance, **provenance})
+        provenance = {**self.provenance, **provenance}
+        return dataclasses.replace(self, examples=examples, encoder=encoder, provenance=provenance)
 
     def select_clients(self, client_ids: Iterable[str]) -> FederatedDataset:
         """Returns the same examples with these clients only, in this order.

@@ -1,16 +1,42 @@
-"""What lies in a folder of images, and whether its sub-folders are classes, or clients that hold classes."""
+"""What lies in a folder of images or texts, and whether its sub-folders are classes, or clients that hold classes."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
 import os
+import pathlib
+from collections.abc import Callable
 
 from fedlearn_edu.data.image_files import SUFFIXES, is_image_name, kind_of_image
 from fedlearn_edu.data.names import WHOLE, check_name, one_line, quoted, same_name
 from fedlearn_edu.errors import UsageError
 
-LAYOUTS = "expected DIR/<class>/image or DIR/<client>/<class>/image"
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What is looked for.
+
+    Attributes:
+        noun: What one is called.
+        suffixes: How their names end.
+        accepts: Whether a file of this name is one.
+        lookalike: What else a file at this path seems to be that should have been one; None for nothing.
+    """
+
+    noun: str
+    suffixes: tuple[str, ...]
+    accepts: Callable[[str], bool]
+    lookalike: Callable[[str], str | None]
+
+    @property
+    def layouts(self) -> str:
+        return f"expected DIR/<class>/{self.noun} or DIR/<client>/<class>/{self.noun}"
+
+
+IMAGES = Wanted("image", SUFFIXES, is_image_name, kind_of_image)
+TEXTS = Wanted("text", (".txt",), lambda name: pathlib.PurePath(name).suffix.lower() == ".txt", lambda path: None)
+LAYOUTS = IMAGES.layouts
 
 Parts = tuple[str, ...]  # the names that lead from the folder to an entry
 
@@ -20,7 +46,7 @@ class Tree:
     """What lies in a folder.
 
     Attributes:
-        images: Files whose names are those of images, sorted.
+        images: Files of the kind that is looked for (images, or texts), by their names, sorted.
         folders: All folders that were looked into, sorted.
         ignored: Everything else, sorted, with the reason.
         missed: Ignored files that look like images, sorted, with their kind.
@@ -47,7 +73,7 @@ def joined(parts: Parts) -> str:
     return one_line(os.path.join(*parts))
 
 
-def scan(folder: str) -> Tree:
+def scan(folder: str, wanted: Wanted = IMAGES) -> Tree:
     """Returns what lies in a folder; links to folders are followed, and each folder is read once.
 
     Folders are read under their own names before any link to them is followed, so that a link never takes the place
@@ -57,9 +83,9 @@ def scan(folder: str) -> Tree:
         UsageError: No such folder, or one in it cannot be looked into.
     """
     if not os.path.exists(folder):
-        raise UsageError(f"folder: {quoted(folder)} does not exist; {LAYOUTS}")
+        raise UsageError(f"folder: {quoted(folder)} does not exist; {wanted.layouts}")
     if not os.path.isdir(folder):
-        raise UsageError(f"folder: {quoted(folder)} is a file; {LAYOUTS}")
+        raise UsageError(f"folder: {quoted(folder)} is a file; {wanted.layouts}")
     tree, seen, folders, links = Tree(), set(), [()], []
     while folders or links:
         here = folders.pop() if folders else links.pop(links.index(min(links)))
@@ -76,47 +102,55 @@ def scan(folder: str) -> Tree:
         if here:
             tree.folders.append(here)
         for name in names:
-            _sort_in(tree, folders, links, (*here, name), os.path.join(path, name))
+            _sort_in(tree, wanted, folders, links, (*here, name), os.path.join(path, name))
     for entries in (tree.images, tree.folders, tree.ignored, tree.missed):
         entries.sort()
     return tree
 
 
-def _sort_in(tree: Tree, folders: list[Parts], links: list[Parts], parts: Parts, path: str) -> None:
+def _sort_in(tree: Tree, wanted: Wanted, folders: list[Parts], links: list[Parts], parts: Parts, path: str) -> None:
     if parts[-1].startswith(".") or parts[-1] == "__MACOSX":
         tree.ignored.append((parts, "hidden"))
     elif os.path.isdir(path):
         (links if os.path.islink(path) else folders).append(parts)
     elif not os.path.isfile(path) and not (os.path.islink(path) and not os.path.exists(path)):
         tree.ignored.append((parts, "not a regular file"))  # a pipe or device: opening it could wait for ever
-    elif is_image_name(parts[-1]):
+    elif wanted.accepts(parts[-1]):
         tree.images.append(parts)  # a link that leads nowhere, too: it is a broken image
-    elif kind := kind_of_image(path):
+    elif kind := wanted.lookalike(path):
         tree.ignored.append((parts, f"looks like {kind}"))
         tree.missed.append((parts, kind))
     else:
-        tree.ignored.append((parts, "not an image"))
+        tree.ignored.append((parts, f"not {_one(wanted)}"))
 
 
-def layout(folder: str, tree: Tree) -> int:
-    """Returns the depth of every image: 2 for classes, 3 for clients that hold classes.
+def _one(wanted: Wanted) -> str:
+    return f"{'an' if wanted.noun[0] in 'aeiou' else 'a'} {wanted.noun}"
+
+
+def layout(folder: str, tree: Tree, wanted: Wanted = IMAGES) -> int:
+    """Returns the depth of every file: 2 for classes, 3 for clients that hold classes.
 
     Raises:
-        UsageError: No image, images in other depths or in both, or a folder whose name cannot be that of a class or
+        UsageError: No such file, files in other depths or in both, or a folder whose name cannot be that of a class or
             of a client.
     """
     if not tree.images:
-        found = "is empty" if not (tree.folders or tree.ignored) else f"holds no image ({', '.join(SUFFIXES)})"
-        raise UsageError(f"folder: {quoted(folder)} {found}; {tree.missed_by_kind() or LAYOUTS}")
+        found = (
+            "is empty"
+            if not (tree.folders or tree.ignored)
+            else f"holds no {wanted.noun} ({', '.join(wanted.suffixes)})"
+        )
+        raise UsageError(f"folder: {quoted(folder)} {found}; {tree.missed_by_kind() or wanted.layouts}")
     example = {len(parts): os.path.join(*parts) for parts in reversed(tree.images)}
     for depth, path in example.items():
         if depth not in (2, 3):
             where = "in no class folder" if depth == 1 else "too deep"
-            raise UsageError(f"folder: {quoted(path)} in {quoted(folder)} lies {where}; {LAYOUTS}")
+            raise UsageError(f"folder: {quoted(path)} in {quoted(folder)} lies {where}; {wanted.layouts}")
     if len(example) > 1:
         raise UsageError(
-            f"folder: {quoted(folder)} mixes two layouts: {quoted(example[2])} is <class>/image and "
-            f"{quoted(example[3])} is <client>/<class>/image; use one of them everywhere"
+            f"folder: {quoted(folder)} mixes two layouts: {quoted(example[2])} is <class>/{wanted.noun} and "
+            f"{quoted(example[3])} is <client>/<class>/{wanted.noun}; use one of them everywhere"
         )
     (depth,) = example
     for parts in tree.folders:

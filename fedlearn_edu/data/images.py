@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import hashlib
 import os
 
@@ -12,19 +10,19 @@ import pandas as pd
 from PIL import Image
 
 from fedlearn_edu.bars import progress_bar
-from fedlearn_edu.data.arguments import as_class_names, as_flags, as_images, as_labels, as_owners
-from fedlearn_edu.data.fingerprint import fingerprint_of
-from fedlearn_edu.data.names import check_name
+from fedlearn_edu.data.arguments import as_images
+from fedlearn_edu.data.dataset import Dataset
+from fedlearn_edu.data.task import Task
 from fedlearn_edu.errors import RunError
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ImageDataset:
-    """Labelled images that nobody holds yet; `partition` says who holds which.
+class ImageDataset(Dataset):
+    """Labelled images that nobody holds yet: a `Dataset` of images with a classification task.
 
-    Lists, pandas Series and tensors are accepted in place of the arrays, and kept as arrays.
+    Lists, pandas Series and tensors are accepted in place of the arrays, and kept as arrays. `dataclasses.replace`
+    takes the names below.
 
-    Attributes:
+    Args:
         name: What the images are, e.g. `"fashion"`.
         images: uint8, shape `[num_images, height, width, 3]`, RGB, values 0 to 255; those of a folder are
             `LazyImages`, which stay in their files.
@@ -42,39 +40,31 @@ class ImageDataset:
             encoded as UTF-8 or has control characters.
     """
 
-    name: str
-    images: np.ndarray
-    labels: np.ndarray
-    class_names: tuple[str, ...]
-    natural_client_ids: np.ndarray | None = None
-    report: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
-    is_test: np.ndarray | None = None
-
-    def __post_init__(self):
-        check_name("name", self.name, what="a data set")
-        images, class_names = as_images(self.images), as_class_names(self.class_names)
-        arrays = {
-            "images": images,
-            "labels": as_labels(self.labels, num_examples=len(images), num_classes=len(class_names)),
-            "class_names": class_names,
-        }
-        if self.natural_client_ids is not None:
-            arrays["natural_client_ids"] = as_owners(self.natural_client_ids, num_examples=len(images))
-        if self.is_test is not None:
-            arrays["is_test"] = as_flags("is_test", self.is_test, num_examples=len(images))
-        for name, array in arrays.items():
-            object.__setattr__(self, name, array)
+    def __init__(
+        self,
+        name: str,
+        images=None,
+        labels=None,
+        class_names=(),
+        natural_client_ids=None,
+        report: pd.DataFrame | None = None,
+        is_test=None,
+        **of_dataset,
+    ):
+        # `dataclasses.replace` hands over the fields of `Dataset`, too; what was named as above goes before them.
+        super().__init__(
+            name,
+            as_images(of_dataset.get("inputs") if images is None else images),
+            of_dataset.get("targets") if labels is None else labels,
+            Task.classification(class_names),
+            natural_client_ids=natural_client_ids,
+            report=pd.DataFrame() if report is None else report,
+            is_test=is_test,
+        )
 
     @property
-    def num_classes(self) -> int:
-        return len(self.class_names)
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """A hash of images, labels, class names, owners and split; computed when it is first asked for."""
-        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "report"}
-        parts["images"] = getattr(self.images, "keys", self.images)  # of images in files, their hashes
-        return fingerprint_of(parts)
+    def images(self) -> np.ndarray:
+        return self.inputs
 
 
 def image_key(image: np.ndarray) -> bytes:

@@ -9,9 +9,8 @@ import numpy as np
 
 from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.arguments import check_number, check_whole
+from fedlearn_edu.data.dataset import Dataset
 from fedlearn_edu.data.federated import ClientSplit, FederatedDataset
-from fedlearn_edu.data.images import ImageDataset
-from fedlearn_edu.data.lazy_images import only_rows
 from fedlearn_edu.data.names import one_line, quoted
 from fedlearn_edu.data.schemes import (
     IID,
@@ -43,7 +42,7 @@ __all__ = [
 
 
 def partition(
-    dataset: ImageDataset,
+    dataset: Dataset,
     scheme: Scheme | Natural | NaturalDirichlet,
     *,
     num_clients: int | None = None,
@@ -78,13 +77,14 @@ def partition(
             owners are not known.
 
     Example:
+        >>> from fedlearn_edu.data.images import ImageDataset
         >>> dataset = ImageDataset("zeros", np.zeros((20, 8, 8, 3), np.uint8), np.arange(20) % 2, ("even", "odd"))
         >>> clients = partition(dataset, IID(), num_clients=2, seed=0)
         >>> clients.client_ids, len(clients.clients["client_00"].train)
         (['client_00', 'client_01'], 8)
     """
-    if not isinstance(dataset, ImageDataset):
-        raise UsageError(f"dataset: expected an ImageDataset, as load_dataset returns it, got {quoted(dataset)}")
+    if not isinstance(dataset, Dataset):
+        raise UsageError(f"dataset: expected a Dataset, as load_dataset returns it, got {quoted(dataset)}")
     if not isinstance(scheme, tuple(SCHEMES.values())):
         raise UsageError(
             f"scheme: expected one like Dirichlet(0.3) or parse_scheme('dirichlet:0.3'), got {quoted(scheme)}"
@@ -94,6 +94,8 @@ def partition(
     check_seed(seed)
     check_whole("min_size", min_size, low=1)
     check_number("test_fraction", test_fraction, low=0.01, high=0.99)
+    if isinstance(scheme, Dirichlet | Shards | Minority | NaturalDirichlet):
+        dataset.task.require("classification", "binary", what=format_scheme(scheme))
     rng = np.random.default_rng(seed)
     if isinstance(scheme, Natural):
         held = _natural(dataset, num_clients, min_size, rng)
@@ -219,20 +221,22 @@ def _own_split(rows: np.ndarray, is_test: np.ndarray, rng: np.random.Generator) 
     return ClientSplit(train=rows[~is_test[rows]], test=rows[is_test[rows]])
 
 
-def _federated(dataset: ImageDataset, clients: dict[str, ClientSplit], provenance: dict) -> FederatedDataset:
-    images, labels = dataset.images, dataset.labels
+def _federated(dataset: Dataset, clients: dict[str, ClientSplit], provenance: dict) -> FederatedDataset:
+    inputs, targets = dataset.inputs, dataset.targets
     kept = np.sort(np.concatenate([split.all for split in clients.values()]))
-    if len(kept) < len(labels):
-        images, labels = only_rows(images, kept), labels[kept]
+    if len(kept) < len(targets):
+        inputs, targets = only_rows(inputs, kept), targets[kept]
         clients = {
             client_id: ClientSplit(np.searchsorted(kept, split.train), np.searchsorted(kept, split.test))
             for client_id, split in clients.items()
         }
     return FederatedDataset(
         name=dataset.name,
-        examples=images,
-        labels=labels.astype(np.int32, copy=False),
+        examples=inputs,
+        labels=targets,
         class_names=dataset.class_names,
         clients=clients,
+        task=dataset.task,
+        modality=dataset.modality,
         provenance=provenance,
     )

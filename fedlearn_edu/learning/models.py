@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import warnings
 from collections.abc import Sequence
 
@@ -14,34 +13,37 @@ from fedlearn_edu.backbone.split import SplitBackbone
 from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.errors import BatchNormWarning, UsageError
+from fedlearn_edu.learning.tasks import example_losses, metrics_fns
 
 
 def linear_head(
     features: FederatedDataset, *, initial_weights: Sequence[np.ndarray] | None = None
 ) -> tff.learning.models.FunctionalModel:
-    """One dense layer from features to class scores: softmax regression, a linear probe.
+    """One dense layer from features to the task's outputs: softmax, logistic or linear regression, a linear probe.
 
     It starts at zero, so that round 0 predicts every class alike and no seed is needed; the problem is convex,
     so the start decides nothing but how many rounds it takes.
 
     Args:
-        features: What it will be trained on; only `feature_dim` and `num_classes` are read.
+        features: What it will be trained on; only `feature_dim` and `task` are read.
         initial_weights: `(kernel, bias)` to start at instead, e.g. those of a head computed in one round.
 
     Returns:
-        A `tff.learning.models.FunctionalModel` with trainable weights `(kernel, bias)`, cross-entropy
-        from logits as loss, and the metrics `accuracy` (0 to 1), `loss` (nats) and `num_examples`.
+        A `tff.learning.models.FunctionalModel` with trainable weights `(kernel, bias)`, the loss and the metrics of
+        the task (see `tasks`), and `num_examples`. For classes that is cross-entropy from logits (nats) and `accuracy`
+        (0 to 1).
 
     Shapes:
-        kernel `[feature_dim, num_classes]`, bias `[num_classes]`, both float32; a batch is
-        `(float32 [batch, feature_dim], int32 [batch])`; logits `[batch, num_classes]`.
+        kernel `[feature_dim, num_outputs]`, bias `[num_outputs]`, both float32, with an output per class or item, and
+        one for a number or for yes or no; a batch is `(float32 [batch, feature_dim], int32 [batch])`, of numbers
+        `float32 [batch]`; outputs `[batch, num_outputs]`.
 
     Raises:
         UsageError: `features` still holds images, or `initial_weights` have other shapes or are not finite.
     """
     weights = (
-        np.zeros([features.feature_dim, features.num_classes], np.float32),
-        np.zeros([features.num_classes], np.float32),
+        np.zeros([features.feature_dim, features.task.num_outputs], np.float32),
+        np.zeros([features.task.num_outputs], np.float32),
     )
     if initial_weights is not None:
         given = tuple(np.asarray(w, np.float32) for w in initial_weights)
@@ -57,16 +59,16 @@ def linear_head(
         kernel, bias = weights
         return tf.matmul(x, kernel) + bias
 
-    return _classifier(weights, logits, features)
+    return _model_of(weights, logits, features)
 
 
 def mlp_head(
     features: FederatedDataset, *, hidden_units: int = 64, seed: int = 0
 ) -> tff.learning.models.FunctionalModel:
-    """A hidden layer with ReLU between features and class scores.
+    """A hidden layer with ReLU between features and the task's outputs.
 
     Args:
-        features: What it will be trained on; only `feature_dim` and `num_classes` are read.
+        features: What it will be trained on; only `feature_dim` and `task` are read.
         hidden_units: Width of the hidden layer, at least 1.
         seed: Of the Glorot-uniform initial weights.
 
@@ -75,7 +77,7 @@ def mlp_head(
         `(hidden_kernel, hidden_bias, kernel, bias)`.
 
     Shapes:
-        hidden_kernel `[feature_dim, hidden_units]`, kernel `[hidden_units, num_classes]`.
+        hidden_kernel `[feature_dim, hidden_units]`, kernel `[hidden_units, num_outputs]`.
 
     Raises:
         UsageError: `hidden_units` is below 1, or `features` still holds images.
@@ -95,8 +97,8 @@ def mlp_head(
     weights = (
         glorot(features.feature_dim, hidden_units),
         np.zeros([hidden_units], np.float32),
-        glorot(hidden_units, features.num_classes),
-        np.zeros([features.num_classes], np.float32),
+        glorot(hidden_units, features.task.num_outputs),
+        np.zeros([features.task.num_outputs], np.float32),
     )
 
     def logits(weights, x, training):
@@ -104,7 +106,7 @@ def mlp_head(
         hidden_kernel, hidden_bias, kernel, bias = weights
         return tf.matmul(tf.nn.relu(tf.matmul(x, hidden_kernel) + hidden_bias), kernel) + bias
 
-    return _classifier(weights, logits, features)
+    return _model_of(weights, logits, features)
 
 
 def fine_tuned_backbone(
@@ -148,62 +150,36 @@ def fine_tuned_backbone(
             stacklevel=2,
         )
     dim = split.backbone.feature_dim
-    kernel = np.zeros([dim, features.num_classes], np.float32)
-    bias = np.zeros([features.num_classes], np.float32)
+    kernel = np.zeros([dim, features.task.num_outputs], np.float32)
+    bias = np.zeros([features.task.num_outputs], np.float32)
 
     def logits(weights, x, training):
         *values, kernel, bias = weights
         return tf.matmul(split.forward(values, x, live_batch_norm=live and training), kernel) + bias
 
-    return _classifier((*split.initial_values, kernel, bias), logits, features)
+    return _model_of((*split.initial_values, kernel, bias), logits, features)
 
 
-def _classifier(initial_weights, logits_fn, features: FederatedDataset):
-    """Wraps `logits_fn(weights, x, training)` into a TFF functional model with a classifier's loss and metrics."""
+def _model_of(initial_weights, outputs_fn, features: FederatedDataset):
+    """Wraps `outputs_fn(weights, x, training)` into a TFF functional model with the loss and metrics of the task."""
+    losses_of = example_losses(features.task)
 
     @tf.function(autograph=False)
     def predict_on_batch(model_weights, x, training):
         trainable, _ = model_weights
-        return logits_fn(trainable, x, training)
+        return outputs_fn(trainable, x, training)
 
-    # Loss and metrics compute what Keras' SparseCategoricalCrossentropy(from_logits=True) and SparseCategoricalAccuracy
-    # do (a test compares them), in fewer operations: at this size those of Keras cost as much as the training.
     def loss(output, label, sample_weight=None):
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label, logits=output)
+        losses = losses_of(output, label)
         return tf.reduce_mean(losses if sample_weight is None else losses * sample_weight)
-
-    @tf.function(autograph=False)
-    def initialize_metrics():
-        zero = tf.zeros([])
-        return collections.OrderedDict(accuracy=(zero, zero), loss=(zero, zero), num_examples=tf.zeros([], tf.int64))
-
-    @tf.function(autograph=False)
-    def update_metrics(state, labels, batch_output, sample_weight=None):
-        del sample_weight
-        predicted = tf.argmax(batch_output.predictions, axis=-1, output_type=tf.int32)
-        matches = tf.cast(tf.equal(predicted, labels), tf.float32)
-        count = tf.cast(batch_output.num_examples, tf.float32)
-        return collections.OrderedDict(
-            accuracy=(state["accuracy"][0] + tf.reduce_sum(matches), state["accuracy"][1] + count),
-            loss=(state["loss"][0] + batch_output.loss * count, state["loss"][1] + count),
-            num_examples=state["num_examples"] + tf.cast(batch_output.num_examples, tf.int64),
-        )
-
-    @tf.function(autograph=False)
-    def finalize_metrics(state):
-        return collections.OrderedDict(
-            accuracy=tf.math.divide_no_nan(*state["accuracy"]),
-            loss=tf.math.divide_no_nan(*state["loss"]),
-            num_examples=state["num_examples"],
-        )
 
     return tff.learning.models.FunctionalModel(
         initial_weights=(initial_weights, ()),
         predict_on_batch_fn=predict_on_batch,
         loss_fn=loss,
-        metrics_fns=(initialize_metrics, update_metrics, finalize_metrics),
+        metrics_fns=metrics_fns(features.task),
         input_spec=(
             tf.TensorSpec([None, features.feature_dim], tf.float32),
-            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([None], features.task.target_dtype),
         ),
     )

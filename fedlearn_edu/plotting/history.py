@@ -20,10 +20,11 @@ _HEAT = "viridis"  # perceptually uniform, readable without red-green vision
 
 
 def plot_accuracy(history: History, *, ax: Axes | None = None, num_rounds: int | None = None) -> Axes:
-    """Draws the global test accuracy of every round.
+    """Draws the global test accuracy of every round, or what else the run's task is measured by.
 
     The dashed line is the central ceiling (`history.central_accuracy`, if set); the thin grey one is what the
-    cohort's clients measured on their own training examples while they trained.
+    cohort's clients measured on their own training examples while they trained. The thin dotted one is the baseline:
+    what one answer for all test examples would give.
 
     Args:
         history: A run, finished or not.
@@ -45,20 +46,41 @@ def plot_accuracy(history: History, *, ax: Axes | None = None, num_rounds: int |
     if history.central_accuracy is not None:
         ax.axhline(history.central_accuracy, color=_CENTRAL, lw=1.6, ls=(0, (5, 3)), label="central ceiling")
         values.append((history.central_accuracy, _CENTRAL))
-    if "train_accuracy" in metrics:
-        train = metrics["train_accuracy"].dropna()
+    primary, baseline = history.primary, history.baseline
+    if baseline is not None:
+        ax.axhline(baseline, color=MUTED, lw=1, ls=":")
+        told = "always the same answer" if primary.name != "accuracy" else "always the commonest class"
+        ax.annotate(
+            told,
+            (0.995, baseline),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            color=MUTED,
+        )
+    if f"train_{primary.name}" in metrics:
+        train = metrics[f"train_{primary.name}"].dropna()
         marker = "o" if len(train) == 1 else None  # a line through one point is invisible
         label = "the cohort, on its\nown training images"
         ax.plot(train.index, train, color=MUTED, alpha=0.6, lw=1.2, marker=marker, ms=4, label=label)
-    if "accuracy" in metrics:
-        test = metrics["accuracy"].dropna()
+    if primary.name in metrics:
+        test = metrics[primary.name].dropna()
         marker_size = 5 if len(test) <= 40 else 0
         ax.plot(test.index, test, color=_GLOBAL, lw=2.2, marker="o", ms=marker_size, label="global model")
         values.append((float(test.iloc[-1]), _GLOBAL))
-    _write_beside(ax, values)
-    ax.set(xlabel="round", ylabel="accuracy", xlim=(-0.02 * last_round, 1.02 * last_round), ylim=(0, 1.02))
+    top = 1.02
+    if not primary.is_share:
+        shown = [line.get_ydata() for line in ax.lines]
+        finite = [y for ys in shown for y in np.asarray(ys, float) if np.isfinite(y)]
+        top = 1.05 * max(finite, default=1.0) or 1.0
+    _write_beside(ax, values, history, top=top)
+    ax.set(xlabel="round", ylabel=primary.label, xlim=(-0.02 * last_round, 1.02 * last_round), ylim=(0, top))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    if primary.is_share:
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.grid(True, color=GRID, lw=0.8)
     _legend_above(ax)
     return ax
@@ -91,8 +113,10 @@ def plot_client_heatmap(
     """
     if max_clients < 2:
         raise UsageError(f"max_clients: expected at least 2, got {max_clients}")
-    accuracy = history.client_metric("accuracy")
-    accuracy = accuracy.sort_values(accuracy.columns[-1], ascending=False, kind="stable") if len(accuracy) else accuracy
+    primary, accuracy = history.primary, history.client_metric()
+    if len(accuracy):
+        worst_last = not primary.higher_is_better
+        accuracy = accuracy.sort_values(accuracy.columns[-1], ascending=worst_last, kind="stable")
     num_all = len(accuracy)
     if num_all > max_clients:
         accuracy = accuracy.iloc[np.linspace(0, num_all - 1, max_clients).round().astype(int)]
@@ -107,9 +131,9 @@ def plot_client_heatmap(
         accuracy.to_numpy(),
         aspect="auto",
         interpolation="nearest",
-        cmap=matplotlib.colormaps[_HEAT].with_extremes(bad=GRID),
+        cmap=matplotlib.colormaps[_HEAT if primary.higher_is_better else f"{_HEAT}_r"].with_extremes(bad=GRID),
         vmin=0,
-        vmax=1,
+        vmax=1 if primary.is_share else None,
         extent=(first - 0.5, last + 0.5, num_rows - 0.5, -0.5),
     )
     ax.set_xlim(first - 0.5, max(last, num_rounds or 0) + 0.5)
@@ -121,12 +145,13 @@ def plot_client_heatmap(
     ax.set(xlabel="round", ylabel=f"{shown}, best on top")
     # As an inset the colour bar goes when the axes are cleared, so that redrawing does not pile up bars.
     bar = ax.figure.colorbar(image, cax=ax.inset_axes([1.025, 0, 0.03, 1]))
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    if primary.is_share:
+        bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     bar.ax.tick_params(labelsize=9, length=0, colors=MUTED)
     bar.outline.set_visible(False)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    ax.set_title("accuracy on each client's test data   (dot: trained in this round)", fontsize=9.5, color=TEXT)
+    ax.set_title(f"{primary.label} on each client's test data   (dot: trained in this round)", fontsize=9.5, color=TEXT)
     return ax
 
 
@@ -155,16 +180,17 @@ def plot_run(
     return figure
 
 
-def _write_beside(ax: Axes, values: list[tuple[float, str]]) -> None:
+def _write_beside(ax: Axes, values: list[tuple[float, str]], history: History, *, top: float) -> None:
     """Writes each value right of the axes at its height, moved apart where two would overlap."""
     values = sorted(values)
     heights = [value for value, _ in values]
-    if len(values) == 2 and heights[1] - heights[0] < 0.055:
-        middle = min(sum(heights) / 2, 0.985)
-        heights = [middle - 0.0275, middle + 0.0275]
+    scale = top / 1.02
+    if len(values) == 2 and heights[1] - heights[0] < 0.055 * scale:
+        middle = min(sum(heights) / 2, 0.985 * scale)
+        heights = [middle - 0.0275 * scale, middle + 0.0275 * scale]
     for (value, color), height in zip(values, heights, strict=True):
         ax.annotate(
-            f"{value:.1%}".replace("%", " %"),
+            history.format(value),
             (1.015, height),
             xycoords=("axes fraction", "data"),
             color=color,

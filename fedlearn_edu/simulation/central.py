@@ -11,6 +11,7 @@ import tensorflow_federated as tff
 from fedlearn_edu.checks import check_count, check_seed
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.learning.process import check_learning_rate
+from fedlearn_edu.simulation.evaluation import metrics_of_sums
 from fedlearn_edu.simulation.run_checks import check_features
 
 
@@ -19,14 +20,16 @@ class CentralResult:
     """A centrally trained head.
 
     Attributes:
-        accuracy: On the pooled test examples of all clients (0 to 1).
-        loss: Mean cross-entropy on the same (nats).
+        accuracy: On the pooled test examples of all clients (0 to 1); None for a task without accuracy.
+        loss: Mean loss on the same; for classes cross-entropy (nats).
         model_weights: Trainable weights, float32 arrays.
+        value: The task's primary metric on the same, for `History.central_accuracy`; None where it is not defined.
     """
 
-    accuracy: float
+    accuracy: float | None
     loss: float
     model_weights: list[np.ndarray]
+    value: float | None
 
 
 def train_centrally(
@@ -52,7 +55,7 @@ def train_centrally(
         seed: Of the shuffles.
 
     Returns:
-        Accuracy, loss and weights.
+        Accuracy or what else the task measures, loss and weights.
 
     Raises:
         UsageError: An argument is out of range, or features are not finite.
@@ -90,6 +93,9 @@ def train_centrally(
 
     weights = [v.numpy() for v in variables]
     x_test, y_test = features.pooled("test")
-    logits = model.predict_on_batch((weights, ()), x_test, training=False)
-    accuracy = float(np.mean(np.argmax(logits, axis=1) == y_test))
-    return CentralResult(accuracy, float(model.loss(logits, y_test)), weights)
+    outputs = model.predict_on_batch((weights, ()), x_test, training=False)
+    loss = model.loss(outputs, y_test)
+    batch = tff.learning.models.BatchOutput(loss=loss, predictions=outputs, num_examples=len(y_test))
+    sums = model.update_metrics_state(model.initialize_metrics_state(), labels=y_test, batch_output=batch)
+    values = metrics_of_sums([("all", sums)])[0].values if len(y_test) else {}
+    return CentralResult(values.get("accuracy"), float(loss), weights, values.get(features.task.primary.name))

@@ -45,8 +45,8 @@ class ClientFiles:
             folder.mkdir()
             for client_id in features.client_ids:
                 x, y = getattr(features, split)(client_id)
-                # One file, features then labels: both are 4 bytes a number, so one read and no parsing.
-                content = x.astype(np.float32).tobytes() + y.astype(np.int32).tobytes()
+                # One file, features then targets (int32 or float32): 4 bytes a number, so one read, no parsing.
+                content = x.astype(np.float32).tobytes() + y.tobytes()
                 (folder / worker_name(client_id)).write_bytes(content)
 
     def told(self, client_ids: Iterable[str], *, shuffle_seed: int = 0) -> list[np.ndarray]:
@@ -61,13 +61,16 @@ class ClientFiles:
 
 
 @functools.cache
-def build_batches_computation(feature_dim: int, *, num_epochs: int, batch_size: int) -> tff.Computation:
+def build_batches_computation(
+    feature_dim: int, *, num_epochs: int, batch_size: int, target_dtype: str = "int32"
+) -> tff.Computation:
     """Returns the computation that reads a client's training examples on the worker and puts them in order.
 
     Args:
         feature_dim: Numbers of an example.
         num_epochs: Local passes over the client's examples, each in a new order.
         batch_size: Examples per batch; the last batch of an epoch may be smaller.
+        target_dtype: `"int32"`, or `"float32"` for targets that are numbers.
 
     Returns:
         `(string[3] -> Batches)`, from what `ClientFiles.told` tells; x float32 `[n, feature_dim]`, y int32 `[n]`. The
@@ -76,18 +79,20 @@ def build_batches_computation(feature_dim: int, *, num_epochs: int, batch_size: 
 
     @tff.tensorflow.computation(CLIENT_TYPE)
     def build(client):
-        x, y = read_examples("train", client, feature_dim)
+        x, y = read_examples("train", client, feature_dim, target_dtype)
         return Batches.of_epochs(x, y, _orders(client, tf.size(y), num_epochs), batch_size)
 
     return build
 
 
 @functools.cache
-def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: int) -> tff.Computation:
+def build_train_computation(
+    feature_dim: int, *, num_epochs: int, batch_size: int, target_dtype: str = "int32"
+) -> tff.Computation:
     """Returns the same batches as `build_batches_computation` as a dataset, for processes that take no other.
 
     Args:
-        feature_dim, num_epochs, batch_size: As there.
+        feature_dim, num_epochs, batch_size, target_dtype: As there.
 
     Returns:
         `(string[3] -> <float32[?,feature_dim], int32[?]>*)`.
@@ -95,7 +100,7 @@ def build_train_computation(feature_dim: int, *, num_epochs: int, batch_size: in
 
     @tff.tensorflow.computation(CLIENT_TYPE)
     def build(client):
-        x, y = read_examples("train", client, feature_dim)
+        x, y = read_examples("train", client, feature_dim, target_dtype)
         dataset = None
         for order in _orders(client, tf.size(y), num_epochs):
             # Slices, not a mapped function: calling one per batch costs more than the training step.
@@ -116,22 +121,29 @@ def _orders(client, num_examples, num_epochs: int) -> list[tf.Tensor]:
 
 
 @functools.cache
-def build_test_computation(feature_dim: int) -> tff.Computation:
+def build_test_computation(feature_dim: int, *, target_dtype: str = "int32") -> tff.Computation:
     """Returns the computation that reads all test examples of a client, maybe none.
 
     Returns:
         `(string[3] -> <float32[?,feature_dim], int32[?]>)`, from what `ClientFiles.told` tells.
     """
-    return tff.tensorflow.computation(lambda client: read_examples("test", client, feature_dim), CLIENT_TYPE)
+    return tff.tensorflow.computation(
+        lambda client: read_examples("test", client, feature_dim, target_dtype), CLIENT_TYPE
+    )
 
 
-def read_examples(split: str, client, feature_dim: int):
+def read_examples(split: str, client, feature_dim: int, target_dtype: str):
     """Returns `(x, y)` of a client's split, in TensorFlow, on the worker."""
     numbers = tf.io.decode_raw(tf.io.read_file(tf.strings.join([client[0], split, client[1]], "/")), tf.float32)
     num_examples = tf.size(numbers) // (feature_dim + 1)
     features = numbers[: num_examples * feature_dim]
-    labels = tf.bitcast(numbers[num_examples * feature_dim :], tf.int32)
-    return tf.reshape(features, [num_examples, feature_dim]), labels
+    targets = tf.bitcast(numbers[num_examples * feature_dim :], tf.dtypes.as_dtype(target_dtype))
+    return tf.reshape(features, [num_examples, feature_dim]), targets
+
+
+def target_dtype(process) -> str:
+    """Returns the dtype of the targets that a process trains on, by name."""
+    return process.model.input_spec[1].dtype.name
 
 
 def worker_name(client_id: str) -> str:

@@ -10,7 +10,12 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
-from fedlearn_edu.simulation.client_data import CLIENT_TYPE, build_batches_computation, build_train_computation
+from fedlearn_edu.simulation.client_data import (
+    CLIENT_TYPE,
+    build_batches_computation,
+    build_train_computation,
+    target_dtype,
+)
 
 
 class ClientStates(Mapping):
@@ -103,7 +108,7 @@ def compose_with_client_files(process, feature_dim: int, *, num_epochs: int, bat
     """
     on_batches = process.next_on_batches is not None
     build = build_batches_computation if on_batches else build_train_computation
-    read = build(feature_dim, num_epochs=num_epochs, batch_size=batch_size)
+    read = build(feature_dim, num_epochs=num_epochs, batch_size=batch_size, target_dtype=target_dtype(process))
     next_on_data = process.next_on_batches if on_batches else process.next
     server_type = next_on_data.type_signature.parameter[0]
     if not isinstance(process, StatefulFederatedProcess):

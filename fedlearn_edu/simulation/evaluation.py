@@ -1,16 +1,24 @@
-"""Accuracy and loss of the global model, and of personal ones, on every client and over all of them."""
+"""What a task measures (accuracy, loss) of the global model and of personal ones, per client and over all of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.data.metrics import METRICS
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, compile_once
-from fedlearn_edu.simulation.client_data import CLIENT_TYPE, ClientFiles, build_test_computation, read_examples
+from fedlearn_edu.simulation.client_data import (
+    CLIENT_TYPE,
+    ClientFiles,
+    build_test_computation,
+    read_examples,
+    target_dtype,
+)
 from fedlearn_edu.simulation.client_states import ClientStates
 
 _CLIENTS_PER_CALL = 200  # what travels to the worker, and what it holds for a call, does not grow with the population
@@ -18,15 +26,22 @@ _CLIENTS_PER_CALL = 200  # what travels to the worker, and what it holds for a c
 
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """Accuracy (0 to 1) and mean loss (nats) over `num_examples` test examples."""
+    """What a model's task names, such as accuracy (0 to 1) and mean loss (nats), over `num_examples` test examples."""
 
-    accuracy: float
-    loss: float
+    values: Mapping[str, float]
     num_examples: int
 
+    @property
+    def accuracy(self) -> float:
+        return self.values["accuracy"]
+
+    @property
+    def loss(self) -> float:
+        return self.values["loss"]
+
     def named(self, prefix: str = "") -> dict[str, float]:
-        """Returns accuracy and loss by the names that a history gives them."""
-        return {f"{prefix}accuracy": self.accuracy, f"{prefix}loss": self.loss}
+        """Returns the values by the names that a history gives them."""
+        return {f"{prefix}{name}": value for name, value in self.values.items()}
 
 
 class FederatedEvaluation:
@@ -66,7 +81,7 @@ class FederatedEvaluation:
             groups = [np.stack(told[i : i + size]) for i in range(0, len(told), size)]
             for group, of_group in zip(groups, self._evaluate(weights, groups), strict=True):
                 sums += [tf.nest.map_structure(lambda array, i=i: array[i], of_group) for i in range(len(group))]
-        return _metrics_of(zip(client_ids, sums, strict=True))
+        return metrics_of_sums(zip(client_ids, sums, strict=True))
 
 
 class PersonalEvaluation:
@@ -98,7 +113,7 @@ class PersonalEvaluation:
         for start in range(0, len(client_ids), _CLIENTS_PER_CALL):
             some = client_ids[start : start + _CLIENTS_PER_CALL]
             sums += self._evaluate(weights, self._client_states.hand_out(some, self._files.told(some)))
-        return _metrics_of(zip(client_ids, sums, strict=True))
+        return metrics_of_sums(zip(client_ids, sums, strict=True))
 
 
 def _build_evaluation(process, feature_dim: int) -> tff.Computation:
@@ -109,7 +124,7 @@ def _build_evaluation(process, feature_dim: int) -> tff.Computation:
     @tff.tensorflow.computation(weights_type, group_type)
     def count(weights, group):
         def count_one(client):
-            return _count(process.model, weights, read_examples("test", client, feature_dim))
+            return _count(process.model, weights, read_examples("test", client, feature_dim, target_dtype(process)))
 
         start = tf.nest.map_structure(tf.convert_to_tensor, process.model.initialize_metrics_state())
         sums_spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, start)
@@ -124,7 +139,7 @@ def _build_evaluation(process, feature_dim: int) -> tff.Computation:
 
 def _build_personal_evaluation(process: StatefulFederatedProcess, feature_dim: int) -> tff.Computation:
     weights_type = process.get_model_weights.type_signature.result
-    read, count = build_test_computation(feature_dim), personal_sums(process)
+    read, count = build_test_computation(feature_dim, target_dtype=target_dtype(process)), personal_sums(process)
     client_type = tff.to_type({"data": CLIENT_TYPE, "client_state": process.client_state_type})
 
     @tff.federated_computation(tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(client_type, tff.CLIENTS))
@@ -178,17 +193,20 @@ def _count(model, weights, examples):
     return model.update_metrics_state(model.initialize_metrics_state(), labels=y, batch_output=batch)
 
 
-def _metrics_of(sums_of_clients) -> tuple[Metrics | None, dict[str, Metrics]]:
+def metrics_of_sums(sums_of_clients) -> tuple[Metrics | None, dict[str, Metrics]]:
+    """Returns the metrics over all, and by client, of `(client_id, sums of the model's metrics)`."""
     sums = {}
     for client_id, state in sums_of_clients:
-        if int(state["num_examples"]):
-            correct, loss_sum = float(state["accuracy"][0]), float(state["loss"][0])
-            sums[client_id] = (correct, loss_sum, int(state["num_examples"]))
+        if num_examples := int(state["num_examples"]):
+            names = [name for name in METRICS if name in state]
+            sums[client_id] = ({name: np.asarray(state[name][0], np.float64) for name in names}, num_examples)
     if not sums:
         return None, {}
-    total = tuple(sum(column) for column in zip(*sums.values(), strict=True))
-    return _metrics(*total), {client_id: _metrics(*s) for client_id, s in sums.items()}
+    parts, counts = zip(*sums.values(), strict=True)
+    total = {name: sum(part[name] for part in parts) for name in parts[0]}
+    return _metrics(total, sum(counts)), {client_id: _metrics(*s) for client_id, s in sums.items()}
 
 
-def _metrics(correct: float, loss_sum: float, num_examples: int) -> Metrics:
-    return Metrics(correct / num_examples, loss_sum / num_examples, num_examples)
+def _metrics(sums, num_examples: int) -> Metrics:
+    values = {name: METRICS[name].value_of(value, num_examples) for name, value in sums.items()}
+    return Metrics({name: value for name, value in values.items() if value is not None}, num_examples)

@@ -13,12 +13,14 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
+from fedlearn_edu.data.metrics import METRICS, Metric
+from fedlearn_edu.data.task import Task
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.files import write_whole
 from fedlearn_edu.simulation.history_index import HistoryIndex, Row
 
 GLOBAL = "global"
-EVALUATION_METRICS = ["accuracy", "loss", "personal_accuracy", "personal_loss"]
+EVALUATION_METRICS = [f"{prefix}{name}" for prefix in ("", "personal_") for name in METRICS]
 PRIVACY_METRICS = ["clip_norm", "noise_stddev"]  # that an aggregator may report, beside epsilon
 _COLUMNS = ["round_num", "client_id", "metric", "value"]
 _INFO = ["settings", "status", "central_accuracy", "seconds"]  # in history.json
@@ -30,12 +32,13 @@ class History:
 
     Attributes:
         settings: All that decides the run, nested and fit for JSON: `process` (algorithm, hyperparameters, model),
-            `run` (cohort, epochs, batch size, seed, evaluation), `data` (with its provenance), `task`, and `privacy` if
-            the process is private.
+            `run` (cohort, epochs, batch size, seed, evaluation), `data` (with its provenance and baseline), `task`, and
+            `privacy` if the process is private.
         rows: One `(round_num, client_id, metric, value)` per measurement, in the order they were made.
-            `round_num` is 0 before training; `client_id` is `"global"` for the whole. Metrics: `accuracy` and
-            `loss` on test examples (global and per client); `train_accuracy` and `train_loss` of the cohort during
-            local training, `broadcast_bytes_total` and `upload_bytes_total` of the round (global);
+            `round_num` is 0 before training; `client_id` is `"global"` for the whole. Metrics: those of the
+            task on test examples, of classes `accuracy` and `loss` (global and per client); with `train_` before their
+            names those of the cohort during local training; `broadcast_bytes_total` and `upload_bytes_total` of the
+            round (global);
             `in_cohort` = 1 for a client that trained in the round; `excluded` = 1 for one whose update was not finite
             and was left out; `selected` = 1 for one that a selecting aggregator took (see `multi_krum`). With
             personal models also `personal_accuracy` and `personal_loss`, each client predicting by its own (per client,
@@ -45,8 +48,8 @@ class History:
         model_weights: Trainable weights of the global model after the last round, float32 arrays.
         client_states: What each client that has trained keeps for itself, by client id; empty unless the process is
             stateful. It is part of a checkpoint, but not of what `save` writes.
-        central_accuracy: Accuracy of the same head trained on pooled features, if someone has set it (see
-            `train_centrally`); plots draw it as the ceiling.
+        central_accuracy: The primary metric (of classes, accuracy) of the same head trained on pooled features, if
+            someone has set it (see `train_centrally`); plots draw it as the ceiling.
         seconds: Wall time of the rounds run in this process; not part of `rows`, since it never repeats.
     """
 
@@ -76,13 +79,36 @@ class History:
 
     @property
     def _index(self) -> HistoryIndex:
-        self._known = (self._known or HistoryIndex(GLOBAL, self.rows)).of(self.rows)
+        self._known = (self._known or HistoryIndex(GLOBAL, self.primary.name, self.rows)).of(self.rows)
         return self._known
 
     @property
     def num_rounds(self) -> int:
         """Rounds completed; 0 before training."""
         return self._index.num_rounds
+
+    @property
+    def primary(self) -> Metric:
+        """The task's primary metric, which tables and pictures show: its name, and which way is better."""
+        return Task.from_dict(self.settings["task"]).primary if "task" in self.settings else METRICS["accuracy"]
+
+    @property
+    def baseline(self) -> float | None:
+        """The primary metric of one answer for all test examples (see `Task.baseline`); None if nobody recorded it."""
+        return self.settings.get("data", {}).get("baseline")
+
+    @property
+    def global_value(self) -> float:
+        """The primary metric of the global model over all clients' test examples at the last evaluation.
+
+        Raises:
+            UsageError: No client has a test example.
+        """
+        return self._last_of(self.primary.name)
+
+    def format(self, value: float) -> str:
+        """Returns a value of the primary metric as text, with its unit."""
+        return self.primary.format(value, unit=self.settings.get("task", {}).get("unit", ""))
 
     @property
     def is_tested(self) -> bool:
@@ -94,15 +120,24 @@ class History:
         """Accuracy of the global model over all clients' test examples at the last evaluation (0 to 1).
 
         Raises:
-            UsageError: No client has a test example.
+            UsageError: No client has a test example, or the run is of a task without accuracy.
         """
+        if self.is_tested and self.primary.name in ("rmse", "hit_at_10"):
+            raise UsageError(
+                f"history: this run is measured by {self.primary.label}, not by accuracy; use history.global_value"
+            )
+        return self._last_of("accuracy")
+
+    def _last_of(self, metric: str) -> float:
         if not self.is_tested:
             raise UsageError(
                 "history: expected a run in which some client has test examples, got none, so that there is no "
-                "accuracy; a client of one example only trains: give clients more (partition's min_size)"
+                f"{METRICS[metric].label}; a client of one example only trains: give clients more (partition's "
+                "min_size)"
             )
-        _, accuracy = self._index.accuracy
-        return float(accuracy)
+        if metric == self.primary.name:
+            return float(self._index.value[1])
+        return float(self.global_metrics()[metric].dropna().iloc[-1])
 
     def to_frame(self) -> pd.DataFrame:
         """Returns everything as a tidy table with the columns round_num, client_id, metric, value."""
@@ -113,18 +148,19 @@ class History:
         frame = pd.DataFrame(self._index.global_rows, columns=_COLUMNS)
         return frame.pivot(index="round_num", columns="metric", values="value").rename_axis(columns=None)
 
-    def client_metric(self, metric: str = "accuracy") -> pd.DataFrame:
+    def client_metric(self, metric: str | None = None) -> pd.DataFrame:
         """Returns one row per client (index `client_id`) and one column per round (from 0).
 
         Args:
-            metric: `"accuracy"`, `"loss"`, `"in_cohort"` (missing means: not in the cohort), `"excluded"`,
-                `"selected"`, `"personal_accuracy"`, `"personal_loss"`.
+            metric: None for the primary one; `"accuracy"`, `"loss"`, `"in_cohort"` (missing means: not in the cohort),
+                `"excluded"`, `"selected"`, `"personal_accuracy"`, `"personal_loss"`.
         """
+        metric = self.primary.name if metric is None else metric
         rows = [row for row in self.rows if row[1] != GLOBAL and row[2] == metric]
         frame = pd.DataFrame(rows, columns=_COLUMNS)
         return frame.pivot(index="client_id", columns="round_num", values="value")
 
-    def last_client_metric(self, metric: str = "accuracy") -> pd.Series:
+    def last_client_metric(self, metric: str | None = None) -> pd.Series:
         """Returns each client's value in the last round in which the metric was measured (index `client_id`).
 
         Rows are looked at from the end, so that asking after every round does not read all of them again. Empty if the
@@ -133,6 +169,7 @@ class History:
         Args:
             metric: As for `client_metric`.
         """
+        metric = self.primary.name if metric is None else metric
         values, measured_in = {}, None
         for round_num, client_id, name, value in reversed(self.rows):
             if measured_in is not None and round_num != measured_in:
@@ -142,12 +179,20 @@ class History:
         return pd.Series(values, name=measured_in, dtype=float).rename_axis("client_id").sort_index()
 
     def client_table(self) -> pd.DataFrame:
-        """Returns the final accuracy, its gain over round 0, and rounds trained, per client; worst first."""
-        accuracy = self.client_metric("accuracy")
+        """Returns the final accuracy, its gain over round 0, and rounds trained, per client; worst first.
+
+        Of another task its primary metric takes the place of accuracy; a gain is positive where the client is better
+        off, also where less is better.
+        """
+        primary, values = self.primary, self.client_metric()
         cohorts = self.client_metric("in_cohort")
-        table = pd.DataFrame({"accuracy": accuracy.iloc[:, -1], "gain": accuracy.iloc[:, -1] - accuracy.iloc[:, 0]})
+        change = values.iloc[:, -1] - values.iloc[:, 0]
+        table = pd.DataFrame(
+            {primary.name: values.iloc[:, -1], "gain": change if primary.higher_is_better else -change}
+        )
         table["rounds_trained"] = cohorts.count(axis=1).reindex(table.index, fill_value=0).astype(int)
-        return table.sort_values(["accuracy", "rounds_trained"], kind="stable")
+        order = [primary.higher_is_better, True]
+        return table.sort_values([primary.name, "rounds_trained"], ascending=order, kind="stable")
 
     def privacy_ledger(self) -> pd.DataFrame:
         """Returns what a private run has spent, one row per round (index `round_num`, from 0 with epsilon 0).

@@ -14,44 +14,47 @@ class HistoryIndex:
 
     Attributes:
         whole: The rows of whom: `"global"`.
+        metric: The task's primary one, e.g. `"accuracy"`.
         rows: The list.
         num_rows: How many of its rows are summed up here.
         last: The last of these.
         num_rounds: The highest round among them.
         global_rows: Those of the whole federation.
-        accuracy: Round and value of its newest accuracy that is a number, or None.
-        is_tested: Whether any accuracy of it is among them.
+        value: Round and value of its newest measurement of the metric that is a number, or None.
+        is_tested: Whether the metric of it is among them.
     """
 
     whole: str
+    metric: str
     rows: list[Row]
     num_rows: int = 0
     last: Row | None = None
     num_rounds: int = 0
     global_rows: tuple[Row, ...] = ()
-    accuracy: tuple[int, float] | None = None
+    value: tuple[int, float] | None = None
     is_tested: bool = False
 
     def of(self, rows: list[Row]) -> HistoryIndex:
         """Returns the summary of all rows of a list; reads those only that are not summed up yet."""
         if rows is not self.rows or not starts_with(rows, self.num_rows, self.last):
-            return HistoryIndex(self.whole, rows).of(rows)
+            return HistoryIndex(self.whole, self.metric, rows).of(rows)
         new = rows[self.num_rows :]
         if not new:
             return self
         of_whole = [row for row in new if row[1] == self.whole]
-        measured = [(row[0], row[3]) for row in of_whole if row[2] == "accuracy"]
+        measured = [(row[0], row[3]) for row in of_whole if row[2] == self.metric]
         known = [(number, value) for number, value in measured if not math.isnan(value)]
-        if self.accuracy:
-            known.append(self.accuracy)
+        if self.value:
+            known.append(self.value)
         return HistoryIndex(
             self.whole,
+            self.metric,
             rows,
             num_rows=self.num_rows + len(new),
             last=new[-1],
             num_rounds=max(self.num_rounds, max(row[0] for row in new)),
             global_rows=(*self.global_rows, *of_whole),
-            accuracy=max(known, key=lambda pair: pair[0], default=None),
+            value=max(known, key=lambda pair: pair[0], default=None),
             is_tested=self.is_tested or bool(measured),
         )
 

@@ -143,6 +143,7 @@ def run_one_shot(
         print(result.summary())
         ```
     """
+    features.task.require("classification", what="run_one_shot")
     kernel, _ = head.model.initial_weights[0]
     if kernel.shape != (features.feature_dim, features.num_classes):
         raise UsageError(

@@ -62,7 +62,8 @@ def run_rounds(
             for history in rounds:
                 bar.update(history.num_rounds - bar.n)
                 tested = history.is_tested
-                bar.set_postfix(global_accuracy=f"{history.global_accuracy:.3f}" if tested else "no test examples")
+                name = f"global_{history.primary.name}"
+                bar.set_postfix({name: f"{history.global_value:.3f}" if tested else "no test examples"})
         except KeyboardInterrupt:
             if history is None:
                 raise
@@ -156,8 +157,9 @@ def describe_run(
             "num_clients": features.num_clients,
             "provenance": features.provenance,
             "fingerprint": features.fingerprint(),
+            "baseline": features.baseline(),
         },
-        "task": {"kind": "classification", "class_names": list(features.class_names)},
+        "task": features.task.to_dict(),
     }
     if process.privacy is not None:
         settings["privacy"] = process.privacy.describe()

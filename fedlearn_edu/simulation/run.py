@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from fedlearn_edu.data.metrics import METRICS
 from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.learning.process import compile_once
 from fedlearn_edu.learning.requirements import required_sampling
@@ -109,7 +110,9 @@ class Run:
             measured = output.metrics["client_work"]["train"]
             for client_id in self._diverged.find(before, cohort, clients, measured):
                 reports[client_id]["excluded"] = 1
-            train = {"train_accuracy": float(measured["accuracy"]), "train_loss": float(measured["loss"])}
+            values = {name: float(measured[name]) for name in METRICS if name in measured}
+            # AUC is not defined where all examples are of one class; a loss that is not finite is worth recording.
+            train = {f"train_{n}": value for n, value in values.items() if n == "loss" or np.isfinite(value)}
         self._finish_round(
             round_num,
             cohort,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fedlearn_edu.plotting import plot_run
 from fedlearn_edu.simulation.history import History
-from fedlearn_edu.widgets.elements import Picture, format_bytes, format_percent, table_html
+from fedlearn_edu.widgets.elements import Picture, format_bytes, table_html
 
 _NUM_LISTED = 5
 _AXIS_STEP = 50
@@ -110,21 +110,26 @@ class HistoryView(widgets.VBox):
     def _show_numbers(self, history: History) -> None:
         metrics = history.global_metrics()
         numbers = [("round", f"{history.num_rounds} of {self._num_rounds}")]
-        if "accuracy" in metrics:
-            numbers.append(("global accuracy", format_percent(history.global_accuracy)))
+        if history.primary.name in metrics:
+            numbers.append((f"global {history.primary.label}", history.format(history.global_value)))
         if history.central_accuracy is not None:
-            numbers.append(("central ceiling", format_percent(history.central_accuracy)))
+            numbers.append(("central ceiling", history.format(history.central_accuracy)))
+        if history.baseline is not None:
+            numbers.append(("one answer for all", history.format(history.baseline)))
         for direction in ("broadcast", "upload"):
             total = sum(metrics.get(f"{direction}_bytes_total", pd.Series(dtype=float)).dropna())
             numbers.append((f"{direction} so far", format_bytes(total)))
         self.numbers.value = _numbers_html(numbers)
 
     def _show_tables(self, history: History) -> None:
-        clients = history.client_table()
+        primary, clients = history.primary, history.client_table()
+        gained = "points gained" if primary.is_share else "gained"
         text = clients.assign(
-            accuracy=clients["accuracy"].map(format_percent),
-            gain=(100 * clients["gain"]).map("{:+.1f}".format),
-        ).rename(columns={"gain": "points gained", "rounds_trained": "rounds trained"})
+            **{primary.name: clients[primary.name].map(history.format)},
+            gain=(100 * clients["gain"]).map("{:+.1f}".format)
+            if primary.is_share
+            else clients["gain"].map("{:+.4g}".format),
+        ).rename(columns={"gain": gained, "rounds_trained": "rounds trained", primary.name: primary.label})
         num_listed = min(_NUM_LISTED, len(text))
         self.worst.value = table_html(text.head(num_listed), title="worst clients", css_class="fl-worst")
         self.best.value = table_html(text.tail(num_listed)[::-1], title="best clients", css_class="fl-best")

@@ -145,7 +145,11 @@ def test_settings_are_nested_and_complete(features):
     assert settings["process"]["hyperparameters"]["client_lr"] == 0.25
     assert settings["process"]["model"]["weights"] == ["float32[8, 3]", "float32[3]"]
     assert settings["data"]["num_clients"] == 6
-    assert settings["task"] == {"kind": "classification", "class_names": ["class_0", "class_1", "class_2"]}
+    assert settings["task"] == {
+        "kind": "classification",
+        "class_names": ["class_0", "class_1", "class_2"],
+        "unit": "",
+    }
 
 
 @pytest.mark.parametrize(

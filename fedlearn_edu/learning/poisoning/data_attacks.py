@@ -115,6 +115,7 @@ def flip_labels(
     """
     if (source_class is None) != (target_class is None):
         raise UsageError("source_class: expected both source_class and target_class or neither, got one of them")
+    data.task.require("classification", "binary", what="flip_labels")
     rows = _training_rows(data, attackers)
     labels = data.labels.copy()
     if source_class is None:
@@ -159,6 +160,7 @@ def add_backdoor(
     if not isinstance(fraction, int | float) or isinstance(fraction, bool) or not 0 < fraction <= 1:
         raise UsageError(f"fraction: expected a number above 0 and at most 1, got {fraction!r}")
     rng = np.random.default_rng(check_seed(seed))
+    data.task.require("classification", "binary", what="add_backdoor")
     examples, labels = data.examples.copy(), data.labels.copy()
     for client_id in _check_clients(data, attackers):
         rows = data.clients[client_id].train

@@ -1,0 +1,88 @@
+"""The metrics that a history can hold: what each is called, which way is better, and its value from sums.
+
+Every metric is a function of sums over examples. Sums of clients add up to those of all, so that the value over all
+clients is exact, however the examples are dealt out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+NUM_BINS, LARGEST_SCORE = 512, 8.0  # AUC's: 1/32 wide in log-odds, from -8 (3 in 10,000) to 8; beyond go to the ends
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: Its column in a history, e.g. `"accuracy"`.
+        label: As pictures and tables write it.
+        higher_is_better: Which way is better.
+        is_share: Whether it runs from 0 to 1 and is shown in per cent.
+        value_of: Its value from the sums over examples and their number; None where it is not defined.
+    """
+
+    name: str
+    label: str
+    higher_is_better: bool
+    is_share: bool
+    value_of: Callable[[np.ndarray, int], float | None] = dataclasses.field(repr=False, compare=False)
+
+    def format(self, value: float, *, unit: str = "") -> str:
+        """Returns a value as text: shares in per cent, others with four digits and their unit.
+
+        Example:
+            >>> METRICS["accuracy"].format(0.8125), METRICS["rmse"].format(1234.567, unit="EUR")
+            ('81.2 %', '1235 EUR')
+        """
+        return f"{100 * value:.1f} %" if self.is_share else f"{value:.4g} {unit}".rstrip()
+
+
+def auc_of_counts(counts: np.ndarray) -> float | None:
+    """Returns the area under the ROC curve from how many examples have which score.
+
+    It is the share of pairs of a positive and a negative example in which the positive has the higher score; two
+    in one bin count half. With bins as fine as `NUM_BINS` that is the exact AUC of scores rounded to 1/32.
+
+    Args:
+        counts: Rows: negative and positive examples; columns: bins of scores, lowest first.
+
+    Returns:
+        0 to 1; None if all examples are of one class.
+
+    Example:
+        >>> auc_of_counts(np.array([[2, 1, 0], [0, 1, 1]]))
+        0.9166666666666666
+    """
+    negatives, positives = np.asarray(counts, np.float64)
+    pairs = negatives.sum() * positives.sum()
+    if not pairs:
+        return None
+    below = np.cumsum(negatives) - negatives
+    return float((positives * (below + negatives / 2)).sum() / pairs)
+
+
+def _mean(total, num_examples):
+    return float(total) / num_examples
+
+
+def _root(total, num_examples):
+    return math.sqrt(float(total) / num_examples)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "accuracy", higher_is_better=True, is_share=True, value_of=_mean),
+        Metric("auc", "AUC", higher_is_better=True, is_share=True, value_of=lambda counts, _: auc_of_counts(counts)),
+        Metric("rmse", "RMSE", higher_is_better=False, is_share=False, value_of=_root),
+        Metric("hit_at_10", "hit@10", higher_is_better=True, is_share=True, value_of=_mean),
+        Metric("ndcg_at_10", "NDCG@10", higher_is_better=True, is_share=True, value_of=_mean),
+        Metric("loss", "loss", higher_is_better=False, is_share=False, value_of=_mean),
+    )
+}
