@@ -115,7 +115,10 @@ def cached_features(
     if missing:
         store.reserve(len(missing))
         with progress_bar(
-            total=len(missing), desc="features", unit="image" if is_image else "example", disable=not progress
+            total=len(missing),
+            desc="features",
+            unit="image" if backbone.modality == "image" else "example",
+            disable=not progress,
         ) as bar:
             for start in range(0, len(missing), CHUNK_IMAGES):
                 chunk = missing[start : start + CHUNK_IMAGES]

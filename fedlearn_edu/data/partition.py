@@ -11,6 +11,7 @@ from fedlearn_edu.checks import check_seed
 from fedlearn_edu.data.arguments import check_number, check_whole
 from fedlearn_edu.data.dataset import Dataset
 from fedlearn_edu.data.federated import ClientSplit, FederatedDataset
+from fedlearn_edu.data.lazy_images import only_rows
 from fedlearn_edu.data.names import one_line, quoted
 from fedlearn_edu.data.schemes import (
     IID,
