@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,12 @@ from fedlearn_edu.data.metrics import METRICS, Metric
 from fedlearn_edu.data.task import Task
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.files import write_whole
-from fedlearn_edu.simulation.history_index import HistoryIndex, Row
+from fedlearn_edu.simulation.history_index import HistoryIndex
+from fedlearn_edu.simulation.history_rows import COLUMNS, Row, end_of_round, write_rows
 
 GLOBAL = "global"
 EVALUATION_METRICS = [f"{prefix}{name}" for prefix in ("", "personal_") for name in METRICS]
 PRIVACY_METRICS = ["clip_norm", "noise_stddev"]  # that an aggregator may report, beside epsilon
-_COLUMNS = ["round_num", "client_id", "metric", "value"]
 _INFO = ["settings", "status", "central_accuracy", "seconds"]  # in history.json
 
 
@@ -141,11 +141,11 @@ class History:
 
     def to_frame(self) -> pd.DataFrame:
         """Returns everything as a tidy table with the columns round_num, client_id, metric, value."""
-        return pd.DataFrame(self.rows, columns=_COLUMNS)
+        return pd.DataFrame(self.rows, columns=COLUMNS)
 
     def global_metrics(self) -> pd.DataFrame:
         """Returns one row per round (index `round_num`, from 0) and one column per global metric."""
-        frame = pd.DataFrame(self._index.global_rows, columns=_COLUMNS)
+        frame = pd.DataFrame(self._index.global_rows, columns=COLUMNS)
         return frame.pivot(index="round_num", columns="metric", values="value").rename_axis(columns=None)
 
     def client_metric(self, metric: str | None = None) -> pd.DataFrame:
@@ -157,7 +157,7 @@ class History:
         """
         metric = self.primary.name if metric is None else metric
         rows = [row for row in self.rows if row[1] != GLOBAL and row[2] == metric]
-        frame = pd.DataFrame(rows, columns=_COLUMNS)
+        frame = pd.DataFrame(rows, columns=COLUMNS)
         return frame.pivot(index="client_id", columns="round_num", values="value")
 
     def last_client_metric(self, metric: str | None = None) -> pd.Series:
@@ -274,7 +274,7 @@ class History:
             )
             with np.load(directory / "weights.npz", allow_pickle=False) as arrays:
                 weights = [arrays[name] for name in arrays.files]
-            if list(frame.columns) != _COLUMNS or frame.duplicated(_COLUMNS[:3]).any() or info.keys() != set(_INFO):
+            if list(frame.columns) != COLUMNS or frame.duplicated(COLUMNS[:3]).any() or info.keys() != set(_INFO):
                 raise ValueError
         except FileNotFoundError as error:
             raise UsageError(f"directory: expected a saved history, but {error.filename} is missing") from None
@@ -285,18 +285,3 @@ class History:
             ) from None
         rows = list(frame.itertuples(index=False, name=None))
         return cls(rows=rows, model_weights=weights, **info)
-
-
-def write_rows(file: BinaryIO, rows: Sequence[Row], *, header: bool = True) -> None:
-    """Writes rows as CSV, each whole in one line; numbers come back from it as they were, bit for bit."""
-    pd.DataFrame(rows, columns=_COLUMNS).astype({"value": float}).to_csv(file, index=False, header=header)
-
-
-def end_of_round(table: bytes, round_num: int) -> int:
-    """Returns at which byte of a table that grew round by round the rows of a round end.
-
-    Args:
-        table: What `write_rows` wrote; a cut last line counts as not written.
-        round_num: The round; rows of later ones may be missing.
-    """
-    return table.find(b"\n%d," % (round_num + 1)) + 1 or table.rfind(b"\n") + 1

@@ -6,8 +6,9 @@ import os
 import pathlib
 
 from fedlearn_edu.files import write_whole
-from fedlearn_edu.simulation.history import History, end_of_round, write_rows
+from fedlearn_edu.simulation.history import History
 from fedlearn_edu.simulation.history_index import starts_with
+from fedlearn_edu.simulation.history_rows import end_of_round, write_rows
 
 
 class HistoryFiles:

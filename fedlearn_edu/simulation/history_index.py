@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-Row = tuple[int, str, str, float]
+from fedlearn_edu.simulation.history_rows import Row
 
 
 @dataclasses.dataclass(frozen=True)
