@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import typing
 
 import click
 
 import fedlearn_edu as fl
+from fedlearn_edu.demo_data import called
 from fedlearn_edu.demo_folder import DemoFolder
 from fedlearn_edu.demo_options import DemoOptions
 from fedlearn_edu.demo_output import RoundLines, print_clients, print_end
 from fedlearn_edu.demo_results import write_results
 from fedlearn_edu.demo_setup import Experiment, prepare, train_ceiling
-from fedlearn_edu.errors import UsageError
+from fedlearn_edu.demo_values import written
+from fedlearn_edu.simulation.central import CentralResult
 from fedlearn_edu.simulation.client_reports import describe_excluded
 
 EXIT_STOPPED = 130
@@ -42,12 +43,12 @@ def run_demo(options: DemoOptions) -> int:
             folder.save_options(options.saved)
         options, experiment = prepare(options)
         folder.save_options(options.saved)  # what the data decided; of a resumed run, the number of rounds may be new
-        history, resumed_after = _train(options, experiment, folder)
+        history, ceiling, resumed_after = _train(options, experiment, folder)
         print_clients(history)
         if history.status != "stopped":  # of which it was said
             click.echo("\nwriting accuracy.png, model/ and the rest ...", err=True)
         seconds = time.monotonic() - started
-        missing = write_results(options, experiment, history, folder.path, seconds)
+        missing = write_results(options, experiment, history, ceiling, folder.path, seconds)
         print_end(
             options, experiment, history, folder.path, missing=missing, seconds=seconds, resumed_after=resumed_after
         )
@@ -65,16 +66,19 @@ def run_demo(options: DemoOptions) -> int:
     return 0 if missing <= {"accuracy.png"} else EXIT_INCOMPLETE
 
 
-def _train(options: DemoOptions, experiment: Experiment, folder: DemoFolder) -> tuple[fl.History, int]:
+def _train(options: DemoOptions, experiment: Experiment, folder: DemoFolder) -> tuple[fl.History, CentralResult, int]:
     """Prints the ceiling and one line per round; Ctrl-C ends it after the last complete round.
 
     Returns:
-        The history, and the round after which it went on (0 for a new run).
+        The history, the ceiling, and the round after which it went on (0 for a new run).
     """
     goes_on = folder.has_rounds
     click.echo("training the central ceiling ...", err=True)
     ceiling = train_ceiling(options, experiment)
-    click.echo(f"central ceiling: {ceiling:.1%} (the same head, all training images in one place)")
+    task, examples = experiment.clients.task, called(experiment.modality)
+    measured = "" if task.primary.name == "accuracy" else f"{task.primary.label} "
+    value = written(task.primary, ceiling.value, unit=task.unit)
+    click.echo(f"central ceiling: {measured}{value} (the same head, all training {examples} in one place)")
     click.echo(f"building the rounds, {'going on' if goes_on else 'measuring round 0'} ...", err=True)
     click.echo()
     rounds = fl.iter_rounds(
@@ -84,14 +88,14 @@ def _train(options: DemoOptions, experiment: Experiment, folder: DemoFolder) -> 
         checkpoint_dir=folder.path / "checkpoint",
         resume=True,  # without --resume the folder was seen to hold no run
     )
-    history, resumed_after, lines = None, 0, None if goes_on else RoundLines()
+    history, resumed_after, lines = None, 0, None if goes_on else RoundLines(task.primary)
     try:
         for history in rounds:
             if goes_on:
                 resumed_after, goes_on = history.num_rounds, False
                 click.echo(f"going on after round {resumed_after}")
-                lines = RoundLines()
-            history.central_accuracy = ceiling
+                lines = RoundLines(task.primary)
+            history.central_accuracy = ceiling.value
             lines.print(history)
     except KeyboardInterrupt:
         if history is None:
@@ -102,7 +106,7 @@ def _train(options: DemoOptions, experiment: Experiment, folder: DemoFolder) -> 
         )
     if excluded := describe_excluded(history):
         click.echo(excluded, err=True)
-    return history, resumed_after
+    return history, ceiling, resumed_after
 
 
 def _options_of_saved_run(options: DemoOptions, folder: DemoFolder) -> DemoOptions:
@@ -112,16 +116,7 @@ def _options_of_saved_run(options: DemoOptions, folder: DemoFolder) -> DemoOptio
         if options.resume:
             click.echo(f"Nothing to resume in {folder.path}; starting from round 0.")
         return options
-    kinds = typing.get_type_hints(DemoOptions)
-    known = {name: saved[name] for name in options.saved if name in saved}
-    if not all(isinstance(value, kinds[name]) for name, value in known.items()):
-        raise folder.damaged()
-    for name in sorted(options.explicit & options.decisive.keys()):
-        if saved.get(name) != getattr(options, name):
-            raise UsageError(
-                f"--output: {folder.path} holds another run (--{name.replace('_', '-')} was {saved.get(name)}, is now "
-                f"{getattr(options, name)}); choose another folder or the same options"
-            )
-    if "num_rounds" in options.explicit:
-        known["num_rounds"] = options.num_rounds
-    return dataclasses.replace(options, **known)
+    try:
+        return dataclasses.replace(options, output=folder.path).with_saved(saved)
+    except TypeError:
+        raise folder.damaged() from None

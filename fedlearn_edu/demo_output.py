@@ -2,50 +2,62 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 
 import click
 
 import fedlearn_edu as fl
+from fedlearn_edu.data.metrics import Metric, four_digits
+from fedlearn_edu.demo_data import called
 from fedlearn_edu.demo_options import DemoOptions
 from fedlearn_edu.demo_setup import Experiment
+from fedlearn_edu.demo_values import baseline_line, cell, distance, is_better, is_far, shown, way, worst_and_best
 from fedlearn_edu.simulation.history import GLOBAL
 from fedlearn_edu.terminal import our_python
 
 _BAR = 24
 _WORST, _BEST = 5, 3
-_FAR_BELOW = 0.2  # share of all images
+_MOST_LINES = 24  # of Python; a table may have hundreds of columns
+_WIDTH = 31  # of the global value and its bar
 _TRAFFIC = ("broadcast_bytes_total", "upload_bytes_total")
+_OF_ONE_CLASS = "examples of each are all of one class"
 _RESULTS = ("history.csv", "summary.json", "accuracy.png", "model/")
 
 
 class RoundLines:
-    """Prints a line a round under the names of the columns; of the rounds before, it keeps what it needs of them."""
+    """Prints a line a round under the names of the columns; of the rounds before, it keeps what it needs of them.
 
-    def __init__(self):
+    Args:
+        primary: The metric that is shown.
+    """
+
+    def __init__(self, primary: Metric):
         self._num_rows, self._traffic, self._first, self._latest = 0, 0.0, None, {}
-        click.echo("round  global accuracy, bar to ceiling      loss  worst client  best client  traffic so far")
+        title = f"global {primary.label}, bar to ceiling"
+        click.echo(f"round  {title:<{_WIDTH}}      loss  worst client  best client  traffic so far")
 
     def print(self, history: fl.History) -> None:
-        """Prints the newest round. The bar is empty at round 0's accuracy and full at the ceiling's."""
+        """Prints the newest round. The bar is empty at round 0's value and full at the ceiling's."""
         new = history.rows[self._num_rows :]
         self._num_rows += len(new)
         self._traffic += sum(value for _, _, metric, value in new if metric in _TRAFFIC)
+        primary = history.primary
         for _, client_id, metric, value in new:
             if client_id == GLOBAL:
                 self._latest[metric] = value
-                if metric == "accuracy" and self._first is None:
+                if metric == primary.name and self._first is None:
                     self._first = value
-        accuracy, clients = self._latest["accuracy"], history.last_client_metric("accuracy")
-        room = history.central_accuracy - self._first
-        share = (accuracy - self._first) / room if room > 0 else accuracy
-        bar = "█" * round(min(max(share, 0.0), 1.0) * _BAR)
+        value, loss = self._latest[primary.name], self._latest["loss"]
+        worst, best = worst_and_best(history, history.last_client_metric())
+        share = way(history, self._first, history.central_accuracy, value)
+        bar = "█" * round(min(max(share, 0.0), 1.0) * _BAR if math.isfinite(share) else 0)
         columns = [
             f"{history.num_rounds:5d}",
-            f"{accuracy:6.1%} {bar:<{_BAR}}",
-            f"{self._latest['loss']:9.3f}",
-            f"{clients.min():12.1%}",
-            f"{clients.max():11.1%}",
+            f"{cell(history, value, 6)} {bar:<{_BAR}}",
+            f"{loss:9.3f}" if primary.is_share else f"{four_digits(loss):>9}",
+            cell(history, worst, 12),
+            cell(history, best, 11),
             f"{self._traffic / 1e6:11.1f} MB",
         ]
         click.echo("  ".join(columns))
@@ -53,18 +65,27 @@ class RoundLines:
 
 def print_clients(history: fl.History) -> None:
     """Prints the worst and the best clients; all, if they are few."""
+    num_tested, primary = len(history.last_client_metric("loss")), history.primary
+    if history.last_client_metric().empty:
+        click.echo(f"\nNo client has {primary.label} of its own: the test {_OF_ONE_CLASS}")
+        return
     table = history.client_table()
     left_out = len(table) - _WORST - _BEST
-    shown = f"the {_WORST} worst and the {_BEST} best of {len(table)} clients (all in history.csv; gain: since round 0)"
-    click.echo(f"\nAfter round {history.num_rounds}, {shown if left_out > 0 else 'every client, worst first'}:")
-    click.echo("client_id         accuracy    gain  rounds trained")
+    some = f"the {_WORST} worst and the {_BEST} best of {len(table)} clients (all in history.csv; gain: since round 0)"
+    click.echo(f"\nAfter round {history.num_rounds}, {some if left_out > 0 else 'every client, worst first'}:")
+    value_width, gain_width = (8, 7) if primary.is_share else (10, 10)
+    click.echo(f"client_id         {primary.label:>{value_width}} {'gain':>{gain_width}}  rounds trained")
     for number, (client_id, row) in enumerate(table.iterrows()):
         if left_out > 0 and _WORST <= number < _WORST + left_out:
             if number == _WORST:
                 click.echo("...")
             continue
         name = client_id if len(client_id) <= 16 else client_id[:15] + "…"
-        click.echo(f"{name:<16}  {row.accuracy:8.1%} {row.gain:+7.1%}  {row.rounds_trained:14.0f}")
+        value, gain = cell(history, row[primary.name], value_width), cell(history, row.gain, gain_width, sign="+")
+        click.echo(f"{name:<16}  {value} {gain}  {row.rounds_trained:14.0f}")
+    if (without := num_tested - len(table)) > 0:
+        have = "clients have" if without > 1 else "client has"
+        click.echo(f"{without} more {have} no {primary.label}: the test {_OF_ONE_CLASS}")
 
 
 def print_end(
@@ -78,18 +99,17 @@ def print_end(
     resumed_after: int = 0,
 ) -> None:
     """Prints how the run ended, what is odd about it, where the results are, and what to do with them."""
-    # As they are printed, the numbers can be subtracted by whoever reads them.
-    reached, ceiling = (round(100 * value, 1) for value in (history.global_accuracy, history.central_accuracy))
+    reached, ceiling = history.global_value, history.central_accuracy
     rounds = f"{history.num_rounds} round{'s' * (history.num_rounds != 1)}"
     if resumed_after:
         rounds += f" ({history.num_rounds - resumed_after} of them now)"
     click.echo(
-        f"\nglobal accuracy {reached:.1f}%, central ceiling {ceiling:.1f}% "
-        f"({_distance(reached, ceiling)}), {rounds}, {seconds:.0f} s"
+        f"\nglobal {history.primary.label} {shown(history, reached)}, central ceiling {shown(history, ceiling)} "
+        f"({distance(history, reached, ceiling)}), {rounds}, {seconds:.0f} s"
     )
     if history.baseline is not None:
-        click.echo(f"always the commonest class: {history.baseline:.1%} (a model that looks at no image reaches that)")
-    for remark in _oddities(options, experiment, history, reached > ceiling):
+        click.echo(baseline_line(history, called(experiment.modality, 1)))
+    for remark in _oddities(options, experiment, history):
         click.echo(remark)
     written = [name for name in _RESULTS if name.strip("/") not in missing]
     click.echo(f"Results in {output}/: {', '.join(written) or 'none'}")
@@ -100,39 +120,47 @@ def print_end(
     if "accuracy.png" in written:
         click.echo(f"Next: open {output / 'accuracy.png'}")
     if "model/" in written:
-        from fedlearn_edu.simulation.export import usage  # imports TensorFlow, for which --help does not wait
+        from fedlearn_edu.simulation.export_readme import usage  # imports TensorFlow, for which --help does not wait
 
-        click.echo(f"Classify an image of your own, in Python ({our_python()}):")
-        click.echo("".join(f"  {line}\n" for line in usage(output / "model").splitlines()), nl=False)
+        task = experiment.clients.task
+        what = {"image": "an image", "text": "a text", "table": "a row"}[experiment.modality]
+        done = "Predict the number for" if task.kind == "regression" else "Classify"
+        click.echo(f"{done} {what} of your own, in Python ({our_python()}):")
+        lines = usage(output / "model", encoder=experiment.encoder, task=task).splitlines()
+        if len(lines) > _MOST_LINES:
+            lines = [f"see {output / 'model' / 'README.md'}, which has a line for each column"]
+        click.echo("".join(f"  {line}\n" for line in lines), nl=False)
 
 
-def _distance(reached: float, ceiling: float) -> str:
-    if reached == ceiling:
-        return "equal to it"
-    return f"{abs(ceiling - reached):.1f} points {'below' if ceiling > reached else 'above'} it"
-
-
-def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History, is_above: bool) -> list[str]:
-    remarks = []
+def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History) -> list[str]:
+    remarks, examples = [], called(experiment.modality)
+    reached, ceiling = history.global_value, history.central_accuracy
     loss = history.global_metrics()["loss"]
+    first, last = (f"{value:.1f}" if history.primary.is_share else four_digits(value) for value in loss.iloc[[0, -1]])
     if not loss.iloc[-1] <= loss.iloc[0]:
         lower = f"{options.client_lr / 10:.1g}"
         remarks.append(
-            f"The loss rose from {loss.iloc[0]:.1f} to {loss.iloc[-1]:.1f}: the learning rate {options.client_lr:g} is "
-            f"too large for these images; try --client-lr {lower} and another --output"
+            f"The loss rose from {first} to {last}: the learning rate {options.client_lr:g} is "
+            f"too large for these {examples}; try --client-lr {lower} and another --output"
         )
-    elif history.status != "stopped" and history.central_accuracy - history.global_accuracy > _FAR_BELOW:
-        rounds = f"more rounds (--rounds {4 * options.num_rounds})"
+    elif history.baseline is not None and not is_better(history, ceiling, history.baseline):
         remarks.append(
-            f"Far below its ceiling: clients that are alike need {rounds}, or a higher --client-lr"
+            f"The ceiling is no better than always the same answer: these {examples} tell a linear head nothing of "
+            "what is asked, or are too few"
+        )
+    elif history.status != "stopped" and is_far(history):
+        rounds = f"more rounds (--rounds {4 * options.num_rounds})"
+        below = "below" if history.primary.higher_is_better else "above"
+        remarks.append(
+            f"Far {below} its ceiling: clients that are alike need {rounds}, or a higher --client-lr"
             if options.partition == "iid"
-            else f"Far below its ceiling: clients that are so unlike, or have so few images, need {rounds}; "
+            else f"Far {below} its ceiling: clients that are so unlike, or have so few {examples}, need {rounds}; "
             "--partition iid shows what becomes of alike ones"
         )
-    elif is_above:
-        num_test = experiment.num_test
+    elif is_better(history, reached, ceiling):
+        num_test, above = experiment.num_test, "Above" if history.primary.higher_is_better else "Below"
         remarks.append(
-            f"Above its ceiling by chance, with {num_test:,} test images, or the ceiling has not learned all it could; "
-            "compare several seeds (--seed 1, 2, ...)"
+            f"{above} its ceiling by chance, with {num_test:,} test {examples}, or the ceiling has not learned all it "
+            "could; compare several seeds (--seed 1, 2, ...)"
         )
     return remarks

@@ -8,17 +8,23 @@ import pathlib
 import click
 
 import fedlearn_edu as fl
+from fedlearn_edu.demo_data import called
+from fedlearn_edu.demo_values import worst_and_best
+from fedlearn_edu.simulation.central import CentralResult
 
 
-def write_results(options, experiment, history: fl.History, output: pathlib.Path, seconds: float) -> set[str]:
+def write_results(
+    options, experiment, history: fl.History, ceiling: CentralResult, output: pathlib.Path, seconds: float
+) -> set[str]:
     """Writes history, summary, model and last the picture.
 
     What cannot be written is a warning that says why; `--resume` writes all again.
 
     Args:
         options: The run's options.
-        experiment: Its clients, backbone and process.
+        experiment: Its clients, encoder and process.
         history: What was measured.
+        ceiling: What the same head learned of all examples in one place.
         output: The run's folder.
         seconds: Wall time since the start of the command.
 
@@ -31,14 +37,14 @@ def write_results(options, experiment, history: fl.History, output: pathlib.Path
     def write_model(path):
         fl.export_model(
             path,
-            backbone=experiment.backbone,
+            backbone=experiment.encoder,
             model=experiment.process.model,
             model_weights=history.model_weights,
-            class_names=experiment.clients.class_names,
+            task=experiment.clients.task,
             trained_on=_origin(options, experiment),
         )
 
-    summary = json.dumps(_summary(options, experiment, history, seconds), indent=2).encode()
+    summary = json.dumps(_summary(options, experiment, history, ceiling, seconds), indent=2).encode()
     results = {
         "history.csv": lambda path: write_whole(path, lambda file: history.to_frame().to_csv(file, index=False)),
         "summary.json": lambda path: write_whole(path, lambda file: file.write(summary)),
@@ -58,31 +64,45 @@ def write_results(options, experiment, history: fl.History, output: pathlib.Path
     return missing
 
 
-def _summary(options, experiment, history: fl.History, seconds: float) -> dict:
-    clients = history.client_metric("accuracy").iloc[:, -1]
+def _summary(options, experiment, history: fl.History, ceiling: CentralResult, seconds: float) -> dict:
+    accuracies = {}
+    if ceiling.accuracy is not None:
+        of_clients = history.last_client_metric("accuracy")
+        accuracies = {
+            "global_accuracy": history.global_accuracy,
+            "central_accuracy": ceiling.accuracy,
+            "worst_client_accuracy": float(of_clients.min()),
+            "best_client_accuracy": float(of_clients.max()),
+        }
+    ends = worst_and_best(history, history.last_client_metric())
+    worst, best = (None if value != value else float(value) for value in ends)
     return {
         "status": history.status,
-        "global_accuracy": history.global_accuracy,
-        "central_accuracy": history.central_accuracy,
-        "worst_client_accuracy": float(clients.min()),
-        "best_client_accuracy": float(clients.max()),
+        **accuracies,
+        "metric": history.primary.name,
+        **({"unit": unit} if (unit := experiment.clients.task.unit) else {}),
+        "value": history.global_value,
+        "central_value": ceiling.value,
+        "worst_client_value": worst,
+        "best_client_value": best,
+        "baseline": history.baseline,
         "num_rounds": history.num_rounds,
         "seconds": round(seconds, 2),
         **{name: int(sum_of(history, name)) for name in ("broadcast_bytes_total", "upload_bytes_total")},
         "num_clients": experiment.clients.num_clients,
         "settings": {**options.decisive, "clients_per_round": experiment.config.clients_per_round},
-        "backbone_fingerprint": experiment.backbone.fingerprint,
+        "backbone_fingerprint": experiment.encoder.fingerprint,
         "fedlearn_edu_version": fl.__version__,
     }
 
 
 def _origin(options, experiment) -> str:
-    """Returns whose images the model was trained on, and under which licence, as far as it is known."""
+    """Returns whose examples the model was trained on, and under which licence, as far as it is known."""
     dataset, known, name = experiment.dataset, fl.dataset_names(), options.dataset
     if name.startswith("medmnist:"):
         name = name.partition("_")[0]  # the larger editions, such as medmnist:pathmnist_64, are not listed
     if name not in known.index:
-        return f"{dataset.name}: its maker's own images; ask them for the licence"
+        return f"{dataset.name}: its maker's own {called(experiment.dataset.modality)}; ask them for the licence"
     row = known.loc[name]
     return f"{dataset.name}: {row['description']}; {row['origin']}; licence: {row['licence']}"
 

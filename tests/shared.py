@@ -1,12 +1,26 @@
-"""What several tests share: where the repository is, and a small federated problem that trains in a second."""
+"""What several tests share: the repository, a command in this process, a small problem that trains in a second."""
 
 import pathlib
+import sys
 
 import numpy as np
+import pytest
+from click.testing import CliRunner
 
 import fedlearn_edu as fl
+from fedlearn_edu import cli
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
+
+
+def invoke_command(monkeypatch, folder, *arguments) -> tuple[int, str]:
+    """Runs a command in this process, in a folder; returns exit code and output."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["fedlearn-edu", *map(str, arguments)])
+    runner = CliRunner()
+    with runner.isolation() as streams, pytest.raises(SystemExit) as exit_info:
+        cli.main()
+    return exit_info.value.code, (streams[0].getvalue() + streams[1].getvalue()).decode()
 
 
 def make_features(*, num_clients=6, feature_dim=8, num_classes=3, seed=0) -> fl.FederatedDataset:

@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "fedlearn_edu"
 # A module may import from its own room and from those before it.
 ROOMS = ["engine", "data", "backbone", "learning", "simulation", "privacy", "plotting", "widgets", "course"]
 # Above all rooms: what a user starts. Below them: what any room may use.
-DEMO = {"demo", "demo_folder", "demo_options", "demo_output", "demo_results", "demo_setup"}
+DEMO = {f"demo{part}" for part in ("", "_data", "_folder", "_options", "_output", "_results", "_setup", "_values")}
 TOP = {"__init__", "cli", "commands", *DEMO, "doctor", "lab_app", "lessons"}
 BASE = {
     "bars",

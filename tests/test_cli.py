@@ -1,6 +1,7 @@
 """The commands as a user types them: results, resuming, and one clear line for bad input."""
 
 import csv
+import functools
 import gc
 import inspect
 import io
@@ -23,6 +24,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from shared import invoke_command
 
 import fedlearn_edu as fl
 from fedlearn_edu import cli
@@ -274,12 +276,12 @@ def test_a_rate_that_was_given_stands_and_if_it_diverges_the_end_says_so(invoke,
 
 
 def test_a_folder_without_owners_gets_as_many_clients_as_it_has_images_for(colours, tmp_path, capsys):
+    from fedlearn_edu.demo_data import deal_out
     from fedlearn_edu.demo_options import DemoOptions
-    from fedlearn_edu.demo_setup import _deal_out
 
     for owner in ("anna", "ben"):
         shutil.copytree(colours / owner, tmp_path / "mine", dirs_exist_ok=True)  # the second replaces the first's
-    _deal_out(DemoOptions(dataset=str(tmp_path / "mine")), fl.load_dataset(tmp_path / "mine"))
+    deal_out(DemoOptions(dataset=str(tmp_path / "mine")), fl.load_dataset(tmp_path / "mine"))
     output = capsys.readouterr().out
     few = "since there are few images; --partition sets it"
     assert f"mine: 24 images of 3 classes, iid ({few}), over 2 clients (" in output
@@ -336,7 +338,12 @@ def test_what_is_odd_about_the_end_is_said(name, capsys):
     options = DemoOptions(**({"client_lr": 0.1, "partition": "dirichlet:0.3"} | given))
     output = pathlib.Path("run")
     print_end(
-        options, types.SimpleNamespace(num_test=1234), history, output, missing={"accuracy.png", "model"}, seconds=1
+        options,
+        types.SimpleNamespace(num_test=1234, modality="image"),
+        history,
+        output,
+        missing={"accuracy.png", "model"},
+        seconds=1,
     )
     _, end, *remarks, results = capsys.readouterr().out.splitlines()
     assert end.startswith(f"global accuracy {100 * accuracies[-1]:.1f}%, central ceiling 90.0% (")
@@ -351,7 +358,8 @@ def test_a_licence_is_named_only_where_it_is_known():
     from fedlearn_edu.demo_results import _origin
 
     def origin(name):
-        return _origin(DemoOptions(dataset=name), types.SimpleNamespace(dataset=types.SimpleNamespace(name="mine")))
+        dataset = types.SimpleNamespace(name="mine", modality="image")
+        return _origin(DemoOptions(dataset=name), types.SimpleNamespace(dataset=dataset))
 
     for name in ("fashion", "medmnist:dermamnist", "medmnist:dermamnist_64"):
         assert origin(name).endswith(("; licence: MIT", "; licence: CC BY-NC 4.0")), name
@@ -438,16 +446,7 @@ def test_asyncio_says_nothing_of_the_tasks_an_interrupted_run_leaves(invoke, mon
 @pytest.fixture
 def invoke(tmp_path, monkeypatch):
     """Runs a command in this process, in an empty folder; returns exit code and output."""
-
-    def invoke(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["fedlearn-edu", *map(str, arguments)])
-        runner = CliRunner()
-        with runner.isolation() as streams, pytest.raises(SystemExit) as exit_info:
-            cli.main()
-        return exit_info.value.code, (streams[0].getvalue() + streams[1].getvalue()).decode()
-
-    return invoke
+    return functools.partial(invoke_command, monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize(

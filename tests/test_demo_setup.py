@@ -7,8 +7,9 @@ import pytest
 
 import fedlearn_edu as fl
 from fedlearn_edu import demo_setup
+from fedlearn_edu.demo_data import deal_out
 from fedlearn_edu.demo_options import DemoOptions
-from fedlearn_edu.demo_setup import _deal_out, _decide_rate, train_ceiling
+from fedlearn_edu.demo_setup import _decide_rate, train_ceiling
 
 
 def photos(sizes):
@@ -37,7 +38,7 @@ def photos(sizes):
     ],
 )
 def test_owners_of_a_folder_are_clients_and_few_images_make_few(tmp_path, sizes, given, partition, num_clients):
-    options, clients = _deal_out(DemoOptions(dataset=str(tmp_path), **given), photos(sizes))
+    options, clients = deal_out(DemoOptions(dataset=str(tmp_path), **given), photos(sizes))
     assert (options.partition, clients.num_clients) == (partition, num_clients)
 
 
@@ -65,7 +66,7 @@ def test_the_ceiling_trains_long_enough_of_few_images_and_at_a_rate_that_suits(
         fl, "train_centrally", lambda *_, **given: asked.append(given) or types.SimpleNamespace(value=0.5)
     )
     experiment = types.SimpleNamespace(features=features(num_train), process=types.SimpleNamespace(model=None))
-    assert train_ceiling(DemoOptions(seed=7), experiment) == 0.5
+    assert train_ceiling(DemoOptions(seed=7), experiment).value == 0.5
     assert asked[0]["num_epochs"] == epochs
     assert asked[0]["learning_rate"] == pytest.approx(learning_rate)
     assert asked[0]["seed"] == 7

@@ -90,8 +90,8 @@ def load_dataset(
         seed: Draws the `max_clients` clients.
         on_broken: For photographs: `"refuse"` raises if one cannot be read, `"skip"` leaves it out, counts it in
             the report and prints a warning.
-        **of_table: Of a table: `target`, `client`, `text`, `task`, `positive`, `ignore`, `categories`, `encoding`, as
-            in `load_table`; `encoding` also of a folder of texts.
+        **of_table: Of a table: `target`, `client`, `text`, `task`, `positive`, `unit`, `ignore`, `categories`,
+            `encoding`, as in `load_table`; `encoding` also of a folder of texts.
 
     Returns:
         Examples, targets, what is asked of them, and the owners where they are known; an `ImageDataset` for images.

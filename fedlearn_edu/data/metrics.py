@@ -37,10 +37,21 @@ class Metric:
         """Returns a value as text: shares in per cent, others with four digits and their unit.
 
         Example:
-            >>> METRICS["accuracy"].format(0.8125), METRICS["rmse"].format(1234.567, unit="EUR")
-            ('81.2 %', '1235 EUR')
+            >>> METRICS["accuracy"].format(0.8125), METRICS["rmse"].format(12345.67, unit="EUR")
+            ('81.2 %', '12,350 EUR')
         """
-        return f"{100 * value:.1f} %" if self.is_share else f"{value:.4g} {unit}".rstrip()
+        return f"{100 * value:.1f} %" if self.is_share else f"{four_digits(value)} {unit}".rstrip()
+
+
+def four_digits(value: float) -> str:
+    """Returns a number with four digits that count, written out as amounts are.
+
+    Example:
+        >>> four_digits(0.012345), four_digits(1234.9), four_digits(1e30)
+        ('0.01235', '1,235', '1e+30')
+    """
+    rounded = float(f"{value:.4g}")
+    return f"{rounded:,.10g}" if abs(rounded) < 1e10 else f"{rounded:.4g}"
 
 
 def auc_of_counts(counts: np.ndarray) -> float | None:

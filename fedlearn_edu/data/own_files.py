@@ -22,6 +22,7 @@ class TableArguments(TypedDict, total=False):
     text: str | None
     task: str | None
     positive: str | None
+    unit: str | None
     ignore: Sequence[str]
     categories: Sequence[str]
     encoding: str | None

@@ -38,7 +38,13 @@ class Target:
 
 
 def read_target(
-    name: str, cells: np.ndarray, *, decimal: str, task: str | None = None, positive: str | None = None
+    name: str,
+    cells: np.ndarray,
+    *,
+    decimal: str,
+    task: str | None = None,
+    positive: str | None = None,
+    unit: str | None = None,
 ) -> Target:
     """Returns the task, and the targets of the rows that have one.
 
@@ -49,6 +55,7 @@ def read_target(
         task: `"classification"`, `"binary"` or `"regression"`. None: names are classes, a few numbers without decimals
             are classes, and many numbers with decimals a regression; anything else is asked for.
         positive: Of two classes, the one that is looked for; None for the second in order.
+        unit: Of numbers; None if they have none.
 
     Raises:
         UsageError: One value only, numbers that could be classes or amounts, or values that do not suit the task.
@@ -64,6 +71,8 @@ def read_target(
         raise UsageError(f"target: column {quoted(name)} holds {found}; there is nothing to learn")
     numbers, wrong = parse_numbers(values, decimal=decimal)
     kind = task or _kind(name, values, numbers, wrong)
+    if unit is not None and kind != "regression":
+        raise UsageError(f"unit: only for task='regression', got {quoted(unit)} for a {kind} target")
     if kind == "regression":
         if wrong:
             row = int(np.argmax(cells == wrong[0])) + 2
@@ -75,7 +84,7 @@ def read_target(
         targets = np.array([value_of[same_name(text)] for text in cells[kept]], np.float32)
         if not np.isfinite(targets).all():
             raise UsageError(f"target: column {quoted(name)} holds numbers beyond 32 bits; scale it down")
-        return Target(Task.regression(), targets, kept, [])
+        return Target(Task.regression(unit=unit), targets, kept, [])
     class_of, class_names = _classes(values, None if wrong else numbers)
     if kind == "binary":
         built, remarks = _binary(name, class_names, positive)

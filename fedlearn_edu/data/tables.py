@@ -28,6 +28,7 @@ def load_table(
     text: str | None = None,
     task: str | None = None,
     positive: str | None = None,
+    unit: str | None = None,
     ignore: Sequence[str] = (),
     categories: Sequence[str] = (),
     encoding: str | None = None,
@@ -47,6 +48,7 @@ def load_table(
         text: The column whose texts are the examples; all others are then left out. None for a table.
         task: `"classification"`, `"binary"` or `"regression"`; None where the target leaves no doubt.
         positive: With `task="binary"`: the value that is looked for; None for the second in order.
+        unit: Of a target that is a number, such as `"EUR"`; None if it has none.
         ignore: Columns to leave out.
         categories: Columns of numbers that are names, such as zip codes.
         encoding: As Python calls it; None for UTF-8.
@@ -85,6 +87,7 @@ def load_table(
         decimal=(decimal := find_decimal(used)),
         task=task,
         positive=positive,
+        unit=unit,
     )
     kept = found.kept
     lacks["no target"] = usable & ~kept

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedlearn_edu.data.federated import FederatedDataset
+from fedlearn_edu.data.task import Task
 
 LADDER = tuple(base * 10.0**power for power in range(-9, 2) for base in (1, 3))  # 1e-9 ... 10, 30
 _ROUNDS = 6
@@ -31,11 +32,11 @@ def steady_client_lr(
 ) -> float:
     """Returns the default rate if federated training of a linear head is steady with it, else one that is.
 
-    Steady means: in six rounds of federated averaging from zero the mean loss on training examples never rises above
-    its start by more than a twentieth. From the default the rate goes down (0.1, 0.03, 0.01, ...) until that holds and
-    the loss falls. If the default is steady, it goes up as long as the loss falls at least twice as far with the higher
-    rate, which only features much smaller than usual need. If no rate will do, it is the default. No test example is
-    looked at. A real federation would have to pay for the rounds tried.
+    Steady means: in six rounds of federated averaging from zero the mean loss on training examples (of numbers: around
+    their mean) never rises above its start by more than a twentieth. From the default the rate goes down (0.1, 0.03,
+    0.01, ...) until that holds and the loss falls. If the default is steady, it goes up as long as the loss falls at
+    least twice as far with the higher rate, which only features much smaller than usual need. If no rate will do, it is
+    the default. No test example is looked at. A real federation would have to pay for the rounds tried.
 
     Args:
         features: Extracted features.
@@ -50,13 +51,18 @@ def steady_client_lr(
         The learning rate.
     """
     clients = [features.pooled("train")] if pooled else [features.train(name) for name in features.client_ids]
-    start = math.log(features.num_classes)
+    task = features.task
+    if task.kind == "regression":
+        mean, std = _moments(clients)
+        if not std:
+            return default
+        # Of scaled numbers all is scaled alike, and steady at the same rate.
+        clients = [(x, (y - mean) / std) for x, y in clients]
+    start = 1.0 if task.kind == "regression" else math.log(features.num_classes)
 
     def fall(rate: float) -> float:
         """How far the loss falls in all; minus infinity if it is ever well above its start, or no number."""
-        losses = _losses(
-            clients, features.num_classes, rate, min(clients_per_round, _MAX_COHORT), num_epochs, batch_size, seed
-        )
+        losses = _losses(clients, task, rate, min(clients_per_round, _MAX_COHORT), num_epochs, batch_size, seed)
         return start - losses[-1] if all(loss <= _TOLERANCE * start for loss in losses) else -math.inf
 
     rate, best, least = default, fall(default), _LEAST_FALL * start
@@ -73,7 +79,7 @@ def steady_client_lr(
 
 def _losses(
     clients: Sequence[tuple[np.ndarray, np.ndarray]],
-    num_classes: int,
+    task: Task,
     rate: float,
     cohort_size: int,
     num_epochs: int,
@@ -82,21 +88,22 @@ def _losses(
 ) -> list[float]:
     """Returns the mean training loss after every round; the last one may be no number."""
     rng = np.random.default_rng(seed)
-    measured = _sample(clients, rng)
-    kernel = np.zeros([measured[0].shape[1], num_classes], np.float32)  # the last row is the bias
+    x, y = _sample(clients, rng)
+    kernel = np.zeros([x.shape[1], task.num_outputs], np.float32)  # the last row is the bias
+    losses_of, errors_of = _LOSSES.get(task.kind, _LOSSES["classification"])
     losses = []
     with np.errstate(all="ignore"):  # what overflows is no number, and no steady rate
         for _ in range(_ROUNDS):
             cohort = rng.choice(len(clients), min(cohort_size, len(clients)), replace=False)
-            trained = [_train(kernel, *clients[i], rate, num_epochs, batch_size, rng) for i in cohort]
+            trained = [_train(kernel, *clients[i], errors_of, rate, num_epochs, batch_size, rng) for i in cohort]
             kernel = np.mean(trained, axis=0)
-            losses.append(_loss(kernel, *measured))
+            losses.append(float(losses_of(x @ kernel, y).mean()))
             if not math.isfinite(losses[-1]):
                 break
     return losses
 
 
-def _train(kernel, x, y, rate, num_epochs, batch_size, rng) -> np.ndarray:
+def _train(kernel, x, y, errors_of, rate, num_epochs, batch_size, rng) -> np.ndarray:
     batch_size = batch_size or len(y)
     kernel = kernel.copy()
     batches = (
@@ -106,14 +113,13 @@ def _train(kernel, x, y, rate, num_epochs, batch_size, rng) -> np.ndarray:
     )
     for rows in itertools.islice(batches, _MAX_STEPS):
         examples = _with_one(x[rows])
-        error = np.exp(_log_softmax(examples @ kernel))
-        error[np.arange(len(rows)), y[rows]] -= 1
-        kernel -= np.float32(rate / len(rows)) * (examples.T @ error)
+        kernel -= np.float32(rate / len(rows)) * (examples.T @ errors_of(examples @ kernel, y[rows]))
     return kernel
 
 
-def _loss(kernel, x, y) -> float:
-    return float(-_log_softmax(x @ kernel)[np.arange(len(y)), y].mean())
+def _moments(clients) -> tuple[np.float32, np.float32]:
+    targets = np.concatenate([y for _, y in clients]).astype(np.float64)
+    return np.float32(targets.mean()), np.float32(targets.std())
 
 
 def _sample(clients, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -129,3 +135,28 @@ def _with_one(x: np.ndarray) -> np.ndarray:
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     logits = logits - logits.max(axis=1, keepdims=True)
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def _cross_entropies(logits, y):
+    return -_log_softmax(logits)[np.arange(len(y)), y]
+
+
+def _errors_of_classes(logits, y):
+    errors = np.exp(_log_softmax(logits))
+    errors[np.arange(len(y)), y] -= 1
+    return errors
+
+
+def _binary_cross_entropies(logits, y):
+    return np.logaddexp(0, np.where(y == 1, -logits[:, 0], logits[:, 0]))
+
+
+def _errors_of_yes_or_no(logits, y):
+    return np.exp(-np.logaddexp(0, -logits)) - y[:, None].astype(np.float32)
+
+
+_LOSSES = {  # losses, and their gradients by the outputs; what `learning.tasks` has in TensorFlow
+    "classification": (_cross_entropies, _errors_of_classes),
+    "binary": (_binary_cross_entropies, _errors_of_yes_or_no),
+    "regression": (lambda outputs, y: (outputs[:, 0] - y) ** 2, lambda outputs, y: 2 * (outputs - y[:, None])),
+}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fedlearn_edu as fl
+from fedlearn_edu.data.task import Task
 from fedlearn_edu.simulation.learning_rate import steady_client_lr
 
 
@@ -80,3 +81,47 @@ def test_without_a_batch_size_a_step_sees_all_of_a_clients_examples():
     features = two_classes(10.0)
     rates = [steady_client_lr(features, num_epochs=1, batch_size=size) for size in (None, 20, 1)]
     assert rates[0] == rates[1] > rates[2]
+
+
+def numbers(scale=1.0, *, mean=0.0, unit=1.0):
+    """A target that is linear in two of four features, with noise."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, scale, [96, 4])
+    y = unit * (mean + (x[:, 0] - 2 * x[:, 1]) / scale + rng.normal(0, 0.3, 96))
+    clients = {f"c{i}": fl.ClientSplit(train=np.arange(24 * i, 24 * i + 20), test=np.arange(24 * i + 20, 24 * i + 24))
+               for i in range(4)}  # fmt: skip
+    return fl.FederatedDataset("toy", np.float32(x), np.float32(y), (), clients, task=Task.regression())
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_of_a_number_the_rate_depends_on_the_features_and_not_on_its_unit_or_mean(scale):
+    rates = {steady_client_lr(numbers(scale, mean=mean, unit=unit)) for mean, unit in ((0, 1), (50, 1), (50, 1e6))}
+    (rate,) = rates
+    assert (rate < 0.1) == (scale > 1)
+    # independent of the code under test: single steps on all examples, in double precision, stay bounded and learn
+    x, y = numbers(scale).pooled("train")
+    x, kernel = np.hstack([x, np.ones([len(x), 1])]).astype(float), np.zeros(5)
+    for _ in range(2000):
+        kernel -= rate * 2 * x.T @ (x @ kernel - y) / len(y)
+    assert np.mean((x @ kernel - y) ** 2) < 0.5 * np.var(y)
+
+
+def test_of_yes_or_no_one_logit_is_trained():
+    plain = two_classes(30.0)
+    yes = fl.FederatedDataset("toy", plain.examples, plain.labels, (), plain.clients, task=Task.binary("b"))
+    rate = steady_client_lr(yes)
+    assert rate < 0.1
+    x, y = yes.pooled("train")
+    x, kernel = np.hstack([x, np.ones([len(x), 1])]).astype(float), np.zeros(7)
+    for _ in range(1000):
+        kernel -= rate * x.T @ (1 / (1 + np.exp(-np.clip(x @ kernel, -500, 500))) - y) / len(y)
+    margin = np.where(y == 1, 1, -1) * (x @ kernel)
+    assert np.log1p(np.exp(-np.clip(margin, -500, 500))).mean() < 0.9 * math.log(2)
+
+
+def test_a_number_that_is_the_same_for_all_keeps_the_default():
+    features = numbers()
+    same = fl.FederatedDataset(
+        "toy", features.examples, np.full(96, 7.0, np.float32), (), features.clients, task=features.task
+    )
+    assert steady_client_lr(same) == 0.1
