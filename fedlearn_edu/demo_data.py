@@ -228,6 +228,7 @@ def as_options(message: str) -> str:
         "--target: no numbers; say --task classification or leave it out with --ignore 'zip code'"
     """
     names = "|".join(OF_TABLE)
+    message = message.removesuffix(" (see the report of the dataset)")
     message = re.sub(r"^table: ", "--dataset: ", message)
     message = re.sub(rf"^({names}): ", r"--\1: ", message)
     message = re.sub(rf"\b({names})=\[?'([\w-]+)'\]?", r"--\1 \2", message)

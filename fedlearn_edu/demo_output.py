@@ -13,6 +13,7 @@ from fedlearn_edu.demo_data import called
 from fedlearn_edu.demo_options import DemoOptions
 from fedlearn_edu.demo_setup import Experiment
 from fedlearn_edu.demo_values import baseline_line, cell, distance, is_better, is_far, shown, way, worst_and_best
+from fedlearn_edu.learning.catalogue import by_name
 from fedlearn_edu.simulation.history import GLOBAL
 from fedlearn_edu.terminal import our_python
 
@@ -148,6 +149,11 @@ def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History)
             f"The ceiling is no better than always the same answer: these {examples} tell a linear head nothing of "
             "what is asked, or are too few"
         )
+    elif is_far(history) and _steps_have_a_size(options, history):
+        remarks.append(
+            f"Far above its ceiling: {options.algorithm} moves each weight by about the same in every round, however "
+            f"large the numbers are; with --algorithm unweighted_fed_avg the steps follow them"
+        )
     elif history.status != "stopped" and is_far(history):
         rounds = f"more rounds (--rounds {4 * options.num_rounds})"
         below = "below" if history.primary.higher_is_better else "above"
@@ -164,3 +170,8 @@ def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History)
             "could; compare several seeds (--seed 1, 2, ...)"
         )
     return remarks
+
+
+def _steps_have_a_size(options: DemoOptions, history: fl.History) -> bool:
+    """Whether the server's steps are those of Adam or the like, and what is predicted is a number of any size."""
+    return not history.primary.is_share and by_name(options.algorithm).family == "server optimizer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 
 import click
@@ -74,17 +75,16 @@ def _summary(options, experiment, history: fl.History, ceiling: CentralResult, s
             "worst_client_accuracy": float(of_clients.min()),
             "best_client_accuracy": float(of_clients.max()),
         }
-    ends = worst_and_best(history, history.last_client_metric())
-    worst, best = (None if value != value else float(value) for value in ends)
+    worst, best = worst_and_best(history, history.last_client_metric())
     return {
         "status": history.status,
         **accuracies,
         "metric": history.primary.name,
         **({"unit": unit} if (unit := experiment.clients.task.unit) else {}),
-        "value": history.global_value,
-        "central_value": ceiling.value,
-        "worst_client_value": worst,
-        "best_client_value": best,
+        "value": _json(history.global_value),
+        "central_value": _json(ceiling.value),
+        "worst_client_value": _json(worst),
+        "best_client_value": _json(best),
         "baseline": history.baseline,
         "num_rounds": history.num_rounds,
         "seconds": round(seconds, 2),
@@ -94,6 +94,11 @@ def _summary(options, experiment, history: fl.History, ceiling: CentralResult, s
         "backbone_fingerprint": experiment.encoder.fingerprint,
         "fedlearn_edu_version": fl.__version__,
     }
+
+
+def _json(value: float) -> float | None:
+    """Returns a number, or None for what JSON has no word for: an error beyond all numbers, an AUC that nobody has."""
+    return float(value) if math.isfinite(value) else None
 
 
 def _origin(options, experiment) -> str:

@@ -73,7 +73,10 @@ def distance(history: fl.History, value: float, ceiling: float) -> str:
     side = "below" if value < ceiling else "above"
     if history.primary.is_share:
         return f"{abs(round(100 * ceiling, 1) - round(100 * value, 1)):.1f} points {side} it"
-    return f"{abs(value / ceiling - 1):.1%} {side} it, lower is better" if ceiling else f"{side} it, lower is better"
+    ratio = value / ceiling if ceiling else math.inf
+    if ratio >= 2:
+        return f"{four_digits(ratio)} times as much, lower is better" if math.isfinite(ratio) else "lower is better"
+    return f"{abs(ratio - 1):.1%} {side} it, lower is better"
 
 
 def baseline_line(history: fl.History, example: str) -> str:

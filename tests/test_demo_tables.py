@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import pathlib
 import re
 import types
 
@@ -15,7 +16,7 @@ import fedlearn_edu as fl
 from fedlearn_edu.data.task import Task
 from fedlearn_edu.demo_data import as_options, deal_out, encode, load
 from fedlearn_edu.demo_options import DemoOptions
-from fedlearn_edu.demo_output import RoundLines, print_clients
+from fedlearn_edu.demo_output import RoundLines, print_clients, print_end
 from fedlearn_edu.demo_results import _summary
 from fedlearn_edu.demo_setup import train_ceiling
 from fedlearn_edu.demo_values import distance, is_better, is_far, way
@@ -292,6 +293,8 @@ def test_where_less_is_better_the_way_to_the_ceiling_goes_down():
     assert (way(history, 100, 500, 90), way(history, 100, 500, 510)) == (1, 0), "a ceiling no better than the start"
     assert distance(history, 112.0, 100.0) == "12.0% above it, lower is better"
     assert distance(history, 100.01, 100.0) == "equal to it"
+    assert distance(history, 450.0, 100.0) == "4.5 times as much, lower is better"
+    assert distance(history, math.inf, 100.0) == "lower is better"
     assert is_better(history, 99.0, 100.0)
     assert not is_better(history, 100.01, 100.0)
     assert [is_far(rents(500.0, value)) for value in (150.0, 170.0)] == [False, True]
@@ -330,6 +333,47 @@ def test_the_summary_of_a_number_has_no_accuracy():
     assert summary | told | {"worst_client_value": 300.0, "best_client_value": 100.0} == summary
     assert not [name for name in summary if "accuracy" in name]
     assert json.dumps(summary)
+
+
+def test_what_is_beyond_all_numbers_is_no_json_and_the_end_says_why(capsys):
+    history = rents(500.0, math.inf)
+    parts = {
+        "clients": types.SimpleNamespace(task=Task.regression("EUR"), num_clients=3),
+        "config": types.SimpleNamespace(clients_per_round=2),
+        "encoder": types.SimpleNamespace(fingerprint="f"),
+    }
+    summary = _summary(DemoOptions(), types.SimpleNamespace(**parts), history, CentralResult(None, 1.0, [], 9.0), 1.0)
+    assert json.loads(json.dumps(summary), parse_constant=pytest.fail)["value"] is None
+    experiment = types.SimpleNamespace(num_test=9, modality="table")
+    options = DemoOptions(client_lr=5.0, partition="iid")
+    print_end(options, experiment, history, pathlib.Path("run"), missing={"accuracy.png", "model"}, seconds=1)
+    _, end, baseline, rose, _ = capsys.readouterr().out.splitlines()
+    assert end.startswith("global RMSE inf EUR, central ceiling 100 EUR (lower is better), 1 round, ")
+    assert baseline == "always the mean: RMSE 300 EUR (a model that looks at no row reaches that)"
+    assert rose.startswith("The loss rose from 500 to inf: the learning rate 5 is too large for these rows; try ")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "values", "ceiling", "said"),
+    [
+        ("unweighted_fed_avg", (500.0, 250.0), 100.0, "Far above its ceiling: clients that are alike need more rounds"),
+        ("fed_adam", (500.0, 499.0), 100.0, "Far above its ceiling: fed_adam moves each weight by about the same"),
+        ("unweighted_fed_avg", (500.0, 90.0), 100.0, "Below its ceiling by chance, with 9 test rows, or the ceiling"),
+        (
+            "unweighted_fed_avg",
+            (500.0, 310.0),
+            305.0,
+            "The ceiling is no better than always the same answer: these rows",
+        ),
+    ],
+)
+def test_what_is_odd_about_a_number_is_said_the_right_way_round(capsys, algorithm, values, ceiling, said):
+    experiment = types.SimpleNamespace(num_test=9, modality="table")
+    options = DemoOptions(client_lr=0.1, partition="iid", algorithm=algorithm)
+    history = rents(*values, ceiling=ceiling)
+    print_end(options, experiment, history, pathlib.Path("run"), missing={"accuracy.png", "model"}, seconds=1)
+    _, _, _, remark, _ = capsys.readouterr().out.splitlines()
+    assert remark.startswith(said)
 
 
 def test_clients_without_an_auc_are_counted(capsys):
