@@ -13,9 +13,12 @@ import pytest
 from shared import invoke_command
 
 import fedlearn_edu as fl
+from fedlearn_edu.commands.demo import demo
+from fedlearn_edu.data.own_files import TableArguments
+from fedlearn_edu.data.table_target import TASKS
 from fedlearn_edu.data.task import Task
 from fedlearn_edu.demo_data import as_options, deal_out, encode, load
-from fedlearn_edu.demo_options import DemoOptions
+from fedlearn_edu.demo_options import OF_TABLE, DemoOptions
 from fedlearn_edu.demo_output import RoundLines, print_clients, print_end
 from fedlearn_edu.demo_results import _summary
 from fedlearn_edu.demo_setup import train_ceiling
@@ -181,6 +184,8 @@ BAD = {
               "--categories x", "--ignore x"]),
     "dates": (table(x=lambda n, _: f"0{1 + n % 9}/0{1 + n % 8}/2024"), TARGET, ["'x'", "ignore"]),
     "many classes": (table(y=lambda n, _: f"name {n}"), TARGET, ["60 different values of 'y' in 60 rows are no"]),
+    "many categories": (HEAD + "".join(f"a,{n % 7},n{n % 5000},{'yn'[n % 3 > 0]}\n" for n in range(15_000)), TARGET,
+                        ["--ignore: 5,00", "leave out column 'kind', which has 5,000 of them"]),
     "empty": ("", TARGET, ["--dataset: 'own.csv' is empty"]),
     "header only": (HEAD, TARGET, ["--dataset: 'own.csv' has a header and no row"]),
     "no positive": (table(), [*TARGET, "--task", "binary", "--positive", "maybe"], ["--positive: expected 'no' or"]),
@@ -399,3 +404,9 @@ def test_who_holds_the_rows(tmp_path, given, partition, num_clients):
     options = DemoOptions(dataset=str(tmp_path / "own.csv"), target="y", **given)
     decided, clients = deal_out(options, dataset)
     assert (decided.partition, clients.num_clients) == (partition, num_clients)
+
+
+def test_the_command_line_has_every_argument_of_a_table_and_every_task():
+    options = {parameter.name: parameter for parameter in demo.params}
+    assert set(OF_TABLE) == set(TableArguments.__annotations__) <= set(options)
+    assert tuple(options["task"].type.choices) == TASKS

@@ -43,7 +43,7 @@ def _row(encoder) -> str:
     lines = []
     for column in encoder.columns:
         if column in encoder.statistics.means:
-            lines.append(f"    {column!r}: tf.constant([{encoder.statistics.means[column]:.4g}], tf.float64),")
+            lines.append(f"    {column!r}: tf.constant([{encoder.statistics.means[column]:.6g}], tf.float64),")
         else:
             commonest = next(iter(encoder.statistics.categories[column]), "")
             lines.append(f"    {column!r}: tf.constant([{commonest!r}]),")

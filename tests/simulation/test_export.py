@@ -206,5 +206,5 @@ def test_columns_and_texts_get_the_answers_of_the_head_with_tensorflow_alone(tmp
 
 def test_the_row_in_the_lines_is_nobodys(table_encoder):
     lines = usage("model", encoder=table_encoder, task=Task.regression())
-    assert "'Größe (m²)': tf.constant([83.33], tf.float64)," in lines
+    assert "'Größe (m²)': tf.constant([83.3333], tf.float64)," in lines
     assert "'a/b': tf.constant(['x'])," in lines
