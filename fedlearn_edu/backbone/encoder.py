@@ -19,15 +19,22 @@ class Encoder(Protocol):
         modality: Of the inputs that it reads: `"image"`, `"text"`, `"table"` or `"ids"`.
     """
 
-    name: str
-    fingerprint: str
-    feature_dim: int
-    modality: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def feature_dim(self) -> int: ...
+
+    @property
+    def modality(self) -> str: ...
 
     def key(self) -> str:
         """Returns the name of its folder in the feature cache: fingerprint, and the version of the preprocessing."""
 
-    def features(self, inputs: np.ndarray, *, batch_size: int | None = None, on_batch=None) -> np.ndarray:
+    def features(self, inputs: np.ndarray, /, *, batch_size: int | None = None, on_batch=None) -> np.ndarray:
         """Returns float32 `[num_examples, feature_dim]`; calls `on_batch` with the number of examples done.
 
         An example's vector must not depend on the others in the array.

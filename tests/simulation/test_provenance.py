@@ -21,10 +21,13 @@ def make_dataset(seed=0):
 class FakeBackbone:
     """As much of a backbone as extraction asks for; its features are mean colours."""
 
-    name, fingerprint, image_size, feature_dim = "mean colour", "ab" * 32, 8, 3
+    name, fingerprint, image_size, feature_dim, modality = "mean colour", "ab" * 32, 8, 3, "image"
 
     def __init__(self, **changes):
         vars(self).update(changes)
+
+    def key(self):
+        return f"{self.fingerprint}-{self.image_size}px"
 
     def features(self, images, *, batch_size, on_batch):
         on_batch(len(images))
