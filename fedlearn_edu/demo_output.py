@@ -20,7 +20,6 @@ from fedlearn_edu.terminal import our_python
 _BAR = 24
 _WORST, _BEST = 5, 3
 _MOST_LINES = 24  # of Python; a table may have hundreds of columns
-_WIDTH = 31  # of the global value and its bar
 _TRAFFIC = ("broadcast_bytes_total", "upload_bytes_total")
 _OF_ONE_CLASS = "examples of each are all of one class"
 _RESULTS = ("history.csv", "summary.json", "accuracy.png", "model/")
@@ -35,8 +34,9 @@ class RoundLines:
 
     def __init__(self, primary: Metric):
         self._num_rows, self._traffic, self._first, self._latest = 0, 0.0, None, {}
+        self._width = 6 if primary.is_share else 10
         title = f"global {primary.label}, bar to ceiling"
-        click.echo(f"round  {title:<{_WIDTH}}      loss  worst client  best client  traffic so far")
+        click.echo(f"round  {title:<{self._width + 1 + _BAR}}      loss  worst client  best client  traffic so far")
 
     def print(self, history: fl.History) -> None:
         """Prints the newest round. The bar is empty at round 0's value and full at the ceiling's."""
@@ -55,7 +55,7 @@ class RoundLines:
         bar = "█" * round(min(max(share, 0.0), 1.0) * _BAR if math.isfinite(share) else 0)
         columns = [
             f"{history.num_rounds:5d}",
-            f"{cell(history, value, 6)} {bar:<{_BAR}}",
+            f"{cell(history, value, self._width)} {bar:<{_BAR}}",
             f"{loss:9.3f}" if primary.is_share else f"{four_digits(loss):>9}",
             cell(history, worst, 12),
             cell(history, best, 11),

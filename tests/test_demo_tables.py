@@ -308,13 +308,14 @@ def test_where_less_is_better_the_way_to_the_ceiling_goes_down():
 
 
 def test_the_worst_client_is_the_worst_by_the_metric_and_no_number_breaks_a_line(capsys):
-    history = rents(500.0, 200.0)
+    history = rents(123_456.0, 200.0)
     history.rows += [(0, f"c{n}", "rmse", 500.0) for n in (1, 2, 3)]
     history.rows += [(1, f"c{n}", name, 100.0 * n) for n in (1, 2, 3) for name in ("rmse", "loss")]
     lines = RoundLines(history.primary)
     lines.print(history)
     print_clients(history)
     header, last, _, _, _, *clients = capsys.readouterr().out.splitlines()
+    assert abs(header.index("worst client") + len("worst client") - last.index("300") - 3) <= 1, "below its name"
     assert re.fullmatch(r" +1 +200 +█* +200 +300 +100 +0\.0 MB", last)
     assert [line.split()[0] for line in clients] == ["c3", "c2", "c1"]
     assert clients[0].split()[1:] == ["300", "+200", "0"]
