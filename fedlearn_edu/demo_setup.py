@@ -111,7 +111,8 @@ def train_ceiling(options: DemoOptions, experiment: Experiment) -> CentralResult
     """Trains the same head on all training examples in one place and measures it on all test examples.
 
     Its rate follows the scale of the features as the clients' does (Adam's steps with the root of what SGD can bear),
-    and of few examples it makes as many passes as 300 steps need.
+    and of few examples it makes as many passes as 300 steps need. A number is learned in units of its spread; what it is
+    measured by is in its own unit again.
     """
     features, scale = experiment.features, 1.0
     if features.task.kind == "regression":  # Adam's steps are of one size, whatever that of the target
@@ -128,7 +129,9 @@ def train_ceiling(options: DemoOptions, experiment: Experiment) -> CentralResult
         learning_rate=_CENTRAL_LR[features.modality] * (steady / DEFAULT_LR) ** 0.5,
         seed=options.seed,
     )
-    return dataclasses.replace(result, value=scale * result.value) if scale != 1 else result
+    if scale != 1:
+        result = dataclasses.replace(result, value=scale * result.value, loss=scale**2 * result.loss)
+    return result
 
 
 def _decide_rate(options: DemoOptions, features: fl.FederatedDataset, cohort: int) -> tuple[DemoOptions, str]:
