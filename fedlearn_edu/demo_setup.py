@@ -111,8 +111,8 @@ def train_ceiling(options: DemoOptions, experiment: Experiment) -> CentralResult
     """Trains the same head on all training examples in one place and measures it on all test examples.
 
     Its rate follows the scale of the features as the clients' does (Adam's steps with the root of what SGD can bear),
-    and of few examples it makes as many passes as 300 steps need. A number is learned in units of its spread; what it is
-    measured by is in its own unit again.
+    and of few examples it makes as many passes as 300 steps need. A number is learned in units of its spread and
+    measured in its own.
     """
     features, scale = experiment.features, 1.0
     if features.task.kind == "regression":  # Adam's steps are of one size, whatever that of the target
