@@ -113,5 +113,5 @@ def test_impossible_setting_is_shown_and_passes(dataset):
 
 
 def test_bad_argument():
-    with pytest.raises(fl.UsageError, match="dataset: expected an image dataset"):
+    with pytest.raises(fl.UsageError, match="dataset: expected a data set"):
         fl.PartitionExplorer("fashion")
