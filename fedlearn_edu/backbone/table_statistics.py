@@ -84,8 +84,12 @@ def gather_table_statistics(clients: FederatedDataset, *, min_clients: int, capa
             num_rounds, shift = 2, mean
             sums, _ = run(shift, matrices, words, with_words=False)
             mean, variance = _moments(sums)
-    if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
-        raise UsageError("clients: numbers whose squares are beyond float64 cannot be standardised; scale them down")
+    is_finite = np.isfinite(mean) & np.isfinite(variance)
+    if not is_finite.all():
+        raise UsageError(
+            f"clients: column {quoted(names[int(np.argmin(is_finite))])} holds infinity, or numbers whose squares are "
+            "beyond float64 and which cannot be standardised; scale it down"
+        )
     mean, std = mean + shift, np.sqrt(np.maximum(variance, 0))
     # A spread below the rounding of the values themselves is none.
     std = np.where(std <= 4 * np.finfo(np.float64).eps * np.abs(mean), 0, std)
@@ -165,8 +169,9 @@ def _as_matrix(rows: np.ndarray) -> np.ndarray:
 
 def _moments(sums) -> tuple[np.ndarray, np.ndarray]:
     counts = np.maximum(sums["counts"], 1)
-    mean = sums["sums"] / counts
-    return mean, sums["squares"] / counts - mean**2
+    with np.errstate(over="ignore", invalid="ignore"):  # told to the user by the column's name
+        mean = sums["sums"] / counts
+        return mean, sums["squares"] / counts - mean**2
 
 
 def _build_round(num_columns: int, *, min_clients: int, capacity: int):

@@ -1,6 +1,7 @@
 """The federated encoder equals the one that is made of all clients' rows in one place, and sees no row."""
 
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -191,3 +192,15 @@ def test_columns_of_another_kind_are_one_clear_line(rows, message):
 def test_a_category_of_the_last_column_fits_into_the_message(text):
     (word,) = _words(_MOST_COLUMNS - 1, np.array([text]))
     assert len(word) <= _WORD_BYTES
+
+
+@pytest.mark.parametrize("number", [1e200, np.inf])
+def test_numbers_that_cannot_be_squared_are_told_by_their_column(number):
+    rows = np.array([(1.0, number), (3.0, 2.0)], [("x", "f8"), ("vast", "f8")])
+    alone = types.SimpleNamespace(modality="table", num_clients=1, client_ids=["a"], train=lambda _: (rows, None))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with pytest.raises(
+            UsageError, match=r"^clients: column 'vast' holds infinity, or numbers whose squares"
+        ):
+            build_table_encoder(alone)
