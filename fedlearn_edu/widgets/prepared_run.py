@@ -89,7 +89,7 @@ class Pipeline:
         from fedlearn_edu.learning.algorithms.fed_avg import build_unweighted_fed_avg
         from fedlearn_edu.learning.building import build_for_run
         from fedlearn_edu.learning.models import linear_head
-        from fedlearn_edu.simulation.central import train_centrally
+        from fedlearn_edu.simulation.central import central_ceiling
 
         clients = self._clients
         if self._dataset is not None:
@@ -108,7 +108,7 @@ class Pipeline:
         fingerprint = features.fingerprint()
         if fingerprint not in self._central:
             report("training the central ceiling", 0, 0)
-            self._central[fingerprint] = train_centrally(process.model, features, seed=settings.config.seed).value
+            self._central[fingerprint] = central_ceiling(process.model, features, seed=settings.config.seed)
         return PreparedRun(process, features, self._central[fingerprint])
 
     def _extract(self, clients: FederatedDataset, report: Report) -> FederatedDataset:

@@ -200,7 +200,5 @@ def test_numbers_that_cannot_be_squared_are_told_by_their_column(number):
     alone = types.SimpleNamespace(modality="table", num_clients=1, client_ids=["a"], train=lambda _: (rows, None))
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        with pytest.raises(
-            UsageError, match=r"^clients: column 'vast' holds infinity, or numbers whose squares"
-        ):
+        with pytest.raises(UsageError, match=r"^clients: column 'vast' holds infinity, or numbers whose squares"):
             build_table_encoder(alone)

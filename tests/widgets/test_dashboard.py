@@ -335,7 +335,7 @@ def test_a_table_is_encoded_by_its_clients_and_measured_by_its_task():
     dashboard.wait(WAIT_S)
     history = dashboard.history
     assert history.settings["data"]["provenance"]["backbone"]["name"] == "table"
-    assert history.central_accuracy > 0
+    assert history.central_accuracy < 0.1 * history.baseline  # the target is thrice a column
     assert history.format(history.global_value) in dashboard.view.numbers.value
     assert "global RMSE" in dashboard.view.numbers.value
     assert " EUR" in dashboard.view.worst.value
