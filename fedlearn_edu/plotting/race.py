@@ -104,11 +104,14 @@ def plot_race(
     if np.isfinite(ceiling):
         ax.plot([0, end], [ceiling] * 2, color=MUTED, ls=":", lw=1.4, label=CENTRAL, zorder=1)
         labels.append(EndLabel(ceiling, f"{CENTRAL}  {value_text(metric, ceiling)}", MUTED))
-    _set_axes(ax, table, last_round, metric)
-    if baseline is not None and ax.get_ylim()[0] <= baseline <= ax.get_ylim()[1]:
+    low, high = _limits(table, metric)
+    longest = table["algorithm"].str.len().max() + 2 + _length_of_values(table, metric)
+    if baseline is not None and low <= baseline <= high:
         name = baseline_name(metric)
         ax.plot([0, end], [baseline] * 2, color=MUTED, ls="-", lw=0.8, label=name, zorder=1)
         labels.append(EndLabel(baseline, f"{name}  {value_text(metric, baseline)}", MUTED))
+        longest = max(longest, len(labels[-1].text))
+    _set_axes(ax, low, high, last_round, longest, metric)
     write_end_labels(ax, labels, end=end, start=end + 0.035 * last_round)
     if "dataset" in table and "concentration" in table:
         first = table.iloc[0]
@@ -226,7 +229,8 @@ def _draw_curve(ax: Axes, name: str, mean: pd.Series, spread: pd.Series, style: 
     )  # fmt: skip
 
 
-def _set_axes(ax: Axes, table: pd.DataFrame, last_round: int, metric: Metric) -> None:
+def _limits(table: pd.DataFrame, metric: Metric) -> tuple[float, float]:
+    """Returns where the axis of the metric begins and ends."""
     # A head that is computed in one round, and the ceiling, have no later record than their first.
     last = table.groupby("algorithm")["round_num"].transform("max")
     means = table[table["round_num"] >= last.clip(upper=2)].groupby(["algorithm", "round_num"])["value"].mean()
@@ -234,11 +238,17 @@ def _set_axes(ax: Axes, table: pd.DataFrame, last_round: int, metric: Metric) ->
     least, most = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
     if metric.is_share:
         low, high = np.floor(20 * least - 0.2) / 20, np.ceil(20 * most + 0.2) / 20
-        low, high = max(low, -0.01), min(high, 1.02)
-    else:
-        edge = 0.06 * (most - least) or 0.5 * most or 0.5
-        low, high = max(least - edge, 0), most + edge
-    longest = table["algorithm"].str.len().max() + len("  99.9 %")
+        return max(low, -0.01), min(high, 1.02)
+    edge = 0.06 * (most - least) or 0.5 * most or 0.5
+    return max(least - edge, 0), most + edge
+
+
+def _length_of_values(table: pd.DataFrame, metric: Metric) -> int:
+    """Returns how many characters a value takes in a label; units in capitals are wide."""
+    return len("99.9 %") if metric.is_share else 2 + max(len(metric.format(value)) for value in table["value"])
+
+
+def _set_axes(ax: Axes, low: float, high: float, last_round: int, longest: int, metric: Metric) -> None:
     width = 1 / (1 - _LABEL_SHARE * np.clip(longest / _LABEL_LENGTH, 1, 2.5))  # of the axes, by that of the rounds
     ax.set(xlabel="round", ylabel=f"global {axis_title(metric)}", xlim=(-0.01 * last_round, width * last_round))
     ax.set_ylim(low, high)

@@ -7,6 +7,7 @@ from shared import make_task_features
 from sklearn.metrics import roc_auc_score
 
 import fedlearn_edu as fl
+from fedlearn_edu.plotting import figure_png
 from fedlearn_edu.plotting.privacy import plot_private_runs
 from fedlearn_edu.simulation.central import CentralResult
 
@@ -148,7 +149,11 @@ def test_a_race_of_errors_with_ceiling_and_baseline():
     low, high = ax.get_ylim()
     assert 0 <= low < 3 < 5 < high
     near = {name: fl.History(run.settings | {"data": {"baseline": 4.5}}, run.rows) for name, run in runs.items()}
-    assert "always the mean  4.5 EUR" in [text.get_text() for text in fl.plot_race(near).texts]
+    texts = fl.plot_race(near).texts
+    assert "always the mean  4.5 EUR" in [text.get_text() for text in texts]
+    figure = texts[0].get_figure(root=True)
+    figure_png(figure)
+    assert max(text.get_window_extent().x1 for text in texts) <= figure.bbox.x1
     central = CentralResult(accuracy=None, loss=9.0, model_weights=[], value=3.0)
     ax = fl.plot_race({"central ceiling": central, "FedAvg": history_of(EUR, ERRORS, LATER)})
     assert "central ceiling  3 EUR" in [text.get_text() for text in ax.texts]
