@@ -110,7 +110,7 @@ def plot_race(
         name = baseline_name(metric)
         ax.plot([0, end], [baseline] * 2, color=MUTED, ls="-", lw=0.8, label=name, zorder=1)
         labels.append(EndLabel(baseline, f"{name}  {value_text(metric, baseline)}", MUTED))
-        longest = max(longest, len(labels[-1].text))
+        longest = max(longest, len(labels[-1].text) + 2)
     _set_axes(ax, low, high, last_round, longest, metric)
     write_end_labels(ax, labels, end=end, start=end + 0.035 * last_round)
     if "dataset" in table and "concentration" in table:
