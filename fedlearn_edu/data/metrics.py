@@ -40,14 +40,18 @@ class Metric:
         """Its label with the unit, as an axis has it."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
-    def format(self, value: float) -> str:
+    def format(self, value: float, *, unit: str = "") -> str:
         """Returns a value as text: shares in per cent, others with four digits and their unit.
 
+        Args:
+            value: Of this metric.
+            unit: In place of the metric's own.
+
         Example:
-            >>> METRICS["accuracy"].format(0.8125), in_unit("rmse", "EUR").format(1234.567)
-            ('81.2 %', '1235 EUR')
+            >>> METRICS["accuracy"].format(0.8125), in_unit("rmse", "EUR").format(12345.67)
+            ('81.2 %', '12,350 EUR')
         """
-        return f"{100 * value:.1f} %" if self.is_share else f"{value:.4g} {self.unit}".rstrip()
+        return f"{100 * value:.1f} %" if self.is_share else f"{four_digits(value)} {unit or self.unit}".rstrip()
 
     def gain(self, before, after):
         """Returns by how much `after` is better than `before`: below 0 where it is worse; numbers, arrays or series.
@@ -57,6 +61,17 @@ class Metric:
             (0.5, 5.0)
         """
         return after - before if self.higher_is_better else before - after
+
+
+def four_digits(value: float) -> str:
+    """Returns a number with four digits that count, written out as amounts are.
+
+    Example:
+        >>> four_digits(0.012345), four_digits(1234.9), four_digits(1e30)
+        ('0.01235', '1,235', '1e+30')
+    """
+    rounded = float(f"{value:.4g}")
+    return f"{rounded:,.10g}" if abs(rounded) < 1e10 else f"{rounded:.4g}"
 
 
 def auc_of_counts(counts: np.ndarray) -> float | None:
