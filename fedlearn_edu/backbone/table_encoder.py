@@ -8,12 +8,7 @@ import json
 
 import numpy as np
 
-from fedlearn_edu.backbone.table_statistics import (
-    TableStatistics,
-    category_words,
-    column_kinds,
-    gather_table_statistics,
-)
+from fedlearn_edu.backbone.table_statistics import KINDS, TableStatistics, category_words, gather_table_statistics
 from fedlearn_edu.data.arguments import check_whole
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.data.names import quoted
@@ -153,10 +148,10 @@ class TableEncoder:
         return one_hot
 
     def _check(self, inputs: np.ndarray) -> None:
-        kinds = column_kinds(inputs) if getattr(getattr(inputs, "dtype", None), "names", None) else {}
+        names = getattr(getattr(inputs, "dtype", None), "names", None) or ()
         for column in self.columns:
             kind, what = ("number", "numbers") if column in self.statistics.means else ("category", "categories")
-            if kinds.get(column) != kind:
+            if column not in names or KINDS.get(inputs.dtype[column].kind) != kind:
                 raise UsageError(
                     f"inputs: expected a column {quoted(column)} of {what}, as in the tables that the encoder was made "
                     "from"

@@ -14,7 +14,7 @@ from fedlearn_edu.errors import UsageError
 _MOST_COLUMNS = 100_000
 _WORD_BYTES = 50  # of a category on its way to the server: its column's number, ":", and 44
 _WHOLE_BYTES = 43  # of a category that travels as it is; a longer one is 6 characters (of up to 4), "#" and 19 digits
-_KINDS = {"f": "number", "i": "number", "u": "number", "b": "number", "U": "category"}
+KINDS = {"f": "number", "i": "number", "u": "number", "b": "number", "U": "category"}  # of a column, by its dtype's
 _PREFIX = 6
 _BATCH_ROWS = 1024
 _FAR_FROM_ZERO = 1e4  # a mean of so many spreads: squares around zero would lose the spread in their rounding
@@ -123,12 +123,12 @@ def column_kinds(rows: np.ndarray) -> dict[str, str]:
         found = f"{len(names):,}" if names else "feature vectors, which need no other encoder"
         raise UsageError(f"clients: expected tables of at most {_MOST_COLUMNS:,} columns, got {found}")
     for name in names:
-        if rows.dtype[name].kind not in _KINDS or rows.dtype[name].shape:
+        if rows.dtype[name].kind not in KINDS or rows.dtype[name].shape:
             raise UsageError(
                 f"clients: expected numbers or text in column {quoted(name)}, got {rows.dtype[name]}; make it float "
                 "(NaN where missing) or text such as 'U20' ('' where missing)"
             )
-    return {name: _KINDS[rows.dtype[name].kind] for name in names}
+    return {name: KINDS[rows.dtype[name].kind] for name in names}
 
 
 def category_words(texts):

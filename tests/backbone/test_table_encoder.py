@@ -169,6 +169,8 @@ def test_a_column_without_a_value_in_training_rows_is_not_read():
     assert encoder.feature_names == ("x",)
     of_test = np.array([(5.0, 1e6, "new")], rows.dtype)
     assert encoder.features(of_test).tolist() == [[3.0]]
+    other = np.array([(None, 5.0)], [("note", object), ("x", "f8")])
+    assert encoder.features(other).tolist() == [[3.0]]  # what it does not read may be anything
     with pytest.raises(UsageError, match="clients: no column has a value in any training row"):
         build_table_encoder(types.SimpleNamespace(**{**vars(alone), "train": lambda _: (rows[["empty"]], None)}))
 
