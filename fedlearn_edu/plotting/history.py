@@ -182,7 +182,7 @@ def plot_run(
 def _write_beside(ax: Axes, values: list[tuple[float, str]], metric: Metric, *, top: float) -> None:
     """Writes each value right of the axes at its height, moved apart where two would overlap."""
     values = sorted(values)
-    heights = [value for value, _ in values]
+    heights = [min(value, top) for value, _ in values]  # of a run that diverged
     scale = top / 1.02
     if len(values) == 2 and heights[1] - heights[0] < 0.055 * scale:
         middle = min(sum(heights) / 2, 0.985 * scale)

@@ -192,7 +192,7 @@ def _values(name: str, values, metric: Metric) -> pd.Series:
         series = pd.Series(values, dtype=float).dropna()
     except (TypeError, ValueError):
         series = None
-    most, said = (1, "from 0 to 1") if metric.is_share else (np.finfo(float).max, "of at least 0")
+    most, said = (1, "from 0 to 1") if metric.is_share else (np.finfo(float).max, "of at least 0 and finite")
     if series is None or not len(series) or not series.between(0, most).all():
         found = type(values).__name__ + ("" if series is None else f" with {len(series)} of them")
         raise UsageError(

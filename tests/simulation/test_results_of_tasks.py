@@ -1,5 +1,7 @@
 """What is made of results follows the task: which way is better, per cent or unit, and what cannot be compared."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -195,3 +197,15 @@ def test_a_table_that_says_nothing_is_one_of_accuracies():
     assert fl.before_and_after(table).attrs["metric"] == "accuracy"
     with pytest.raises(fl.UsageError, match="before: expected an accuracy from 0 to 1"):
         fl.before_and_after(pd.DataFrame({"before": [20.0], "after": [0.75]}, index=["a"]))
+
+
+def test_a_run_that_diverged_is_drawn():
+    history = history_of(EUR, ERRORS, {"a": np.inf, "b": 6.0, "c": 9.0}, baseline=8.5, central_accuracy=3.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = fl.plot_run(history)
+        figure_png(figure)
+        figure_png(fl.plot_race({"one": history, "two": history}).get_figure())
+    curve = figure.axes[0]
+    assert np.isfinite(curve.get_ylim()).all()
+    assert "inf EUR" in [text.get_text() for text in curve.texts]
