@@ -1,5 +1,6 @@
 """The public names, and where each lives; what editors and type checkers read, and `__init__.py` loads from."""
 
+from .backbone.encoder import Encoder as Encoder
 from .backbone.features import extract_features as extract_features
 from .backbone.hub import Backbone as Backbone
 from .backbone.hub import load_backbone as load_backbone
@@ -14,6 +15,7 @@ from .backbone.table_encoder import build_table_encoder as build_table_encoder
 from .backbone.text_encoder import HashedTextEncoder as HashedTextEncoder
 from .course.checks.learner import check as check
 from .course.checks.learner import progress as progress
+from .data.dataset import Dataset as Dataset
 from .data.datasets import ImageDataset as ImageDataset
 from .data.datasets import dataset_names as dataset_names
 from .data.datasets import load_dataset as load_dataset
@@ -43,6 +45,7 @@ from .data.partition import (
 from .data.partition import (
     partition as partition,
 )
+from .data.task import Task as Task
 from .engine.runtime import start_runtime as start_runtime
 from .engine.runtime import stop_runtime as stop_runtime
 from .errors import (

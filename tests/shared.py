@@ -38,3 +38,17 @@ def make_features(*, num_clients=6, feature_dim=8, num_classes=3, seed=0) -> fl.
         start += size + 5
     names = tuple(f"class_{i}" for i in range(num_classes))
     return fl.FederatedDataset("toy", examples, labels, names, clients)
+
+
+def make_task_features(kind: str, *, num_clients=3, size=30, seed=0) -> fl.FederatedDataset:
+    """Features of a table that tell a number ("regression", in EUR) or yes or no ("binary"), with some noise."""
+    rng = np.random.default_rng(seed)
+    examples = rng.normal(size=[num_clients * size, 4]).astype(np.float32)
+    signal = examples @ [2.0, -1.0, 0.5, 0.0] + rng.normal(size=len(examples))
+    task, targets = {
+        "regression": lambda: (fl.Task.regression(unit="EUR"), 10 + 3 * signal),
+        "binary": lambda: (fl.Task.binary(positive="ill"), (signal > 0.5).astype(int)),
+    }[kind]()
+    rows = np.arange(len(examples)).reshape(num_clients, size)
+    clients = {f"client_{i}": fl.ClientSplit(own[: -size // 3], own[-size // 3 :]) for i, own in enumerate(rows)}
+    return fl.FederatedDataset("toy", examples, targets, (), clients, task=task, modality="table")

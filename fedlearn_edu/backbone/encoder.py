@@ -17,6 +17,20 @@ class Encoder(Protocol):
         fingerprint: Hash of everything that decides its vectors; an encoder with other weights has another.
         feature_dim: Numbers in a vector.
         modality: Of the inputs that it reads: `"image"`, `"text"`, `"table"` or `"ids"`.
+
+    Example:
+        One of texts, from which no model is exported; `extract_features(clients, Lengths())` takes it.
+
+        >>> class Lengths:
+        ...     name, fingerprint, feature_dim, modality = "lengths", "lengths-1", 2, "text"
+        ...
+        ...     def key(self):
+        ...         return self.fingerprint
+        ...
+        ...     def features(self, inputs, *, batch_size=None, on_batch=None):
+        ...         return np.array([[len(text), len(text.split())] for text in inputs], np.float32)
+        >>> Lengths().features(["tea", "a cup of tea"]).tolist()
+        [[3.0, 1.0], [12.0, 4.0]]
     """
 
     @property
@@ -41,7 +55,7 @@ class Encoder(Protocol):
         """
 
     def serving_fn(self) -> Callable[..., Any]:
-        """Returns a `tf.function` from raw inputs to features, for exporting."""
+        """Returns a `tf.function` from raw inputs to features; only for exporting."""
 
 
 def example_key(example: Any) -> bytes:

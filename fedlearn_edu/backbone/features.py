@@ -55,6 +55,15 @@ def extract_features(
         UsageError: `clients` holds features already, or examples of another kind than the backbone reads.
         RunError: The cache cannot be written: no room on the disk, or no permission.
     """
+    check_encoder(clients, backbone)
+    features = cached_features(
+        clients.examples, backbone, cache_dir=cache_dir, batch_size=batch_size, progress=progress
+    )
+    return with_features(clients, features, backbone)
+
+
+def check_encoder(clients: FederatedDataset, backbone: Encoder) -> None:
+    """Raises UsageError if the clients hold features already, or examples that the encoder does not read."""
     reads = getattr(backbone, "modality", None)
     if clients.are_features and (clients.encoder is not None or clients.modality == reads):
         raise UsageError(
@@ -65,9 +74,10 @@ def extract_features(
             f"backbone: expected an encoder of {_KINDS[clients.modality]}, which {clients.name!r} holds, got "
             f"{getattr(backbone, 'name', type(backbone).__name__)!r} for {_KINDS.get(reads, 'nothing that is known')}"
         )
-    features = cached_features(
-        clients.examples, backbone, cache_dir=cache_dir, batch_size=batch_size, progress=progress
-    )
+
+
+def with_features(clients: FederatedDataset, features: np.ndarray, backbone: Encoder) -> FederatedDataset:
+    """Returns the same clients over features that an encoder made, which is recorded with them."""
     return clients.with_examples(features, encoder=backbone, backbone=describe_backbone(backbone))
 
 

@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from fedlearn_edu.backbone.table_statistics import TableStatistics, category_words, gather_table_statistics
+from fedlearn_edu.backbone.table_statistics import KINDS, TableStatistics, category_words, gather_table_statistics
 from fedlearn_edu.data.arguments import check_whole
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.data.names import quoted
@@ -24,7 +24,8 @@ class TableEncoder:
 
     A number becomes (x - mean) / std, with mean and std of all clients' training rows; a missing one becomes the mean,
     that is 0. A category becomes a 1 in its own place, or in that of all others if it is not among those that are
-    known. A column that has missing values in training rows gets a further place, which is 1 where it is missing.
+    known. A column that has missing values in training rows gets a further place, which is 1 where it is missing; one
+    that has no value in any training row is not read, since nothing is known of it.
 
     Attributes:
         statistics: What the server learned of the clients.
@@ -41,7 +42,7 @@ class TableEncoder:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns it reads."""
-        return tuple(self.statistics.counts)
+        return tuple(column for column, count in self.statistics.counts.items() if count)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -86,6 +87,7 @@ class TableEncoder:
         for column in self.columns:
             values = inputs[column]
             if column in self.statistics.means:
+                values = values.astype(np.float64)
                 is_missing = np.isnan(values)
                 scaled = (values - self.statistics.means[column]) / (self.statistics.stds[column] or 1.0)
                 blocks.append(np.where(is_missing, 0, scaled)[:, None])
@@ -148,9 +150,8 @@ class TableEncoder:
     def _check(self, inputs: np.ndarray) -> None:
         names = getattr(getattr(inputs, "dtype", None), "names", None) or ()
         for column in self.columns:
-            kind = "f" if column in self.statistics.means else "U"
-            if column not in names or inputs.dtype[column].kind != kind:
-                what = {"f": "numbers", "U": "categories"}[kind]
+            kind, what = ("number", "numbers") if column in self.statistics.means else ("category", "categories")
+            if column not in names or KINDS.get(inputs.dtype[column].kind) != kind:
                 raise UsageError(
                     f"inputs: expected a column {quoted(column)} of {what}, as in the tables that the encoder was made "
                     "from"
@@ -175,7 +176,8 @@ def build_table_encoder(
         An encoder for `extract_features(clients, encoder)`.
 
     Raises:
-        UsageError: The examples are no tables, an argument is out of range, or there are more categories than fit.
+        UsageError: The examples are no tables of numbers and text, an argument is out of range, there are more
+            categories than fit, or no value at all.
     """
     check_whole("min_clients", min_clients, low=1)
     check_whole("max_categories", max_categories, low=1)
@@ -185,4 +187,7 @@ def build_table_encoder(
     if clients.modality != "table":
         raise UsageError(f"clients: expected tables, got examples of the kind {quoted(clients.modality)}")
     statistics = gather_table_statistics(clients, min_clients=min(min_clients, clients.num_clients), capacity=capacity)
-    return TableEncoder(statistics, max_categories)
+    encoder = TableEncoder(statistics, max_categories)
+    if not encoder.columns:
+        raise UsageError("clients: no column has a value in any training row")
+    return encoder

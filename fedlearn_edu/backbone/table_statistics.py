@@ -8,10 +8,13 @@ import dataclasses
 import numpy as np
 
 from fedlearn_edu.data.federated import FederatedDataset
+from fedlearn_edu.data.names import quoted
 from fedlearn_edu.errors import UsageError
 
-_WORD_BYTES = 48  # of a category on its way to the server, behind its column's number
-_WHOLE_BYTES = 43  # of a category that travels as it is; a longer one is 6 characters, "#" and a number
+_MOST_COLUMNS = 100_000
+_WORD_BYTES = 50  # of a category on its way to the server: its column's number, ":", and 44
+_WHOLE_BYTES = 43  # of a category that travels as it is; a longer one is 6 characters (of up to 4), "#" and 19 digits
+KINDS = {"f": "number", "i": "number", "u": "number", "b": "number", "U": "category"}  # of a column, by its dtype's
 _PREFIX = 6
 _BATCH_ROWS = 1024
 _FAR_FROM_ZERO = 1e4  # a mean of so many spreads: squares around zero would lose the spread in their rounding
@@ -42,13 +45,13 @@ class TableStatistics:
 def gather_table_statistics(clients: FederatedDataset, *, min_clients: int, capacity: int) -> TableStatistics:
     """Sums up, in one round, what each client counts in its training rows.
 
-    A client sends, of every column, how many of its rows have a value, of number columns also the sum of the values
-    and of their squares, in float64; and an invertible Bloom lookup table (IBLT) of its categories with their counts,
-    which is `tff.analytics`' way to find common words (0.9 MB
-    for 4,096 categories, however many a client has). All of these are added up, and the server decodes the sum. It
-    learns these sums, and of each category its name, in how many rows it occurs and how many clients hold it; never
-    which client sent what. The sum of the tables also holds categories of fewer than `min_clients` clients: they are
-    dropped after decoding, so that a server which does as it says forgets them, but one that is curious can read them.
+    A client sends, of every column, how many of its rows have a value, of number columns also the sum of the values and
+    of their squares, in float64; and an invertible Bloom lookup table (IBLT) of its categories with their counts, which
+    is `tff.analytics`' way to find common words (0.89 MB with room for 4,096 categories, however many a client has).
+    All of these are added up, and the server decodes the sum. It learns these sums, and of each category its name, in
+    how many rows it occurs and how many clients hold it; never which client sent what. The sum of the tables also holds
+    categories of fewer than `min_clients` clients: they are dropped after decoding, so that a server which does as it
+    says forgets them, but one that is curious can read them.
 
     Where a mean lies far from zero for the spread (days since 1970), the squares are summed again around the mean,
     which the clients are then told: a second round.
@@ -59,19 +62,20 @@ def gather_table_statistics(clients: FederatedDataset, *, min_clients: int, capa
         capacity: For how many different categories, of all columns together, the IBLT has room.
 
     Raises:
-        UsageError: More categories than `capacity`, or values whose squares are beyond float64.
+        UsageError: More categories than `capacity`, a column that holds neither numbers nor text, or values whose
+            squares are beyond float64.
     """
     from fedlearn_edu.engine.runtime import start_runtime
 
-    dtype = clients.train(clients.client_ids[0])[0].dtype
-    names, kinds = dtype.names, [dtype[name].kind for name in dtype.names]
+    kind_of = column_kinds(clients.train(clients.client_ids[0])[0])
+    names, kinds = list(kind_of), list(kind_of.values())
     matrices, words = [], []
     for client_id in clients.client_ids:
         rows = clients.train(client_id)[0]
         matrices.append(_as_matrix(rows))
-        words.append([word for n, name in enumerate(names) if kinds[n] == "U" for word in _words(n, rows[name])])
+        words.append([word for n, name in enumerate(names) if kinds[n] == "category" for word in _words(n, rows[name])])
     start_runtime()
-    run = _build_round(len(names), min_clients=min_clients, capacity=capacity if "U" in kinds else 0)
+    run = _build_round(len(names), min_clients=min_clients, capacity=capacity if "category" in kinds else 0)
     sums, found = run(np.zeros(len(names)), matrices, words)
     num_rounds, shift = 1, np.zeros(len(names))
     mean, variance = _moments(sums)
@@ -80,12 +84,16 @@ def gather_table_statistics(clients: FederatedDataset, *, min_clients: int, capa
             num_rounds, shift = 2, mean
             sums, _ = run(shift, matrices, words, with_words=False)
             mean, variance = _moments(sums)
-    if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
-        raise UsageError("clients: numbers whose squares are beyond float64 cannot be standardised; scale them down")
+    is_finite = np.isfinite(mean) & np.isfinite(variance)
+    if not is_finite.all():
+        raise UsageError(
+            f"clients: column {quoted(names[int(np.argmin(is_finite))])} holds infinity, or numbers whose squares are "
+            "beyond float64 and which cannot be standardised; scale it down"
+        )
     mean, std = mean + shift, np.sqrt(np.maximum(variance, 0))
     # A spread below the rounding of the values themselves is none.
     std = np.where(std <= 4 * np.finfo(np.float64).eps * np.abs(mean), 0, std)
-    numbers = [n for n, kind in enumerate(kinds) if kind == "f"]
+    numbers = [n for n, kind in enumerate(kinds) if kind == "number"]
     return TableStatistics(
         num_rows=int(sums["rows"]),
         counts={name: int(sums["counts"][n]) for n, name in enumerate(names)},
@@ -94,10 +102,33 @@ def gather_table_statistics(clients: FederatedDataset, *, min_clients: int, capa
         categories={
             name: dict(sorted(found.get(n, {}).items(), key=lambda item: (-item[1], item[0])))
             for n, name in enumerate(names)
-            if kinds[n] == "U"
+            if kinds[n] == "category"
         },
         num_rounds=num_rounds,
     )
+
+
+def column_kinds(rows: np.ndarray) -> dict[str, str]:
+    """Returns column -> `"number"` or `"category"` of a table.
+
+    Raises:
+        UsageError: These are no records, there are too many columns, or one holds something else.
+
+    Example:
+        >>> column_kinds(np.array([(1, "red")], [("age", "i4"), ("colour", "U3")]))
+        {'age': 'number', 'colour': 'category'}
+    """
+    names = rows.dtype.names
+    if not names or len(names) > _MOST_COLUMNS:
+        found = f"{len(names):,}" if names else "feature vectors, which need no other encoder"
+        raise UsageError(f"clients: expected tables of at most {_MOST_COLUMNS:,} columns, got {found}")
+    for name in names:
+        if rows.dtype[name].kind not in KINDS or rows.dtype[name].shape:
+            raise UsageError(
+                f"clients: expected numbers or text in column {quoted(name)}, got {rows.dtype[name]}; make it float "
+                "(NaN where missing) or text such as 'U20' ('' where missing)"
+            )
+    return {name: KINDS[rows.dtype[name].kind] for name in names}
 
 
 def category_words(texts):
@@ -129,15 +160,18 @@ def _words(column: int, values: np.ndarray) -> list[bytes]:
 
 def _as_matrix(rows: np.ndarray) -> np.ndarray:
     """Returns numbers as they are and categories as 0, NaN where there is no value, float64 `[num_rows, columns]`."""
-    columns = [rows[name] if rows.dtype[name].kind == "f" else np.where(rows[name] == "", np.nan, 0.0)
-               for name in rows.dtype.names]  # fmt: skip
-    return np.stack(columns, axis=1).astype(np.float64)
+    columns = [
+        rows[name].astype(np.float64) if kind == "number" else np.where(rows[name] == "", np.nan, 0.0)
+        for name, kind in column_kinds(rows).items()
+    ]
+    return np.stack(columns, axis=1)
 
 
 def _moments(sums) -> tuple[np.ndarray, np.ndarray]:
     counts = np.maximum(sums["counts"], 1)
-    mean = sums["sums"] / counts
-    return mean, sums["squares"] / counts - mean**2
+    with np.errstate(over="ignore", invalid="ignore"):  # told to the user by the column's name
+        mean = sums["sums"] / counts
+        return mean, sums["squares"] / counts - mean**2
 
 
 def _build_round(num_columns: int, *, min_clients: int, capacity: int):
@@ -165,7 +199,7 @@ def _build_round(num_columns: int, *, min_clients: int, capacity: int):
     numbers_type = (tff.FederatedType(shift_type, tff.SERVER), tff.FederatedType(matrix_type, tff.CLIENTS))
     numbers_round = tff.federated_computation(add_up, *numbers_type)
     if not capacity:
-        return lambda shift, matrices, words: (numbers_round(shift, matrices), {})
+        return lambda shift, matrices, words, with_words=False: (numbers_round(shift, matrices), {})
     find_words = tff.analytics.heavy_hitters.iblt.build_iblt_computation(
         capacity=capacity,
         string_max_bytes=_WORD_BYTES,

@@ -13,6 +13,8 @@ import pandas as pd
 from fedlearn_edu.data.names import check_name, quoted, same_name
 from fedlearn_edu.errors import UsageError
 
+_LARGEST = 1e16  # of targets that are numbers: the squares of a million of them have a sum in float32
+
 
 def check_whole(name: str, value: int, *, low: int) -> None:
     """Raises UsageError unless `value` is a whole number, `low` or above."""
@@ -98,7 +100,7 @@ _AS_INPUTS = {"image": as_images, "text": _as_texts, "table": _as_records, "ids"
 
 
 def as_numbers(name: str, values, *, num_examples: int) -> np.ndarray:
-    """Returns finite numbers as float32 `[num_examples]`."""
+    """Returns finite numbers as float32 `[num_examples]`, whose squares can be added up as such."""
     array = _as_array(name, values)
     if array.shape != (num_examples,) or array.dtype.kind not in "iuf":
         raise UsageError(f"{name}: expected {num_examples} numbers, one per example, got {_form(array)}")
@@ -107,6 +109,12 @@ def as_numbers(name: str, values, *, num_examples: int) -> np.ndarray:
     if not np.isfinite(array).all():
         row = int(np.argmin(np.isfinite(array)))
         raise UsageError(f"{name}: expected finite numbers (as float32), got {array[row]} for example {row}")
+    if np.abs(array).max(initial=0) > _LARGEST:
+        row = int(np.argmax(np.abs(array)))
+        raise UsageError(
+            f"{name}: expected numbers of at most {_LARGEST:g}, since their squares are added up in float32, got "
+            f"{array[row]:g} for example {row}; scale them down"
+        )
     return array
 
 

@@ -25,6 +25,7 @@ class Metric:
         higher_is_better: Which way is better.
         is_share: Whether it runs from 0 to 1 and is shown in per cent.
         value_of: Its value from the sums over examples and their number; None where it is not defined.
+        unit: Of its values, e.g. `"EUR"`; empty if they have none.
     """
 
     name: str
@@ -32,15 +33,34 @@ class Metric:
     higher_is_better: bool
     is_share: bool
     value_of: Callable[[np.ndarray, int], float | None] = dataclasses.field(repr=False, compare=False)
+    unit: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its label with the unit, as an axis has it."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
 
     def format(self, value: float, *, unit: str = "") -> str:
         """Returns a value as text: shares in per cent, others with four digits and their unit.
 
+        Args:
+            value: Of this metric.
+            unit: In place of the metric's own.
+
         Example:
-            >>> METRICS["accuracy"].format(0.8125), METRICS["rmse"].format(12345.67, unit="EUR")
+            >>> METRICS["accuracy"].format(0.8125), in_unit("rmse", "EUR").format(12345.67)
             ('81.2 %', '12,350 EUR')
         """
-        return f"{100 * value:.1f} %" if self.is_share else f"{four_digits(value)} {unit}".rstrip()
+        return f"{100 * value:.1f} %" if self.is_share else f"{four_digits(value)} {unit or self.unit}".rstrip()
+
+    def gain(self, before, after):
+        """Returns by how much `after` is better than `before`: below 0 where it is worse; numbers, arrays or series.
+
+        Example:
+            >>> METRICS["accuracy"].gain(0.25, 0.75), METRICS["rmse"].gain(20.0, 15.0)
+            (0.5, 5.0)
+        """
+        return after - before if self.higher_is_better else before - after
 
 
 def four_digits(value: float) -> str:
@@ -97,3 +117,8 @@ METRICS = {
         Metric("loss", "loss", higher_is_better=False, is_share=False, value_of=_mean),
     )
 }
+
+
+def in_unit(name: str, unit: str) -> Metric:
+    """Returns a metric for targets of a unit; only the root mean squared error has that of the targets."""
+    return dataclasses.replace(METRICS[name], unit=unit if name == "rmse" else "")

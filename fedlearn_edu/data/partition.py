@@ -95,7 +95,7 @@ def partition(
     check_seed(seed)
     check_whole("min_size", min_size, low=1)
     check_number("test_fraction", test_fraction, low=0.01, high=0.99)
-    if isinstance(scheme, Dirichlet | Shards | Minority | NaturalDirichlet):
+    if getattr(scheme, "needs_classes", False):
         dataset.task.require("classification", "binary", what=format_scheme(scheme))
     rng = np.random.default_rng(seed)
     if isinstance(scheme, Natural):

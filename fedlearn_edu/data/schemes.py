@@ -70,6 +70,7 @@ class Dirichlet(Checked):
     concentration: float = _concentration()
     name: ClassVar[str] = "dirichlet"
     label: ClassVar[str] = "Dirichlet (label skew)"
+    needs_classes: ClassVar[bool] = True
 
     def deal(self, labels, num_clients, rng):
         rows_of_class = _rows_by_class(labels, rng)
@@ -115,6 +116,7 @@ class Shards(Checked):
     shards_per_client: int = parameter(2, label="shards per client", letter="N", low=1, slider=(1, 10))
     name: ClassVar[str] = "shards"
     label: ClassVar[str] = "Shards (few classes each)"
+    needs_classes: ClassVar[bool] = True
 
     def deal(self, labels, num_clients, rng):
         num_shards = num_clients * self.shards_per_client
@@ -168,6 +170,7 @@ class Minority(Checked):
     num_classes: int = parameter(1, label="classes of the minority", letter="N", low=1, slider=(1, 9))
     name: ClassVar[str] = "minority"
     label: ClassVar[str] = "Minority (alone with its classes)"
+    needs_classes: ClassVar[bool] = True
 
     def deal(self, labels, num_clients, rng):
         classes = np.unique(labels)
@@ -210,6 +213,7 @@ class NaturalDirichlet(Checked):
     concentration: float = _concentration()
     name: ClassVar[str] = "natural_dirichlet"
     label: ClassVar[str] = "Natural and Dirichlet (two skews)"
+    needs_classes: ClassVar[bool] = True
     needs_owners: ClassVar[bool] = True
 
 

@@ -148,6 +148,8 @@ def typed_column(name: str, cells: np.ndarray, *, decimal: str, as_category: boo
                     f"empty that cell, or take them as names with categories=[{quoted(name)}], or leave the column "
                     f"out with ignore=[{quoted(name)}]"
                 )
+            if len(set(numbers)) == 1 and of.known.all():  # "1" and "1.0"
+                raise UselessColumnError("all values are the same")
             values = of.spread(numbers, np.nan, np.float64)
             if len(values) >= _FEW_ROWS and np.array_equal(values, values[0] + np.arange(len(values))):
                 raise UselessColumnError("it only counts the rows")

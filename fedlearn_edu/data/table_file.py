@@ -54,12 +54,9 @@ def read_columns(path: str, *, encoding: str | None = None) -> dict[str, np.ndar
         cells = _read_chunks(path, name, head, separator, codec)
     except UnicodeError:
         raise _not_encoded(path, name, encoding) from None
-    header = [cell.strip() for cell in cells[0]]
+    header = [same_name(cell.strip()) or f"column {number}" for number, cell in enumerate(cells[0], start=1)]
     _check_header(header, name)
-    columns = {}
-    for number, title in enumerate(header, start=1):
-        columns[same_name(title) or f"column {number}"] = cells[1][number - 1]
-    return columns
+    return dict(zip(header, cells[1], strict=True))
 
 
 def _codec(encoding: str | None) -> str:
@@ -173,7 +170,7 @@ def _read_chunks(path: str, name: str, head: bytes, separator: str, codec: str) 
 
 def _check_header(header: list[str], name: str) -> None:
     seen = set()
-    for title in filter(None, map(same_name, header)):
+    for title in header:
         check_name("table", title, what=f"a column of {name}")
         if title in seen:
             raise UsageError(f"table: two columns of {name} are called {quoted(title)}; rename one of them")

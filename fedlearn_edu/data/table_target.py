@@ -70,6 +70,8 @@ def read_target(
         found = f"only {quoted(values[0])}" if values else "no value at all"
         raise UsageError(f"target: column {quoted(name)} holds {found}; there is nothing to learn")
     numbers, wrong = parse_numbers(values, decimal=decimal)
+    if not wrong and len(set(numbers)) < 2:
+        raise UsageError(f"target: column {quoted(name)} holds only {quoted(values[0])}; there is nothing to learn")
     kind = task or _kind(name, values, numbers, wrong)
     if unit is not None and kind != "regression":
         raise UsageError(f"unit: only for task='regression', got {quoted(unit)} for a {kind} target")
@@ -131,7 +133,7 @@ def _classes(values: list[str], numbers: Sequence[float] | None) -> tuple[dict[s
     first = {}
     for text, number in zip(values, numbers, strict=True):
         first.setdefault(number, text)
-    names = {number: f"{number:.15g}" for number in first}
+    names = {number: f"{number + 0.0:.15g}" for number in first}  # + 0: "-0" is 0
     class_of = {text: names[number] for text, number in zip(values, numbers, strict=True)}
     return class_of, tuple(names[number] for number in sorted(first))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from fedlearn_edu.data.arguments import as_class_names, as_labels, as_numbers
-from fedlearn_edu.data.metrics import METRICS, Metric
+from fedlearn_edu.data.metrics import Metric, in_unit
 from fedlearn_edu.data.names import check_name, quoted
 from fedlearn_edu.errors import UsageError
 
@@ -118,7 +118,7 @@ class Task:
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """How answers are measured, the primary metric first."""
-        return tuple(METRICS[name] for name in _METRICS_OF[self.kind])
+        return tuple(in_unit(name, self.unit) for name in _METRICS_OF[self.kind])
 
     @property
     def primary(self) -> Metric:

@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
+from fedlearn_edu.data.metrics import Metric
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.plotting.metric_axes import axis_title, baseline_name, highest, show_values, value_text
 from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, NotebookFigure, label_rows, prepare
 from fedlearn_edu.simulation.history import History
 
@@ -49,9 +52,8 @@ def plot_accuracy(history: History, *, ax: Axes | None = None, num_rounds: int |
     primary, baseline = history.primary, history.baseline
     if baseline is not None:
         ax.axhline(baseline, color=MUTED, lw=1, ls=":")
-        told = "always the same answer" if primary.name != "accuracy" else "always the commonest class"
         ax.annotate(
-            told,
+            baseline_name(primary),
             (0.995, baseline),
             xycoords=("axes fraction", "data"),
             xytext=(0, 2),
@@ -71,16 +73,11 @@ def plot_accuracy(history: History, *, ax: Axes | None = None, num_rounds: int |
         marker_size = 5 if len(test) <= 40 else 0
         ax.plot(test.index, test, color=_GLOBAL, lw=2.2, marker="o", ms=marker_size, label="global model")
         values.append((float(test.iloc[-1]), _GLOBAL))
-    top = 1.02
-    if not primary.is_share:
-        shown = [line.get_ydata() for line in ax.lines]
-        finite = [y for ys in shown for y in np.asarray(ys, float) if np.isfinite(y)]
-        top = 1.05 * max(finite, default=1.0) or 1.0
-    _write_beside(ax, values, history, top=top)
-    ax.set(xlabel="round", ylabel=primary.label, xlim=(-0.02 * last_round, 1.02 * last_round), ylim=(0, top))
+    top = 1.02 * highest(primary, [y for line in ax.lines for y in np.asarray(line.get_ydata(), float)])
+    _write_beside(ax, values, primary, top=top)
+    ax.set(xlabel="round", ylabel=axis_title(primary), xlim=(-0.02 * last_round, 1.02 * last_round), ylim=(0, top))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True))
-    if primary.is_share:
-        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    show_values(ax.yaxis, primary)
     ax.grid(True, color=GRID, lw=0.8)
     _legend_above(ax)
     return ax
@@ -92,7 +89,8 @@ def plot_client_heatmap(
     """Draws the global model's test accuracy on every client, round by round: one row a client, best on top.
 
     A dot marks the rounds in which the client was in the cohort. The colours always run from 0 to 100 %, so that
-    the same colour means the same accuracy in every picture. Clients without test examples have no row.
+    the same colour means the same accuracy in every picture; of a metric that is no share, such as an RMSE, from 0 to
+    the largest value, and the best is as bright. Clients without test examples have no row.
 
     Args:
         history: A run, finished or not.
@@ -124,7 +122,8 @@ def plot_client_heatmap(
     ax = prepare(ax, figsize=(6.8, float(np.clip(1.4 + 0.13 * num_rows, 2.6, 8))))
     if not num_rows:
         ax.set_axis_off()
-        ax.text(0.5, 0.5, "no client has test examples", ha="center", va="center", color=MUTED)
+        of_both = " of both classes" if primary.name == "auc" and len(history.client_metric("loss")) else ""
+        ax.text(0.5, 0.5, f"no client has test examples{of_both}", ha="center", va="center", color=MUTED)
         return ax
     first, last = accuracy.columns[0], accuracy.columns[-1]
     image = ax.imshow(
@@ -133,11 +132,11 @@ def plot_client_heatmap(
         interpolation="nearest",
         cmap=matplotlib.colormaps[_HEAT if primary.higher_is_better else f"{_HEAT}_r"].with_extremes(bad=GRID),
         vmin=0,
-        vmax=1 if primary.is_share else None,
+        vmax=highest(primary, accuracy.to_numpy().ravel()),
         extent=(first - 0.5, last + 0.5, num_rows - 0.5, -0.5),
     )
     ax.set_xlim(first - 0.5, max(last, num_rounds or 0) + 0.5)
-    _mark_cohorts(ax, accuracy, history.client_metric("in_cohort"))
+    _mark_cohorts(ax, image, accuracy, history.client_metric("in_cohort"))
     label_rows(ax, accuracy.index, most=25)
     ax.tick_params(length=0)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True))
@@ -145,13 +144,13 @@ def plot_client_heatmap(
     ax.set(xlabel="round", ylabel=f"{shown}, best on top")
     # As an inset the colour bar goes when the axes are cleared, so that redrawing does not pile up bars.
     bar = ax.figure.colorbar(image, cax=ax.inset_axes([1.025, 0, 0.03, 1]))
-    if primary.is_share:
-        bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    show_values(bar.ax.yaxis, primary)
     bar.ax.tick_params(labelsize=9, length=0, colors=MUTED)
     bar.outline.set_visible(False)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    ax.set_title(f"{primary.label} on each client's test data   (dot: trained in this round)", fontsize=9.5, color=TEXT)
+    title = f"{axis_title(primary)} on each client's test data   (dot: trained in this round)"
+    ax.set_title(title, fontsize=9.5, color=TEXT)
     return ax
 
 
@@ -180,17 +179,17 @@ def plot_run(
     return figure
 
 
-def _write_beside(ax: Axes, values: list[tuple[float, str]], history: History, *, top: float) -> None:
+def _write_beside(ax: Axes, values: list[tuple[float, str]], metric: Metric, *, top: float) -> None:
     """Writes each value right of the axes at its height, moved apart where two would overlap."""
     values = sorted(values)
-    heights = [value for value, _ in values]
+    heights = [min(value, top) for value, _ in values]  # of a run that diverged
     scale = top / 1.02
     if len(values) == 2 and heights[1] - heights[0] < 0.055 * scale:
         middle = min(sum(heights) / 2, 0.985 * scale)
         heights = [middle - 0.0275 * scale, middle + 0.0275 * scale]
     for (value, color), height in zip(values, heights, strict=True):
         ax.annotate(
-            history.format(value),
+            value_text(metric, value),
             (1.015, height),
             xycoords=("axes fraction", "data"),
             color=color,
@@ -200,14 +199,15 @@ def _write_beside(ax: Axes, values: list[tuple[float, str]], history: History, *
         )
 
 
-def _mark_cohorts(ax: Axes, accuracy: pd.DataFrame, in_cohort: pd.DataFrame) -> None:
+def _mark_cohorts(ax: Axes, image: AxesImage, accuracy: pd.DataFrame, in_cohort: pd.DataFrame) -> None:
     marked = in_cohort.reindex(index=accuracy.index, columns=accuracy.columns).notna().to_numpy()
     row, column = np.nonzero(marked)
     if not len(row):
         return
     box = ax.get_window_extent()
     cell = min(box.width / accuracy.shape[1], box.height / accuracy.shape[0]) * 72 / ax.figure.dpi
-    bright = accuracy.to_numpy()[row, column] > 0.55
+    share = image.norm(accuracy.to_numpy()[row, column])
+    bright = (share if image.get_cmap().name == _HEAT else 1 - share) > 0.55
     ax.scatter(
         accuracy.columns.to_numpy()[column],
         row,

@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.plotting.metric_axes import axis_title, highest, show_values
 from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, prepare
+from fedlearn_edu.simulation.comparison import common_metric
 from fedlearn_edu.simulation.history import History
 
 # Okabe and Ito's colours: told apart with every common kind of colour vision.
@@ -55,28 +57,40 @@ def plot_releases(
 def plot_private_runs(histories: Mapping[str, History], *, ax: Axes | None = None) -> Axes:
     """Draws the global accuracy of several runs, with the epsilon that each has spent in the legend.
 
+    Of another task than classes its primary metric takes the place of accuracy.
+
     Args:
-        histories: Name -> run. A run without an `epsilon` in its metrics gave no guarantee and is marked so.
+        histories: Name -> run, all of one task. A run without an `epsilon` in its metrics gave no guarantee and is
+            marked so.
         ax: Where to draw; it is cleared first. None makes a new figure.
 
     Returns:
         The axes; one line per run.
+
+    Raises:
+        UsageError: The runs are of different tasks, or one of them was never measured.
 
     Example:
         >>> rows = [(0, "global", "accuracy", 0.1), (1, "global", "accuracy", 0.6), (1, "global", "epsilon", 2.0)]
         >>> plot_private_runs({"z = 1": History({}, rows)}).get_legend().get_texts()[0].get_text()
         'z = 1   (epsilon 2)'
     """
+    metric = common_metric("histories", {name: history.primary for name, history in histories.items()})
+    untested = [name for name, history in histories.items() if not history.is_tested]
+    if untested:
+        raise UsageError(f"histories: expected runs with test examples, {untested[0]!r} has no {metric.label}")
     ax = prepare(ax, figsize=(6.8, 4.0))
+    values = []
     for (name, history), colour in zip(histories.items(), _colours(len(histories)), strict=True):
         metrics = history.global_metrics()
-        accuracy = metrics["accuracy"].dropna()
+        accuracy = metrics[metric.name].dropna()
+        values.extend(accuracy)
         spent = metrics["epsilon"].dropna().iloc[-1] if "epsilon" in metrics else np.inf
         told = f"epsilon {spent:.3g}" if np.isfinite(spent) else "no guarantee"
         ax.plot(accuracy.index, accuracy, color=colour, lw=2, marker="o", ms=4, label=f"{name}   ({told})")
-    ax.set(xlabel="round", ylabel="accuracy", ylim=(0, 1.02))
+    ax.set(xlabel="round", ylabel=axis_title(metric), ylim=(0, 1.02 * highest(metric, values)))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    show_values(ax.yaxis, metric)
     ax.grid(True, color=GRID, lw=0.8)
     _legend(ax, columns=1)
     return ax

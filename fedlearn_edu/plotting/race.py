@@ -1,4 +1,4 @@
-"""Algorithms side by side: accuracy round by round, a label where each curve ends."""
+"""Algorithms side by side: accuracy (or what a task is measured by) by round, a label where each curve ends."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
+from fedlearn_edu.data.metrics import METRICS, Metric
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.catalogue import ALGORITHMS, ONE_SHOT, Entry
 from fedlearn_edu.plotting.end_labels import EndLabel, write_end_labels
+from fedlearn_edu.plotting.metric_axes import axis_title, baseline_name, show_values, value_text
 from fedlearn_edu.plotting.style import GRID, MUTED, TEXT, prepare
+from fedlearn_edu.simulation.comparison import common_metric
 from fedlearn_edu.simulation.history import History
 from fedlearn_edu.simulation.stored_runs import CENTRAL
 
@@ -51,6 +54,9 @@ def plot_race(
     below: the axis starts where the slowest of the runs stands after two rounds, so that the curves can be told apart.
     It depends on the runs only, not on `algorithms` and `round_num`.
 
+    Runs of another task than classes are drawn by its primary metric, in its unit. Where the axis reaches it, a thin
+    line is the baseline that the histories recorded: what one answer for all test examples would give.
+
     Args:
         runs: As `algorithm_runs()` returns (`algorithm`, `round_num`, `accuracy` and, if there are several, `seed`); or
             name -> run: a `History`, or what `run_one_shot` or `train_centrally` returned. The ceiling of runs by name
@@ -65,7 +71,8 @@ def plot_race(
         The axes; accuracies are shares, 0 to 1. A line per algorithm has its name as label.
 
     Raises:
-        UsageError: There is no such run, or `runs` has several data sets or concentrations and none was chosen.
+        UsageError: There is no such run, `runs` has several data sets or concentrations and none was chosen, or runs
+            of different tasks.
 
     Example:
         >>> rows = [(0, "global", "accuracy", 0.1), (1, "global", "accuracy", 0.6)]
@@ -73,7 +80,8 @@ def plot_race(
         >>> [line.get_label() for line in ax.lines]
         ['FedAvg', 'SCAFFOLD']
     """
-    table = _chosen(runs, {"dataset": dataset, "concentration": concentration})
+    metric, baseline = _metric_and_baseline(runs)
+    table = _chosen(runs, {"dataset": dataset, "concentration": concentration}, metric)
     trained = table[table["algorithm"] != CENTRAL]
     names = list(trained["algorithm"].unique())
     chosen = names if algorithms is None else list(algorithms)
@@ -86,16 +94,24 @@ def plot_race(
     styles, labels = _styles(_rows_of(runs, trained)), []
     for name in [name for name in names if name in chosen]:
         by_round = trained[(trained["algorithm"] == name) & (trained["round_num"] <= end)].groupby("round_num")
-        mean, spread = by_round["accuracy"].mean(), by_round["accuracy"].std().fillna(0)
+        mean, spread = by_round["value"].mean(), by_round["value"].std().fillna(0)
         if len(mean):
             _draw_curve(ax, name, mean, spread, styles[name], end)
             weight = "bold" if name == _BOLD else "normal"
-            labels.append(EndLabel(mean.iloc[-1], f"{name}  {100 * mean.iloc[-1]:.1f} %", styles[name][0], weight))
-    ceiling = table.loc[table["algorithm"] == CENTRAL, "accuracy"].mean()
+            text = f"{name}  {value_text(metric, mean.iloc[-1])}"
+            labels.append(EndLabel(mean.iloc[-1], text, styles[name][0], weight))
+    ceiling = table.loc[table["algorithm"] == CENTRAL, "value"].mean()
     if np.isfinite(ceiling):
         ax.plot([0, end], [ceiling] * 2, color=MUTED, ls=":", lw=1.4, label=CENTRAL, zorder=1)
-        labels.append(EndLabel(ceiling, f"{CENTRAL}  {100 * ceiling:.1f} %", MUTED))
-    _set_axes(ax, table, last_round)
+        labels.append(EndLabel(ceiling, f"{CENTRAL}  {value_text(metric, ceiling)}", MUTED))
+    low, high = _limits(table, metric)
+    longest = table["algorithm"].str.len().max() + 2 + _length_of_values(table, metric)
+    if baseline is not None and low <= baseline <= high:
+        name = baseline_name(metric)
+        ax.plot([0, end], [baseline] * 2, color=MUTED, ls="-", lw=0.8, label=name, zorder=1)
+        labels.append(EndLabel(baseline, f"{name}  {value_text(metric, baseline)}", MUTED))
+        longest = max(longest, len(labels[-1].text) + 2)
+    _set_axes(ax, low, high, last_round, longest, metric)
     write_end_labels(ax, labels, end=end, start=end + 0.035 * last_round)
     if "dataset" in table and "concentration" in table:
         first = table.iloc[0]
@@ -104,10 +120,23 @@ def plot_race(
     return ax
 
 
-def _chosen(runs, choice: dict) -> pd.DataFrame:
-    """Returns a table of one data set and concentration."""
+def _metric_and_baseline(runs) -> tuple[Metric, float | None]:
+    """Returns what the runs are measured by, and their baseline; None unless those that recorded one agree."""
+    if not isinstance(runs, Mapping):
+        return METRICS["accuracy"], None
+    histories = {name: run for name, run in runs.items() if isinstance(run, History)}
+    known = {name: history.primary for name, history in histories.items()}
+    # What was computed in one round has classes; what was trained centrally says its metric's value and no more.
+    of_classes = [name for name, run in runs.items() if name not in known and not hasattr(run, "value")]
+    baselines = {history.baseline for history in histories.values()} - {None}
+    metric = common_metric("runs", known | dict.fromkeys(of_classes, METRICS["accuracy"]))
+    return metric, baselines.pop() if len(baselines) == 1 else None
+
+
+def _chosen(runs, choice: dict, metric: Metric) -> pd.DataFrame:
+    """Returns a table of one data set and concentration, with the metric as `value`."""
     if isinstance(runs, Mapping):
-        return _table_of(runs)
+        return _table_of(runs, metric)
     if runs.empty:
         raise UsageError("runs: expected at least one run, got an empty table; see algorithm_runs()")
     for column, value in choice.items():
@@ -120,26 +149,27 @@ def _chosen(runs, choice: dict) -> pd.DataFrame:
             if value not in known:
                 raise UsageError(f"{column}: expected one of {', '.join(map(str, known))}, got {value!r}")
             runs = runs[runs[column] == value]
-    return runs
+    return runs.rename(columns={"accuracy": "value"})
 
 
-def _table_of(runs: Mapping) -> pd.DataFrame:
-    """Returns runs by name as a table with the columns of stored runs."""
+def _table_of(runs: Mapping, metric: Metric) -> pd.DataFrame:
+    """Returns runs by name as a table with the columns of stored runs, with the metric as `value`."""
     rows, ceiling = [], None
     for name, run in runs.items():
         if isinstance(run, History):
-            accuracy = run.global_metrics().get("accuracy", pd.Series(dtype=float)).dropna()
-            rows += [(name, round_num, value) for round_num, value in accuracy.items()]
+            values = run.global_metrics().get(metric.name, pd.Series(dtype=float)).dropna()
+            rows += [(name, round_num, value) for round_num, value in values.items()]
             ceiling = run.central_accuracy if ceiling is None else ceiling
-        elif getattr(run, "accuracy", None) is not None:
-            rows.append((name, 0 if name == CENTRAL else 1, run.accuracy))
+        elif (value := getattr(run, "value", getattr(run, "accuracy", None))) is not None:
+            rows.append((name, 0 if name == CENTRAL else 1, value))
         else:
             raise UsageError(f"runs: expected a History or another result with an accuracy, got {type(run).__name__}")
     if not rows:
-        raise UsageError("runs: expected at least one run with an accuracy, got none")
+        what = "an accuracy" if metric.name == "accuracy" else metric.label
+        raise UsageError(f"runs: expected at least one run with {what}, got none")
     if ceiling is not None and CENTRAL not in runs:
         rows.append((CENTRAL, 0, ceiling))
-    return pd.DataFrame(rows, columns=["algorithm", "round_num", "accuracy"])
+    return pd.DataFrame(rows, columns=["algorithm", "round_num", "value"])
 
 
 def _rows_of(runs, table: pd.DataFrame) -> dict[str, Entry | None]:
@@ -199,19 +229,33 @@ def _draw_curve(ax: Axes, name: str, mean: pd.Series, spread: pd.Series, style: 
     )  # fmt: skip
 
 
-def _set_axes(ax: Axes, table: pd.DataFrame, last_round: int) -> None:
+def _limits(table: pd.DataFrame, metric: Metric) -> tuple[float, float]:
+    """Returns where the axis of the metric begins and ends."""
     # A head that is computed in one round, and the ceiling, have no later record than their first.
     last = table.groupby("algorithm")["round_num"].transform("max")
-    means = table[table["round_num"] >= last.clip(upper=2)].groupby(["algorithm", "round_num"])["accuracy"].mean()
-    low, high = np.floor(20 * means.min() - 0.2) / 20, np.ceil(20 * means.max() + 0.2) / 20
-    longest = table["algorithm"].str.len().max() + len("  99.9 %")
+    means = table[table["round_num"] >= last.clip(upper=2)].groupby(["algorithm", "round_num"])["value"].mean()
+    finite = means[np.isfinite(means)]  # of a run that diverges
+    least, most = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    if metric.is_share:
+        low, high = np.floor(20 * least - 0.2) / 20, np.ceil(20 * most + 0.2) / 20
+        return max(low, -0.01), min(high, 1.02)
+    edge = 0.06 * (most - least) or 0.5 * most or 0.5
+    return max(least - edge, 0), most + edge
+
+
+def _length_of_values(table: pd.DataFrame, metric: Metric) -> int:
+    """Returns how many characters a value takes in a label; units in capitals are wide."""
+    return len("99.9 %") if metric.is_share else 2 + max(len(metric.format(value)) for value in table["value"])
+
+
+def _set_axes(ax: Axes, low: float, high: float, last_round: int, longest: int, metric: Metric) -> None:
     width = 1 / (1 - _LABEL_SHARE * np.clip(longest / _LABEL_LENGTH, 1, 2.5))  # of the axes, by that of the rounds
-    ax.set(xlabel="round", ylabel="global accuracy", xlim=(-0.01 * last_round, width * last_round))
-    ax.set_ylim(max(low, -0.01), min(high, 1.02))
+    ax.set(xlabel="round", ylabel=f"global {axis_title(metric)}", xlim=(-0.01 * last_round, width * last_round))
+    ax.set_ylim(low, high)
     ticks = MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True).tick_values(0, last_round)
     ax.set_xticks([tick for tick in ticks if 0 <= tick <= last_round])
     ax.spines["bottom"].set_bounds(0, last_round)
     ax.xaxis.label.set_x(0.5 / width)  # under the rounds
     ax.yaxis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))  # whole percents, as they are labelled
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    show_values(ax.yaxis, metric)
     ax.grid(axis="y", color=GRID, lw=0.8)

@@ -124,7 +124,8 @@ def _build_evaluation(process, feature_dim: int) -> tff.Computation:
     @tff.tensorflow.computation(weights_type, group_type)
     def count(weights, group):
         def count_one(client):
-            return _count(process.model, weights, read_examples("test", client, feature_dim, target_dtype(process)))
+            examples = read_examples("test", client, feature_dim, target_dtype(process))
+            return count_metrics(process.model, weights, examples)
 
         start = tf.nest.map_structure(tf.convert_to_tensor, process.model.initialize_metrics_state())
         sums_spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, start)
@@ -158,7 +159,7 @@ def local_sums(process: FederatedProcess | StatefulFederatedProcess) -> tff.Comp
 
         @tff.tensorflow.computation(weights_type, _examples_type(process))
         def count(weights, examples):
-            return _count(process.model, weights, examples)
+            return count_metrics(process.model, weights, examples)
 
         return count
 
@@ -173,7 +174,7 @@ def personal_sums(process: StatefulFederatedProcess) -> tff.Computation:
 
         @tff.tensorflow.computation(weights_type, process.client_state_type, _examples_type(process))
         def count(weights, client_state, examples):
-            return _count(
+            return count_metrics(
                 process.model, tf.function(process.personal_weights, autograph=False)(weights, client_state), examples
             )
 
@@ -186,7 +187,8 @@ def _examples_type(process) -> tff.Type:
     return tff.types.tensorflow_to_type(process.model.input_spec)
 
 
-def _count(model, weights, examples):
+def count_metrics(model, weights, examples):
+    """Returns the sums of the model's own metrics over examples `(x, y)`, in TensorFlow, on the worker."""
     x, y = examples
     output = model.predict_on_batch((weights.trainable, weights.non_trainable), x, training=False)
     batch = tff.learning.models.BatchOutput(loss=model.loss(output, y), predictions=output, num_examples=tf.size(y))

@@ -108,7 +108,7 @@ class History:
 
     def format(self, value: float) -> str:
         """Returns a value of the primary metric as text, with its unit."""
-        return self.primary.format(value, unit=self.settings.get("task", {}).get("unit", ""))
+        return self.primary.format(value)
 
     @property
     def is_tested(self) -> bool:
@@ -182,14 +182,12 @@ class History:
         """Returns the final accuracy, its gain over round 0, and rounds trained, per client; worst first.
 
         Of another task its primary metric takes the place of accuracy; a gain is positive where the client is better
-        off, also where less is better.
+        off, also where less is better. Clients without test examples (of both classes, for AUC) have no row.
         """
         primary, values = self.primary, self.client_metric()
         cohorts = self.client_metric("in_cohort")
-        change = values.iloc[:, -1] - values.iloc[:, 0]
-        table = pd.DataFrame(
-            {primary.name: values.iloc[:, -1], "gain": change if primary.higher_is_better else -change}
-        )
+        first, last = (values.iloc[:, 0], values.iloc[:, -1]) if len(values) else [pd.Series(dtype=float)] * 2
+        table = pd.DataFrame({primary.name: last, "gain": primary.gain(first, last)})
         table["rounds_trained"] = cohorts.count(axis=1).reindex(table.index, fill_value=0).astype(int)
         order = [primary.higher_is_better, True]
         return table.sort_values([primary.name, "rounds_trained"], ascending=order, kind="stable")

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.data.federated import FederatedDataset
+from fedlearn_edu.data.names import quoted
 from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_count, check_seed
@@ -21,6 +22,8 @@ from fedlearn_edu.simulation.client_data import (
     build_batches_computation,
     build_test_computation,
 )
+from fedlearn_edu.simulation.comparison import marked
+from fedlearn_edu.simulation.evaluation import count_metrics, metrics_of_sums
 from fedlearn_edu.simulation.run_checks import check_features
 
 
@@ -51,12 +54,14 @@ def fine_tune_locally(
 
     Returns:
         One row per client (index `client_id`) in the order of the clients: `before` and `after`, accuracies of the
-        global and of the tuned model (0 to 1; missing without test examples); `loss_before` and `loss_after` (nats);
-        `num_train` and `num_test`. For `fairness_table` and `plot_personalisation`.
+        global and of the tuned model (0 to 1), or the primary metric of another task, in its unit; `loss_before` and
+        `loss_after` (of classes nats); `num_train` and `num_test`. Values are missing without test examples, an AUC
+        also where all of them are of one class. For `fairness_table` and `plot_personalisation`, which read the metric
+        in its `attrs`.
 
     Raises:
-        UsageError: An argument is out of its range, features are not finite, or `model_weights` are not those of the
-            model.
+        UsageError: An argument is out of its range, features are not finite, the model is of another task, or
+            `model_weights` are not those of the model.
 
     References:
         Yu, Bagdasaryan, Shmatikov, Salvaging federated learning by local adaptation, 2020, arXiv:2002.04758.
@@ -69,20 +74,28 @@ def fine_tune_locally(
     check_features(features)
     optimizer = tff.learning.optimizers.build_sgdm(check_learning_rate("client_lr", client_lr))
     weights = _checked(model_weights, model)
+    target_dtype = _target_dtype(model, features)
     start_runtime()
     files = ClientFiles(features)
-    read_train = build_batches_computation(features.feature_dim, num_epochs=num_epochs, batch_size=batch_size)
-    tune = _tuning(model, weights, optimizer, read_train, build_test_computation(features.feature_dim))
+    read_train = build_batches_computation(
+        features.feature_dim, num_epochs=num_epochs, batch_size=batch_size, target_dtype=target_dtype
+    )
+    read_test = build_test_computation(features.feature_dim, target_dtype=target_dtype)
+    tune = _tuning(model, weights, optimizer, read_train, read_test)
     sums = tune(weights, files.told(features.client_ids, shuffle_seed=shuffle_seed))
-    counts = [(len(split.train), len(split.test)) for split in features.clients.values()]
-    rows = [(*_means(s["before"], n[1]), *_means(s["after"], n[1]), *n) for s, n in zip(sums, counts, strict=True)]
-    columns = ["before", "loss_before", "after", "loss_after", "num_train", "num_test"]
-    frame = pd.DataFrame(rows, index=pd.Index(features.client_ids, name="client_id"), columns=columns)
-    return frame[["before", "after", "loss_before", "loss_after", "num_train", "num_test"]]
+    primary, columns = features.task.primary, {}
+    for metric, prefix in ((primary.name, ""), ("loss", "loss_")):
+        for when in ("before", "after"):
+            of_client = metrics_of_sums(zip(features.client_ids, (s[when] for s in sums), strict=True))[1]
+            columns[f"{prefix}{when}"] = [
+                of_client[c].values.get(metric, np.nan) if c in of_client else np.nan for c in features.client_ids
+            ]
+    columns |= {f"num_{part}": [len(getattr(s, part)) for s in features.clients.values()] for part in ("train", "test")}
+    return marked(pd.DataFrame(columns, index=pd.Index(features.client_ids, name="client_id")), primary)
 
 
 def _tuning(model, weights, optimizer, read_train, read_test) -> tff.Computation:
-    """Returns `(<weights@SERVER, {client}@CLIENTS> -> {what is counted before and after}@CLIENTS)`."""
+    """Returns `(<weights@SERVER, {client}@CLIENTS> -> {sums of the metrics before and after}@CLIENTS)`."""
     weights_type = tff.to_type(tf.nest.map_structure(lambda w: tff.TensorType(w.dtype, w.shape), weights))
 
     @tff.tensorflow.computation(weights_type, read_train.type_signature.result, read_test.type_signature.result)
@@ -90,7 +103,8 @@ def _tuning(model, weights, optimizer, read_train, read_test) -> tff.Computation
     def tune(weights, batches, test):
         trained = train_locally(model, weights, batches, optimizer)
         own = tff.learning.models.ModelWeights(trained.trainable, tuple(weights.non_trainable))
-        return {"before": _count(model, weights, test), "after": _count(model, own, test)}
+        sent = tff.learning.models.ModelWeights(tuple(weights.trainable), own.non_trainable)
+        return {"before": count_metrics(model, sent, test), "after": count_metrics(model, own, test)}
 
     @tff.federated_computation(tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(CLIENT_TYPE, tff.CLIENTS))
     def tune_all(weights, clients):
@@ -100,18 +114,16 @@ def _tuning(model, weights, optimizer, read_train, read_test) -> tff.Computation
     return tune_all
 
 
-def _count(model, weights, examples):
-    """Correct predictions and the sum of losses on the test examples; in TensorFlow."""
-    x, y = examples
-    output = model.predict_on_batch((tuple(weights.trainable), tuple(weights.non_trainable)), x, training=False)
-    correct = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(output, axis=-1, output_type=tf.int32), y), tf.float32))
-    return {"correct": correct, "loss": model.loss(output, y) * tf.cast(tf.size(y), tf.float32)}
-
-
-def _means(sums, num_test: int) -> tuple[float, float]:
-    if not num_test:
-        return np.nan, np.nan
-    return float(sums["correct"]) / num_test, float(sums["loss"]) / num_test
+def _target_dtype(model, features: FederatedDataset) -> str:
+    """Returns the dtype of the targets by name; raises UsageError if the model is not one of the features' task."""
+    primary, measured = features.task.primary.name, model.initialize_metrics_state()
+    if primary not in measured or model.input_spec[1].dtype != features.task.target_dtype:
+        raise UsageError(
+            f"process_or_model: expected a model of the {features.task.kind} task of {quoted(features.name)}, measured "
+            f"by {primary}, got one measured by {', '.join(name for name in measured if name != 'num_examples')}; "
+            "build it from these features"
+        )
+    return features.task.target_dtype.name
 
 
 def _checked(model_weights, model) -> tff.learning.models.ModelWeights:

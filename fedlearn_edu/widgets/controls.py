@@ -9,9 +9,9 @@ import ipywidgets as widgets
 import numpy as np
 
 from fedlearn_edu.checks import check_seed
-from fedlearn_edu.data.images import ImageDataset
+from fedlearn_edu.data.dataset import Dataset
 from fedlearn_edu.data.scheme_parameters import Parameter, parameters_of
-from fedlearn_edu.data.schemes import SCHEMES, Dirichlet, Natural, Scheme
+from fedlearn_edu.data.schemes import IID, SCHEMES, Dirichlet, Natural, Scheme
 from fedlearn_edu.simulation.config import RunConfig
 
 _STYLE = {"description_width": "130px"}
@@ -23,7 +23,7 @@ class PartitionControls(widgets.VBox):
     """Which scheme deals the examples out, to how many clients, with which seed.
 
     Args:
-        dataset: Decides whether the natural owners can be chosen.
+        dataset: Decides whether the natural owners can be chosen, and the schemes that deal classes out.
         num_clients: At the start, at least 1; no more than there are natural owners.
         seed: At the start.
 
@@ -31,17 +31,18 @@ class PartitionControls(widgets.VBox):
         numbers: The sliders of each scheme, by its class.
     """
 
-    def __init__(self, dataset: ImageDataset, *, num_clients: int = 20, seed: int = 0):
-        natural = dataset.natural_client_ids is not None
+    def __init__(self, dataset: Dataset, *, num_clients: int = 20, seed: int = 0):
+        natural, has_classes = dataset.natural_client_ids is not None, bool(dataset.class_names)
         if natural:
             num_clients = min(num_clients, len(np.unique(dataset.natural_client_ids)))
         self.scheme_choice = widgets.Dropdown(
             options=[
                 (scheme.label, scheme)
                 for scheme in SCHEMES.values()
-                if natural or not getattr(scheme, "needs_owners", False)
+                if (natural or not getattr(scheme, "needs_owners", False))
+                and (has_classes or not getattr(scheme, "needs_classes", False))
             ],
-            value=Natural if natural else Dirichlet,
+            value=Natural if natural else Dirichlet if has_classes else IID,
             description="partition",
             style=_STYLE,
             layout=_LAYOUT,

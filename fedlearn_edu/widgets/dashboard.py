@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
+from fedlearn_edu.data.dataset import Dataset
 from fedlearn_edu.data.federated import FederatedDataset
-from fedlearn_edu.data.images import ImageDataset
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.simulation.config import RunConfig
 from fedlearn_edu.simulation.history import History
@@ -31,10 +31,11 @@ class TrainingDashboard(widgets.VBox):
 
     Args:
         history: A run to look at; or, for a live dashboard, one of:
-        dataset: images that the dashboard deals out as its controls say;
-        clients: images dealt out already;
+        dataset: images, texts or a table that the dashboard deals out as its controls say;
+        clients: such examples dealt out already;
         features: extracted features.
-        backbone: A `Backbone` or a name for `load_backbone`; not used with `features`.
+        backbone: An encoder such as a `Backbone`, or a name for `load_backbone`; not used with `features`. Tables and
+            texts have the package's own encoders in place of `"bundled"`.
         build_model: `features -> model`; default `linear_head`.
         build_process: Any `build_*` function; default `build_unweighted_fed_avg`. It is given the model, the learning
             rates of the controls, the number of clients and the size of the cohort, as far as it takes them. What else
@@ -65,7 +66,7 @@ class TrainingDashboard(widgets.VBox):
         self,
         history: History | None = None,
         *,
-        dataset: ImageDataset | None = None,
+        dataset: Dataset | None = None,
         clients: FederatedDataset | None = None,
         features: FederatedDataset | None = None,
         backbone="bundled",

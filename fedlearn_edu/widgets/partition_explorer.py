@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipywidgets as widgets
 import pandas as pd
 
+from fedlearn_edu.data.dataset import Dataset
 from fedlearn_edu.data.federated import FederatedDataset
-from fedlearn_edu.data.images import ImageDataset
 from fedlearn_edu.data.partition import partition
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.plotting import plot_label_counts
@@ -30,14 +30,15 @@ class PartitionExplorer(widgets.VBox):
         error: The exception of the last change, or None; it is also shown in the widget.
 
     Raises:
-        UsageError: `dataset` is no image dataset, or cannot be dealt out to so many clients.
+        UsageError: `dataset` is no data set, has no classes, or cannot be dealt out to so many clients.
     """
 
-    def __init__(self, dataset: ImageDataset, *, num_clients: int = 20, seed: int = 0):
-        if not isinstance(dataset, ImageDataset):
+    def __init__(self, dataset: Dataset, *, num_clients: int = 20, seed: int = 0):
+        if not isinstance(dataset, Dataset):
             raise UsageError(
-                f"dataset: expected an image dataset, e.g. load_dataset('fashion'), got {type(dataset).__name__}"
+                f"dataset: expected a data set, e.g. load_dataset('fashion'), got {type(dataset).__name__}"
             )
+        dataset.task.require("classification", "binary", what="PartitionExplorer")
         self.dataset = dataset
         self.clients: FederatedDataset | None = None
         self.error: Exception | None = None

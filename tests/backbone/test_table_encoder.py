@@ -1,6 +1,7 @@
 """The federated encoder equals the one that is made of all clients' rows in one place, and sees no row."""
 
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import tensorflow as tf
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fedlearn_edu.backbone.table_encoder import build_table_encoder
-from fedlearn_edu.backbone.table_statistics import category_words
+from fedlearn_edu.backbone.table_statistics import _MOST_COLUMNS, _WORD_BYTES, _words, category_words
 from fedlearn_edu.errors import UsageError
 
 LONG = "Rechtsanwältin oder Rechtsanwalt in einer großen Kanzlei"
@@ -134,3 +135,72 @@ def test_arguments_and_inputs(clients, encoder):
         encoder.features(np.zeros(3))
     with pytest.raises(UsageError, match="expected a column 'age' of numbers"):
         encoder.features(np.array([("x",)], [("age", "U3")]))
+
+
+def test_odd_clients_make_the_pooled_standardiser_all_the_same():
+    rng = np.random.default_rng(5)
+    kinds = [("age", "f8"), ("huge", "f8"), ("zero", "f8"), ("number", "i4"), ("flag", "?"), ("far", "f4")]
+    sizes = {"one_row": 1, "no_age": 9, "flat": 12, "all": 40}
+    tables = {name: np.zeros(size, kinds) for name, size in sizes.items()}
+    for name, rows in tables.items():
+        size = len(rows)
+        rows["age"] = np.nan if name == "no_age" else 40.0 if name == "flat" else rng.normal(40, 9, size)
+        rows["huge"] = rng.normal(size=size) * 1e30
+        rows["zero"] = rng.choice([-0.0, 0.0], size)
+        rows["number"], rows["flag"] = rng.integers(-9, 9, size), rng.random(size) < 0.3
+        rows["far"] = 7e6 + rng.integers(0, 4, size)
+    clients = types.SimpleNamespace(
+        modality="table", num_clients=4, client_ids=list(tables), train=lambda name: (tables[name], None)
+    )
+    encoder, rows = build_table_encoder(clients), np.concatenate(list(tables.values()))
+    numbers = np.stack([rows[name].astype(float) for name, _ in kinds], axis=1)
+    features = encoder.features(rows)
+    assert encoder.feature_names == ("age", "age is missing", "huge", "zero", "number", "flag", "far")
+    expected = np.nan_to_num(StandardScaler().fit_transform(numbers), nan=0.0)
+    np.testing.assert_allclose(np.delete(features, 1, axis=1), expected, rtol=2e-6, atol=2e-6)
+    columns = {name: tf.constant(rows[name].astype(float)) for name, _ in kinds}
+    np.testing.assert_array_equal(encoder.serving_fn()(columns).numpy(), features)
+
+
+def test_a_column_without_a_value_in_training_rows_is_not_read():
+    rows = np.array([(1.0, np.nan, ""), (3.0, np.nan, "")], [("x", "f8"), ("empty", "f8"), ("word", "U3")])
+    alone = types.SimpleNamespace(modality="table", num_clients=1, client_ids=["a"], train=lambda _: (rows, None))
+    encoder = build_table_encoder(alone)
+    assert encoder.feature_names == ("x",)
+    of_test = np.array([(5.0, 1e6, "new")], rows.dtype)
+    assert encoder.features(of_test).tolist() == [[3.0]]
+    other = np.array([(None, 5.0)], [("note", object), ("x", "f8")])
+    assert encoder.features(other).tolist() == [[3.0]]  # what it does not read may be anything
+    with pytest.raises(UsageError, match="clients: no column has a value in any training row"):
+        build_table_encoder(types.SimpleNamespace(**{**vars(alone), "train": lambda _: (rows[["empty"]], None)}))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.zeros(3, [("o", object)]), "clients: expected numbers or text in column 'o', got object; make it float"),
+        (np.zeros(3, [("d", "M8[D]")]), r"clients: expected numbers or text in column 'd', got datetime64\[D\]"),
+        (np.zeros(3, [("x", "f8", 3)]), "clients: expected numbers or text in column 'x', got"),
+        (np.zeros([3, 2]), "clients: expected tables of at most 100,000 columns, got feature vectors"),
+    ],
+)
+def test_columns_of_another_kind_are_one_clear_line(rows, message):
+    clients = types.SimpleNamespace(modality="table", num_clients=1, client_ids=["a"], train=lambda _: (rows, None))
+    with pytest.raises(UsageError, match=message):
+        build_table_encoder(clients)
+
+
+@pytest.mark.parametrize("text", ["\U0001f600" * 60, "a" * 44, "ä" * 22, "x" * 43])
+def test_a_category_of_the_last_column_fits_into_the_message(text):
+    (word,) = _words(_MOST_COLUMNS - 1, np.array([text]))
+    assert len(word) <= _WORD_BYTES
+
+
+@pytest.mark.parametrize("number", [1e200, np.inf])
+def test_numbers_that_cannot_be_squared_are_told_by_their_column(number):
+    rows = np.array([(1.0, number), (3.0, 2.0)], [("x", "f8"), ("vast", "f8")])
+    alone = types.SimpleNamespace(modality="table", num_clients=1, client_ids=["a"], train=lambda _: (rows, None))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with pytest.raises(UsageError, match=r"^clients: column 'vast' holds infinity, or numbers whose squares"):
+            build_table_encoder(alone)

@@ -108,3 +108,10 @@ def test_one_value_beside_missing_ones_tells_something():
 def test_thousands_of_categories_are_kept():
     texts = [f"town {i % 3000}" for i in range(10_000)]
     assert len(np.unique(column(*texts).values)) == 3000
+
+
+def test_one_number_written_in_two_ways_tells_nothing():
+    for texts in (["1", "1.0", "1.00"], ["-0", "0", "0.0"]):
+        with pytest.raises(UselessColumnError, match="all values are the same"):
+            column(*texts)
+    assert column("1", "1.0", "").values.tolist()[:2] == [1, 1]  # where it is missing may tell something

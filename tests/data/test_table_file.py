@@ -107,3 +107,8 @@ def test_ten_gigabytes_are_refused_before_they_are_read(tmp_path, monkeypatch):
     with pytest.raises(RunError, match=r"has 10\.0 GB and would take about \d+\.\d GB of memory, 1\.6 GB are free"):
         read_columns(path)
     assert psutil.Process().memory_info().rss - before < 300e6
+
+
+def test_a_column_without_a_name_takes_nobodys_name(tmp_path):
+    with pytest.raises(UsageError, match=r"two columns of 't\.csv' are called 'column 2'; rename one"):
+        read_columns(write(tmp_path, "column 2,,y\n1,2,3\n"))

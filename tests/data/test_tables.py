@@ -182,3 +182,24 @@ def test_every_table_is_counted_or_refused_in_one_line(rows, separator, task, wi
     for name in dataset.inputs.dtype.names:
         values = dataset.inputs[name]
         assert values.dtype.kind == "U" or not np.isinf(values).any()
+
+
+@pytest.mark.parametrize("values", [("1", "1.0"), ("-0", "0")])
+@pytest.mark.parametrize("task", [None, "classification", "binary", "regression"])
+def test_one_number_written_in_two_ways_is_no_target(tmp_path, values, task):
+    rows = "".join(f"{row % 7},{values[row % 2]}\n" for row in range(40))
+    with pytest.raises(UsageError, match=r"target: column 'y' holds only .*; there is nothing to learn"):
+        load_table(write(tmp_path, "x,y\n" + rows), target="y", task=task)
+
+
+def test_minus_zero_is_the_class_zero(tmp_path):
+    rows = "".join(f"{row % 7},{('-0', '0', '1')[row % 3]}\n" for row in range(42))
+    dataset = load_table(write(tmp_path, "x,y\n" + rows), target="y")
+    assert dataset.class_names == ("0", "1")
+    assert np.bincount(dataset.targets).tolist() == [28, 14]
+
+
+def test_targets_whose_squares_are_no_float32_are_refused(tmp_path):
+    rows = "".join(f"{row % 7},{row}e30\n" for row in range(40))
+    with pytest.raises(UsageError, match=r"targets: expected numbers of at most 1e\+16, since their squares are added"):
+        load_table(write(tmp_path, "x,y\n" + rows), target="y", task="regression")

@@ -58,4 +58,6 @@ def test_auc_counts_pairs_and_halves_ties():
 
 def test_values_as_text():
     assert METRICS["auc"].format(0.5) == "50.0 %"
-    assert METRICS["rmse"].format(0.01234, unit="EUR") == "0.01234 EUR"
+    assert Task.regression(unit="EUR").primary.format(0.01234) == "0.01234 EUR"
+    assert [metric.unit for metric in Task.regression(unit="EUR").metrics] == ["EUR", ""]  # the loss is squared
+    assert Task.regression().primary.format(5) == "5"

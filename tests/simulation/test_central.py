@@ -1,9 +1,13 @@
 """The central ceiling: the same head, pooled."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from shared import make_features, make_task_features
 
 import fedlearn_edu as fl
+from fedlearn_edu.simulation.central import central_ceiling
 
 
 def test_reaches_what_the_data_allow_and_reports_its_own_weights(features):
@@ -33,3 +37,22 @@ def test_bad_arguments(features):
         fl.train_centrally(model, features, batch_size=True)
     with pytest.raises(fl.UsageError, match="learning_rate: expected a number above 0"):
         fl.train_centrally(model, features, learning_rate=float("nan"))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e5])
+def test_the_ceiling_of_few_numbers_of_any_size_is_that_of_least_squares(scale):
+    features = make_task_features("regression")
+    features = dataclasses.replace(features, labels=scale * features.targets)
+    (x, y), (x_test, y_test) = features.pooled("train"), features.pooled("test")
+    with_one, of_test = (np.column_stack([a, np.ones(len(a))]).astype(float) for a in (x, x_test))
+    best = np.linalg.lstsq(with_one, y.astype(float), rcond=None)[0]
+    expected = np.sqrt(np.mean((of_test @ best - y_test) ** 2))
+    assert central_ceiling(fl.linear_head(features), features) == pytest.approx(expected, rel=0.02)
+
+
+def test_the_ceiling_of_yes_or_no_is_above_its_baseline_and_of_images_what_it_always_was():
+    answers = make_task_features("binary")
+    assert central_ceiling(fl.linear_head(answers), answers) > 0.85
+    images = make_features()
+    model = fl.linear_head(images)
+    assert central_ceiling(model, images, seed=3) == fl.train_centrally(model, images, seed=3).accuracy

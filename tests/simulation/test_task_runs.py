@@ -129,7 +129,7 @@ def test_histories_show_the_primary_metric_of_their_task(tmp_path):
         _ = history.global_accuracy
     history.central_accuracy = ceiling.value
     ax = fl.plot_accuracy(history)
-    assert ax.get_ylabel() == "RMSE"
+    assert ax.get_ylabel() == "RMSE (EUR)"
     assert any(list(line.get_ydata()) == [history.baseline] * 2 for line in ax.lines)
     assert ax.get_ylim()[1] > history.global_metrics()["rmse"].max()
 

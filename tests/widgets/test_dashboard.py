@@ -315,3 +315,59 @@ def test_a_builder_that_needs_more_says_what():
         dashboard.wait(WAIT_S)
     assert "noise_multiplier" in dashboard.error_line.value
     dashboard.close()
+
+
+def make_table(task, num_rows=60):
+    """A table of a number and a category, of which nobody owns a row."""
+    rng = np.random.default_rng(2)
+    rows = np.empty(num_rows, [("age", float), ("town", "U4")])
+    rows["age"], rows["town"] = rng.normal(50, 9, num_rows), rng.choice(["Bern", "Chur"], num_rows)
+    targets = 3 * rows["age"] if task.kind == "regression" else (rows["age"] > 50).astype(int)
+    return fl.Dataset("people", rows, targets, task, modality="table")
+
+
+def test_a_table_is_encoded_by_its_clients_and_measured_by_its_task():
+    table = make_table(fl.Task.regression(unit="EUR"))
+    dashboard = fl.TrainingDashboard(dataset=table, num_clients=3, num_rounds=2, clients_per_round=3, client_lr=0.1)
+    offered = [scheme for _, scheme in dashboard.partition_controls.scheme_choice.options]
+    assert offered == [fl.IID, fl.Quantity]
+    dashboard.run_button.click()
+    dashboard.wait(WAIT_S)
+    history = dashboard.history
+    assert history.settings["data"]["provenance"]["backbone"]["name"] == "table"
+    assert history.central_accuracy < 0.1 * history.baseline  # the target is thrice a column
+    assert history.format(history.global_value) in dashboard.view.numbers.value
+    assert "global RMSE" in dashboard.view.numbers.value
+    assert " EUR" in dashboard.view.worst.value
+    dashboard.close()
+
+
+def test_texts_have_an_encoder_of_the_package_and_one_of_the_users_own_is_taken():
+    texts = np.array([f"{word} {i}" for i, word in enumerate(["good", "bad"] * 30)], object)
+    dataset = fl.Dataset("praise", texts, [1, 0] * 30, fl.Task.binary(positive="praise"), modality="text")
+    clients = fl.partition(dataset, fl.IID(), num_clients=3)
+    for backbone, dim in (("bundled", 1024), (fl.HashedTextEncoder(feature_dim=64), 64)):
+        dashboard = fl.TrainingDashboard(
+            clients=clients, backbone=backbone, num_rounds=1, clients_per_round=3, client_lr=5.0
+        )
+        dashboard.run_button.click()
+        dashboard.wait(WAIT_S)
+        assert dashboard.history.model_weights[0].shape == (dim, 1)
+        assert "global AUC" in dashboard.view.numbers.value
+        dashboard.close()
+
+
+def test_an_encoder_of_another_kind_is_told_in_the_dashboard():
+    table = make_table(fl.Task.binary(positive="old"))
+    dashboard = fl.TrainingDashboard(dataset=table, backbone=fl.HashedTextEncoder(), num_clients=3, num_rounds=1)
+    dashboard.run_button.click()
+    with pytest.raises(fl.UsageError, match="backbone: expected an encoder of tables, which 'people' holds"):
+        dashboard.wait(WAIT_S)
+    assert "expected an encoder of tables" in dashboard.error_line.value
+    dashboard.close()
+
+
+def test_a_run_that_no_client_can_measure_alone_is_shown():
+    task = fl.Task.binary(positive="ill")
+    history = fl.History({"task": task.to_dict()}, [(0, "global", "auc", 0.5), (0, "a", "loss", 0.7)])
+    assert "50.0 %" in fl.TrainingDashboard(history).view.numbers.value

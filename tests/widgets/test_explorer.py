@@ -113,5 +113,14 @@ def test_impossible_setting_is_shown_and_passes(dataset):
 
 
 def test_bad_argument():
-    with pytest.raises(fl.UsageError, match="dataset: expected an image dataset"):
+    with pytest.raises(fl.UsageError, match="dataset: expected a data set"):
         fl.PartitionExplorer("fashion")
+
+
+def test_numbers_have_no_classes_to_show():
+    table = np.array([(1.0,), (2.0,)], [("x", float)])
+    numbers = fl.Dataset("n", table, [1.5, 2.5], fl.Task.regression(), modality="table")
+    with pytest.raises(fl.UsageError, match="PartitionExplorer: works for a classification or binary task only"):
+        fl.PartitionExplorer(numbers)
+    answers = fl.Dataset("a", np.tile(table, 30), [0, 1] * 30, fl.Task.binary(positive="b"), modality="table")
+    assert fl.PartitionExplorer(answers, num_clients=4).clients.num_clients == 4

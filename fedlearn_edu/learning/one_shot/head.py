@@ -72,8 +72,10 @@ def build_one_shot_head(
         statistics_aggregator: Brings the clients' statistics to the server.
 
     Raises:
-        UsageError: `features` still holds images, or `statistics_aggregator` is no unweighted factory.
+        UsageError: `features` still holds images or are of a task without classes, or `statistics_aggregator` is no
+            unweighted factory.
     """
+    features.task.require("classification", what=name)
     if not isinstance(statistics_aggregator, tff.aggregators.UnweightedAggregationFactory):
         raise UsageError(
             "statistics_aggregator: expected an unweighted TFF factory, e.g. tff.aggregators.SumFactory(), "

@@ -156,11 +156,11 @@ def add_backdoor(
     References:
         Bagdasaryan et al., How to backdoor federated learning, AISTATS 2020, arXiv:1807.00459.
     """
+    data.task.require("classification", "binary", what="add_backdoor")
     target_class = _check_class("target_class", target_class, data)
     if not isinstance(fraction, int | float) or isinstance(fraction, bool) or not 0 < fraction <= 1:
         raise UsageError(f"fraction: expected a number above 0 and at most 1, got {fraction!r}")
     rng = np.random.default_rng(check_seed(seed))
-    data.task.require("classification", "binary", what="add_backdoor")
     examples, labels = data.examples.copy(), data.labels.copy()
     for client_id in _check_clients(data, attackers):
         rows = data.clients[client_id].train
@@ -201,8 +201,9 @@ def backdoor_success(
         target_class: The attackers' class.
 
     Raises:
-        UsageError: A class out of range, or no test example of another class.
+        UsageError: A class out of range, no test example of another class, or a task without classes.
     """
+    triggered.task.require("classification", "binary", what="backdoor_success")
     target_class = _check_class("target_class", target_class, triggered)
     x, y = triggered.pooled("test")
     others = y != target_class
@@ -210,7 +211,8 @@ def backdoor_success(
         raise UsageError(f"triggered: expected test examples of classes other than {target_class}, got none")
     weights = (tuple(model_weights), tuple(model.initial_weights[1]))
     output = np.asarray(model.predict_on_batch(weights, x[others], training=False))
-    return float(np.mean(output.argmax(axis=1) == target_class))
+    predicted = output.argmax(axis=1) if output.shape[1] > 1 else output[:, 0] > 0  # one output: yes or no
+    return float(np.mean(predicted == target_class))
 
 
 def _training_rows(data, attackers) -> np.ndarray:

@@ -38,7 +38,7 @@ def client_delta(
         process: From a `build_*` function or of TFF, with plain SGD on the server (with or without momentum). If its
             clients keep a state, this one has its initial state.
         examples: The client's features, `[num_examples, feature_dim]`.
-        labels: Their classes.
+        labels: Their classes, or the numbers of a regression.
         num_epochs: Local passes, at least 1.
         batch_size: Examples per local step, at least 1; as many as there are make one full-batch step an epoch.
         model_weights: The model that the server sends; None for the process' initial one.
@@ -48,7 +48,8 @@ def client_delta(
         initial - trained, float32 arrays in the model's weight order.
 
     Raises:
-        UsageError: No examples, a number of labels that differs, or a number is out of range; or the server does
+        UsageError: No examples, a number of labels that differs, numbers where classes are meant, or a number is out
+            of range; or the server does
             something else with a delta: an adaptive optimizer, FedDyn's or q-FedAvg's correction, noise of its own.
     """
     import tensorflow as tf
@@ -59,13 +60,14 @@ def client_delta(
     check_seed(seed)
     if not len(examples) or len(examples) != len(labels):
         raise UsageError(f"labels: expected one per example and some of both, got {len(labels)} for {len(examples)}")
+    labels = _as_targets(labels, process)
     start_runtime()
     state = _with_unit_steps(process)
     if model_weights is not None:
         sent = [np.asarray(w, np.float32) for w in model_weights]
         state = process.set_model_weights(state, tff.learning.models.ModelWeights(sent, []))
     before = process.get_model_weights(state).trainable
-    dataset = tf.data.Dataset.from_tensor_slices((np.float32(examples), np.int32(labels)))
+    dataset = tf.data.Dataset.from_tensor_slices((np.float32(examples), labels))
     dataset = dataset.shuffle(len(labels), seed=seed).batch(batch_size).repeat(num_epochs)
 
     def step_with(num_clients: int) -> list[np.ndarray]:
@@ -81,6 +83,15 @@ def client_delta(
     if privacy is not None and _alike(twice, [2 * step for step in once], before):
         return [step * np.float32(privacy.clients_per_round) for step in once]
     raise _refusal(process, "an aggregator that adds something of its own, or whose divisor is not known")
+
+
+def _as_targets(labels, process) -> np.ndarray:
+    """Returns targets in the dtype that the process trains on."""
+    model, labels = getattr(process, "model", None), np.asarray(labels)
+    dtype = np.dtype(np.int32 if model is None else model.input_spec[1].dtype.as_numpy_dtype)
+    if labels.dtype.kind not in ("iu" if dtype.kind == "i" else "iuf"):
+        raise UsageError(f"labels: expected {dtype} as the process trains on, got {labels.dtype}")
+    return labels.astype(dtype)
 
 
 def _with_unit_steps(process):

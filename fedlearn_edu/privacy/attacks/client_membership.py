@@ -28,7 +28,7 @@ def client_membership(
     loss under the model, and the guess is "member" where it is above 0.
 
     Args:
-        model_weights: Of the attacked head, `[kernel, bias]`.
+        model_weights: Of the attacked head, `[kernel, bias]`; with an output a class, or the one of a binary task.
         reference_weights: Of the attacker's head, of the same shapes, trained on clients that are not in `features`. A
             reference that has seen the non-members makes every model look as if it leaked.
         features: The clients in question, members and others.
@@ -40,13 +40,15 @@ def client_membership(
         = guessing), which epsilon and delta bound (`largest_attack_accuracy`).
 
     Raises:
-        UsageError: Shapes do not fit, an id is unknown, or all or none of the clients took part.
+        UsageError: Shapes do not fit, an id is unknown, all or none of the clients took part, or the task has no
+            classes.
 
     References:
         Sablayrolles et al., White-box vs black-box: Bayes optimal strategies for membership inference, ICML 2019,
         arXiv:1908.11229 (loss against a calibrated threshold). Nasr, Shokri, Houmansadr, Comprehensive privacy analysis
         of deep learning, S&P 2019, arXiv:1812.00910 (in federations).
     """
+    features.task.require("classification", "binary", what="client_membership")
     members = set(member_ids)
     unknown = sorted(members - set(features.client_ids))
     if unknown:

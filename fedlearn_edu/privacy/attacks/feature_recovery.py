@@ -18,7 +18,8 @@ def feature_from_delta(model_delta: Sequence[np.ndarray], *, label: int | None =
     For one example x the kernel's gradient is the outer product of x with (belief - one-hot label), and the bias'
     gradient is that second factor alone: every column of the kernel divided by its bias entry is x. It does not
     matter where the head started, what the learning rate was, or how often the client stepped on its one example: each
-    step adds another multiple of the same x. Scaling (clipping) cancels, too.
+    step adds another multiple of the same x. Scaling (clipping) cancels, too. Nor does the task matter: a head for yes
+    or no, or for a number, has one column and gives its example away as well.
 
     Of a larger batch comes a mixture: the mean of the examples, weighted by how wrong the head was about each of them.
 
@@ -47,7 +48,7 @@ def feature_from_delta(model_delta: Sequence[np.ndarray], *, label: int | None =
         NeurIPS 2020, arXiv:2003.14053, proposition 3.1 (a fully connected layer gives its input away). From heads:
         Maui: Reconstructing private client data in federated transfer learning, 2025, arXiv:2509.11451.
     """
-    kernel, bias = head_arrays("model_delta", model_delta)
+    kernel, bias = head_arrays("model_delta", model_delta, least=1)
     if label is not None:
         if not 0 <= check_count("label", label, least=0) < len(bias):
             raise UsageError(f"label: expected a class in [0, {len(bias)}), got {label}")

@@ -28,7 +28,8 @@ def loss_threshold_membership(
     which is its threshold. The AUC needs no threshold at all.
 
     Args:
-        model_weights: Of the trained head, `[kernel, bias]` or the four arrays of `mlp_head`.
+        model_weights: Of the trained head, `[kernel, bias]` or the four arrays of `mlp_head`; with an output a class,
+            or the one of a binary task.
         features: Of the examples in question, `[num_examples, feature_dim]`.
         labels: Their classes.
         is_member: Which of them the model was trained on, bool `[num_examples]`; both kinds must occur. The attacker
@@ -171,7 +172,7 @@ def _log_density(own: np.ndarray, shadow: np.ndarray, chosen: np.ndarray) -> np.
 
 def _check(model_weights, features, labels, is_member):
     features = check_features("features", features)
-    num_classes = len(np.asarray(model_weights[-1]))
+    num_classes = max(2, len(np.asarray(model_weights[-1])))  # one output: yes or no
     labels = check_labels("labels", labels, num_examples=len(features), num_classes=num_classes)
     is_member = np.asarray(is_member)
     _check_members(is_member, len(features))

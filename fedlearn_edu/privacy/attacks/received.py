@@ -9,8 +9,13 @@ import numpy as np
 from fedlearn_edu.errors import UsageError
 
 
-def head_arrays(name: str, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def head_arrays(name: str, arrays: Sequence[np.ndarray], *, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """Returns kernel and bias of a linear head (or of its delta) as float64 arrays.
+
+    Args:
+        name: The argument that a message begins with.
+        arrays: What was received.
+        least: Outputs at least; heads for yes or no, and for a number, have one.
 
     Raises:
         UsageError: There are not two arrays `[feature_dim, num_classes]` and `[num_classes]`, or some number is not
@@ -21,7 +26,13 @@ def head_arrays(name: str, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np
     except (TypeError, ValueError):
         raise UsageError(f"{name}: expected a list of arrays [kernel, bias], got {type(arrays).__name__}") from None
     shapes = [array.shape for array in arrays]
-    if len(shapes) != 2 or len(shapes[0]) != 2 or shapes[1] != shapes[0][1:] or shapes[1][0] < 2:
+    is_head = len(shapes) == 2 and len(shapes[0]) == 2 and shapes[1] == shapes[0][1:]
+    if is_head and shapes[1][0] == 1 < least:
+        raise UsageError(
+            f"{name}: expected a head with an output for each of two classes or more, got one output, which answers "
+            "yes or no, or with a number; this attack works for a classification task only"
+        )
+    if not is_head or shapes[1][0] < least:
         raise UsageError(
             f"{name}: expected a linear head's [kernel (feature_dim, num_classes), bias (num_classes,)], got shapes "
             f"{shapes}; this attack reads the last layer only"
@@ -76,12 +87,17 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def head_logits(model_weights: Sequence[np.ndarray], features: np.ndarray) -> np.ndarray:
-    """Returns class scores of a linear head (2 arrays) or a head with one hidden ReLU layer (4 arrays)."""
+    """Returns class scores of a linear head (2 arrays) or a head with one hidden ReLU layer (4 arrays).
+
+    Of a head with one output, the log-odds of yes, they are 0 for no and that output for yes: the softmax of both is
+    what the head believes.
+    """
     weights = [np.asarray(array, np.float64) for array in model_weights]
     if len(weights) == 4:
         features = np.maximum(features @ weights[0] + weights[1], 0)
         weights = weights[2:]
-    kernel, bias = head_arrays("model_weights", weights)
+    kernel, bias = head_arrays("model_weights", weights, least=1)
     if features.ndim != 2 or features.shape[1] != len(kernel):
         raise UsageError(f"features: expected [num_examples, {len(kernel)}], got shape {features.shape}")
-    return features @ kernel + bias
+    scores = features @ kernel + bias
+    return scores if scores.shape[1] > 1 else np.column_stack([np.zeros(len(scores)), scores])
