@@ -16,11 +16,10 @@ from fedlearn_edu.demo_data import deal_out, encode, load, refuse_backbone
 from fedlearn_edu.demo_options import DEFAULT_LR, DemoOptions
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.catalogue import by_name, trainable_by_demo
-from fedlearn_edu.simulation.central import CentralResult
+from fedlearn_edu.simulation.central import CentralResult, central_ceiling
 from fedlearn_edu.simulation.learning_rate import steady_client_lr
 
-_CENTRAL_BATCH, _CENTRAL_EPOCHS, _CENTRAL_STEPS = 64, 15, 300
-_CENTRAL_LR = {"image": 1e-3, "text": 1e-2, "table": 3e-2}  # of fewer features each weight has further to go
+_CENTRAL_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,28 +109,11 @@ def prepare(options: DemoOptions) -> tuple[DemoOptions, Experiment]:
 def train_ceiling(options: DemoOptions, experiment: Experiment) -> CentralResult:
     """Trains the same head on all training examples in one place and measures it on all test examples.
 
-    Its rate follows the scale of the features as the clients' does (Adam's steps with the root of what SGD can bear),
-    and of few examples it makes as many passes as 300 steps need. A number is learned in units of its spread and
-    measured in its own.
+    Its rate follows the scale of the features as the clients' does: Adam's steps with the root of what SGD can bear.
     """
-    features, scale = experiment.features, 1.0
-    if features.task.kind == "regression":  # Adam's steps are of one size, whatever that of the target
-        targets = features.pooled("train")[1]
-        mean, scale = float(targets.mean()), float(targets.std()) or 1.0
-        features = dataclasses.replace(features, labels=(features.targets - mean) / scale)
-    steady = steady_client_lr(features, default=DEFAULT_LR, batch_size=_CENTRAL_BATCH, pooled=True)
-    steps_per_epoch = -(-int(features.summary()["num_train"].sum()) // _CENTRAL_BATCH)
-    result = fl.train_centrally(
-        experiment.process.model,
-        features,
-        num_epochs=max(_CENTRAL_EPOCHS, -(-_CENTRAL_STEPS // steps_per_epoch)),
-        batch_size=_CENTRAL_BATCH,
-        learning_rate=_CENTRAL_LR[features.modality] * (steady / DEFAULT_LR) ** 0.5,
-        seed=options.seed,
-    )
-    if scale != 1:
-        result = dataclasses.replace(result, value=scale * result.value, loss=scale**2 * result.loss)
-    return result
+    steady = steady_client_lr(experiment.features, default=DEFAULT_LR, batch_size=_CENTRAL_BATCH, pooled=True)
+    factor = (steady / DEFAULT_LR) ** 0.5
+    return central_ceiling(experiment.process.model, experiment.features, rate_factor=factor, seed=options.seed)
 
 
 def _decide_rate(options: DemoOptions, features: fl.FederatedDataset, cohort: int) -> tuple[DemoOptions, str]:

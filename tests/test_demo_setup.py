@@ -10,6 +10,7 @@ from fedlearn_edu import demo_setup
 from fedlearn_edu.demo_data import deal_out
 from fedlearn_edu.demo_options import DemoOptions
 from fedlearn_edu.demo_setup import _decide_rate, train_ceiling
+from fedlearn_edu.simulation import central
 
 
 def photos(sizes):
@@ -63,7 +64,7 @@ def test_the_ceiling_trains_long_enough_of_few_images_and_at_a_rate_that_suits(
     asked = []
     monkeypatch.setattr(demo_setup, "steady_client_lr", lambda *_, **__: steady)
     monkeypatch.setattr(
-        fl, "train_centrally", lambda *_, **given: asked.append(given) or types.SimpleNamespace(value=0.5)
+        central, "train_centrally", lambda *_, **given: asked.append(given) or types.SimpleNamespace(value=0.5)
     )
     experiment = types.SimpleNamespace(features=features(num_train), process=types.SimpleNamespace(model=None))
     assert train_ceiling(DemoOptions(seed=7), experiment).value == 0.5

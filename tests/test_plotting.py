@@ -53,7 +53,7 @@ def test_accuracy_draws_the_history():
     curve = line(ax, "global model")
     assert list(curve.get_xdata()) == [0, 1, 2, 3]
     assert list(curve.get_ydata()) == metrics["accuracy"].tolist()
-    train = line(ax, "the cohort, on its\nown training images")
+    train = line(ax, "the cohort, on its\nown training data")
     assert list(train.get_xdata()) == [1, 2, 3]  # nobody trained in round 0
     assert list(train.get_ydata()) == metrics["train_accuracy"].dropna().tolist()
     assert set(line(ax, "central ceiling").get_ydata()) == {0.9}

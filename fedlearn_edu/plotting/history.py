@@ -66,7 +66,7 @@ def plot_accuracy(history: History, *, ax: Axes | None = None, num_rounds: int |
     if f"train_{primary.name}" in metrics:
         train = metrics[f"train_{primary.name}"].dropna()
         marker = "o" if len(train) == 1 else None  # a line through one point is invisible
-        label = "the cohort, on its\nown training images"
+        label = "the cohort, on its\nown training data"
         ax.plot(train.index, train, color=MUTED, alpha=0.6, lw=1.2, marker=marker, ms=4, label=label)
     if primary.name in metrics:
         test = metrics[primary.name].dropna()

@@ -105,29 +105,38 @@ def train_centrally(
 
 
 def central_ceiling(
-    model: tff.learning.models.FunctionalModel, features: FederatedDataset, *, seed: int = 0
-) -> float | None:
-    """Returns the task's primary metric of the model trained on all examples in one place, of whatever kind they are.
+    model: tff.learning.models.FunctionalModel,
+    features: FederatedDataset,
+    *,
+    rate_factor: float = 1.0,
+    seed: int = 0,
+) -> CentralResult:
+    """Trains the model on all examples in one place, long enough and at a rate that suits their kind and number.
 
-    Of images it is what `train_centrally` gives. Of tables and texts, which may be few, more passes are made, at a
-    larger rate; a number is brought to mean 0 and spread 1 for the training, since Adam's steps have one size whatever
-    that of the target.
+    Of few examples more passes are made; tables and texts, of fewer features, take larger steps. A number is brought
+    to mean 0 and spread 1 for the training, since Adam's steps have one size whatever that of the target, and is
+    measured in its own unit.
 
     Args:
         model: The same model that is trained federated.
         features: Extracted features of all clients.
+        rate_factor: By which the features bear a larger learning rate than usual.
         seed: Of the shuffles.
 
     Returns:
-        In the metric's unit, for `History.central_accuracy`; None where it is not defined.
+        Its `value` is for `History.central_accuracy`; the weights of a number predict it at mean 0 and spread 1.
     """
     targets, scale = features.pooled("train")[1], 1.0
-    num_epochs = _EPOCHS
-    if features.modality != "image":
-        num_epochs = max(_EPOCHS, -(-_FEWEST_STEPS // -(-len(targets) // _BATCH)))
     if features.task.kind == "regression":
         mean, scale = float(targets.mean(dtype=float)), float(targets.std(dtype=float)) or 1.0
         features = dataclasses.replace(features, labels=(features.targets - mean) / scale)
-    rate = _RATES[features.modality]
-    value = train_centrally(model, features, num_epochs=num_epochs, learning_rate=rate, seed=seed).value
-    return None if value is None else scale * value
+    result = train_centrally(
+        model,
+        features,
+        num_epochs=max(_EPOCHS, -(-_FEWEST_STEPS // -(-len(targets) // _BATCH))),
+        learning_rate=rate_factor * _RATES[features.modality],
+        seed=seed,
+    )
+    if scale == 1 or result.value is None:
+        return result
+    return dataclasses.replace(result, value=scale * result.value, loss=scale**2 * result.loss)

@@ -108,7 +108,7 @@ class Pipeline:
         fingerprint = features.fingerprint()
         if fingerprint not in self._central:
             report("training the central ceiling", 0, 0)
-            self._central[fingerprint] = central_ceiling(process.model, features, seed=settings.config.seed)
+            self._central[fingerprint] = central_ceiling(process.model, features, seed=settings.config.seed).value
         return PreparedRun(process, features, self._central[fingerprint])
 
     def _extract(self, clients: FederatedDataset, report: Report) -> FederatedDataset:

@@ -47,12 +47,13 @@ def test_the_ceiling_of_few_numbers_of_any_size_is_that_of_least_squares(scale):
     with_one, of_test = (np.column_stack([a, np.ones(len(a))]).astype(float) for a in (x, x_test))
     best = np.linalg.lstsq(with_one, y.astype(float), rcond=None)[0]
     expected = np.sqrt(np.mean((of_test @ best - y_test) ** 2))
-    assert central_ceiling(fl.linear_head(features), features) == pytest.approx(expected, rel=0.02)
+    assert central_ceiling(fl.linear_head(features), features).value == pytest.approx(expected, rel=0.02)
 
 
-def test_the_ceiling_of_yes_or_no_is_above_its_baseline_and_of_images_what_it_always_was():
+def test_the_ceiling_of_yes_or_no_is_above_its_baseline_and_of_few_images_takes_300_steps():
     answers = make_task_features("binary")
-    assert central_ceiling(fl.linear_head(answers), answers) > 0.85
+    assert central_ceiling(fl.linear_head(answers), answers).value > 0.85
     images = make_features()
     model = fl.linear_head(images)
-    assert central_ceiling(model, images, seed=3) == fl.train_centrally(model, images, seed=3).accuracy
+    ceiling = central_ceiling(model, images, seed=3)  # of 117 examples, 2 batches
+    assert ceiling.accuracy == fl.train_centrally(model, images, num_epochs=150, seed=3).accuracy
