@@ -43,6 +43,10 @@ def finite_only(inner: AggregationFactory | None = None, *, weighted: bool = Fal
 
     Raises:
         UsageError: `weighted` and an `inner` that takes no weights.
+
+    Example:
+        >>> fl.finite_only(fl.trimmed_mean(clients_per_round=10, num_trimmed=2))
+        finite_only(inner=trimmed_mean(clients_per_round=10, num_trimmed=2))
     """
     settings = {} if inner is None else {"inner": inner}
     rule = mean_of if inner is None else None
@@ -57,7 +61,12 @@ def inner_or_mean(inner: AggregationFactory | None, weighted: bool) -> Aggregati
 
 
 def no_nan_mean() -> tff.aggregators.WeightedAggregationFactory:
-    """Returns TFF's weighted mean, which is zero, not NaN, if all weights are."""
+    """Returns TFF's weighted mean, which is zero, not NaN, if all weights are.
+
+    Example:
+        >>> isinstance(no_nan_mean(), tff.aggregators.WeightedAggregationFactory)
+        True
+    """
     return tff.aggregators.MeanFactory(no_nan_division=True)
 
 
