@@ -45,8 +45,9 @@ def finite_only(inner: AggregationFactory | None = None, *, weighted: bool = Fal
         UsageError: `weighted` and an `inner` that takes no weights.
 
     Example:
-        >>> fl.finite_only(fl.trimmed_mean(clients_per_round=10, num_trimmed=2))
-        finite_only(inner=trimmed_mean(clients_per_round=10, num_trimmed=2))
+        >>> process = fl.build_unweighted_fed_avg(fl.linear_head(features), model_aggregator=fl.finite_only())
+        >>> process.hyperparameters["model_aggregator"]
+        {'name': 'finite_only'}
     """
     settings = {} if inner is None else {"inner": inner}
     rule = mean_of if inner is None else None

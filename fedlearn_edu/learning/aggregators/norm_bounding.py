@@ -32,8 +32,8 @@ def norm_bounding(
         UsageError: `max_norm` is not a finite number above 0, or `weighted` and an `inner` that takes no weights.
 
     Example:
-        >>> fl.norm_bounding(0.5, fl.coordinate_median(clients_per_round=4))
-        norm_bounding(max_norm=0.5, inner=coordinate_median(clients_per_round=4))
+        >>> fl.norm_bounding(0.5)
+        norm_bounding(max_norm=0.5)
 
     References:
         Sun et al., Can you really backdoor federated learning?, 2019, arXiv:1911.07963.
