@@ -56,11 +56,11 @@ def build_fed_bn(
             range.
 
     Example:
-        >>> split = fl.split_backbone(fl.load_backbone("bundled"), "batch_norm")
+        >>> split = fl.split_backbone(fl.load_backbone("bundled"), ["Conv_1_bn/gamma", "Conv_1_bn/beta"])
         >>> rows = np.zeros([len(features.labels), split.feature_dim], np.float32)  # of no images
         >>> process = fl.build_fed_bn(fl.fine_tuned_backbone(features.with_examples(rows), split), split)
-        >>> len(process.initial_client_state("client_0")["personal"]) == len(split.names)
-        True
+        >>> [w.shape for w in process.initial_client_state("client_0")["personal"]]
+        [(1280,), (1280,)]
 
     References:
         Li et al., FedBN: Federated learning on non-IID features via local batch normalization, ICLR 2021,
