@@ -83,5 +83,6 @@ def with_weights(factory: AggregationFactory) -> tff.aggregators.WeightedAggrega
 
 def create_aggregation(factory: AggregationFactory, update_type: tff.Type) -> tff.templates.AggregationProcess:
     """Returns the factory's process for updates of a type, with float32 weights if it takes any."""
-    takes_weights = isinstance(factory, tff.aggregators.WeightedAggregationFactory)
-    return factory.create(update_type, *([tff.TensorType(np.float32)] if takes_weights else []))
+    if isinstance(factory, tff.aggregators.WeightedAggregationFactory):
+        return factory.create(update_type, tff.TensorType(np.float32))
+    return factory.create(update_type)
