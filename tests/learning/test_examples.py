@@ -10,9 +10,10 @@ from fedlearn_edu.learning import catalogue
 
 ROWS = [*catalogue.ALGORITHMS, *catalogue.ONE_SHOT, *catalogue.AGGREGATORS, *catalogue.ATTACKS]
 BUILDERS = {row.builder: row.load for row in ROWS}
-BUILDERS |= {
-    name: lambda name=name: getattr(fl, name) for name in fl.__all__ if name.startswith(("build_", "one_shot_"))
-}
+# The private and the attacked ones have no row; whoever builds no learning process is none of these.
+PUBLIC = {name: getattr(fl, name) for name in fl.__all__ if name.startswith(("build_", "one_shot_"))}
+ROOMS = ("fedlearn_edu.learning.", "fedlearn_edu.privacy.")
+BUILDERS |= {name: lambda found=found: found for name, found in PUBLIC.items() if found.__module__.startswith(ROOMS)}
 
 
 @pytest.mark.parametrize("name", BUILDERS)
