@@ -67,8 +67,8 @@ def run_linear(name: str, concentration: float, seed: int):
         ("linear", "local_alone", None, None),
         tune(model, features, model.initial_weights[0], mean_epochs(name), seed)["after"],
     )
-    ditto = train(name, features, fl.build_ditto(model, client_lr=LEARNING_RATE, strength=1.0), seed)
-    yield ("linear", "ditto", "strength", 1.0), fl.before_and_after(ditto)["after"]
+    ditto = train(name, features, fl.build_ditto(model, client_lr=LEARNING_RATE, regularization_strength=1.0), seed)
+    yield ("linear", "ditto", "regularization_strength", 1.0), fl.before_and_after(ditto)["after"]
 
 
 def run_mlp(name: str, concentration: float, seed: int):

@@ -2,7 +2,9 @@
 
     python benchmarks/unlike_clients.py run      # all runs, docs/unlike_clients.png, and what AlgorithmRace shows
     python benchmarks/unlike_clients.py table    # the table again, from the runs on disk
-    python benchmarks/unlike_clients.py tune     # how the learning rates below were chosen
+    python benchmarks/unlike_clients.py tune     # how the learning rates below are chosen
+    python benchmarks/unlike_clients.py tuned    # each at rates of its own for each data set, at the smallest
+                                                 # concentration: docs/unlike_clients_tuned.csv
     python benchmarks/unlike_clients.py rates    # does a lead on FedAvg hang on them? docs/unlike_clients_rates.csv
 
 The setting: a linear head on the bundled backbone's features; Fashion over 50 clients (Dirichlet; 8,000 images to train
@@ -13,7 +15,11 @@ examples; all algorithms see the same. One-shot heads take one round in which ev
 The central ceiling is the same head trained on all clients' images in one place (`train_centrally`); it stands at round
 0 and the one-shot heads at round 1.
 
-Interrupted, `run` goes on with the runs that are missing.
+All count clients alike, the only weighting that all of them have: with control variates or a dynamic regulariser there
+is no other. (On Fashion, whose clients are equally large, it changes nothing.)
+
+Interrupted, `run` and `tuned` go on with the runs that are missing; `run` also makes those again that are on disk with
+another weighting.
 """
 
 from __future__ import annotations
@@ -38,20 +44,21 @@ from fedlearn_edu.simulation.stored_runs import CENTRAL, with_labels
 REPOSITORY = pathlib.Path(__file__).parent.parent
 RUNS = REPOSITORY / "fedlearn_edu" / "simulation" / "assets" / "algorithm_runs.csv"
 RATES = REPOSITORY / "docs" / "unlike_clients_rates.csv"
+TUNED = REPOSITORY / "docs" / "unlike_clients_tuned.csv"
+WEIGHTING = "uniform"
 CONCENTRATIONS = [100.0, 1.0, 0.3, 0.1]
 NUM_CLIENTS = {"fashion": 50, "emoji": 12}
 CLIENTS_PER_ROUND = {"fashion": 10, "emoji": 6}
 ROUNDS, BATCH_SIZE = 60, 20
 RECORDED = [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, ROUNDS]
 TUNING_SEED = 100
-# Each trained head with its learning rates: the best of GRIDS, one rate at a time, on Fashion at concentration 1 with a
-# seed of its own (`tune`).
+# Each trained head with the learning rates from which `tune` starts, and with which `run` trains.
 TRAINED_ROWS = [
     ("weighted_fed_avg", {"client_lr": 0.05}),
     ("fed_prox", {"client_lr": 0.05, "proximal_strength": 0.1}),
     ("fed_nova", {"client_lr": 0.05}),
     ("scaffold", {"client_lr": 0.05}),
-    ("fed_dyn", {"client_lr": 0.02, "strength": 0.1}),
+    ("fed_dyn", {"client_lr": 0.02, "regularization_strength": 0.1}),
     ("mime_lite", {"client_lr": 0.02, "momentum": 0.9}),
     ("fed_adam", {"client_lr": 0.05, "server_lr": 0.01}),
     ("fed_yogi", {"client_lr": 0.05, "server_lr": 0.01}),
@@ -64,8 +71,9 @@ ALL_TRAINED = {
     for name, arguments in [*TRAINED_ROWS, ("unweighted_fed_avg", {})]
 }
 TRAINED = [label for label in ALL_TRAINED if label != UNWEIGHTED]
-GRIDS = {"client_lr": [0.005, 0.02, 0.05], "server_lr": [0.003, 0.01, 0.03]}
-# What `rates` compares on emoji at the smallest concentration, beyond the grid above.
+# Of both learning rates; far beyond any that is best, so that no search ends at an end.
+STEPS = [float(f"{first}e{power}") for power in (-3, -2, -1, 0) for first in (1, 2, 3, 5)]
+# What `rates` compares on emoji at the smallest concentration, each with its own default weighting.
 COMPARED_RATES = {
     "FedAvg": [0.02, 0.05, 0.1, 0.2],
     UNWEIGHTED: [0.02, 0.05, 0.1, 0.2],
@@ -77,8 +85,9 @@ COLOURS = ["#56b4e9", "#0072b2", "#e69f00", "#d55e00"]
 KEYS = ["dataset", "algorithm", "concentration", "seed"]
 ON_DISK = ["algorithm_name", "algorithm_parameter", "algorithm_value"]
 KEYS_ON_DISK = ["dataset", *ON_DISK, "concentration", "seed"]
-COLUMNS = [*KEYS_ON_DISK, "round_num", "accuracy", "worst_decile"]
+COLUMNS = [*KEYS_ON_DISK, "client_weighting", "round_num", "accuracy", "worst_decile"]
 RATE_KEYS = [*ON_DISK, "client_lr", "seed"]
+TUNED_KEYS = ["dataset", *ON_DISK, "client_lr", "server_lr", "seed"]
 
 
 @functools.lru_cache(maxsize=1)
@@ -92,11 +101,11 @@ def federations(name: str, seed: int):
     return clients_of
 
 
-def run_trained(name: str, algorithm: str, seed: int, concentrations=CONCENTRATIONS, **rates):
+def run_trained(name: str, algorithm: str, seed: int, concentrations=CONCENTRATIONS, **others):
     """Yields `(concentration, round_num, accuracy, worst decile)`, as all three do."""
     clients_of = federations(name, seed)
     row, arguments = ALL_TRAINED[algorithm]
-    known = arguments | rates | {"num_clients": NUM_CLIENTS[name]}
+    known = {"client_weighting": WEIGHTING, **arguments, **others, "num_clients": NUM_CLIENTS[name]}
     process = row.build(fl.linear_head(clients_of[CONCENTRATIONS[0]]), **known)
     for concentration in concentrations:
         history = fl.run_rounds(
@@ -140,6 +149,11 @@ def on_disk(algorithm: str) -> tuple:
     row, arguments = ALL_TRAINED[algorithm]
     value = arguments.get(row.parameter)
     return row.name, None if value is None else row.parameter, value
+
+
+def weighting_of(algorithm: str) -> str | None:
+    """Returns how the clients of a run count; None where nothing is averaged."""
+    return WEIGHTING if algorithm in ALL_TRAINED else None
 
 
 def at_the_end(runs: pd.DataFrame) -> pd.DataFrame:
@@ -188,6 +202,37 @@ def plot(runs: pd.DataFrame) -> Figure:
     return figure
 
 
+def missing_of(wanted: list[tuple], done: StoredRuns) -> list[tuple]:
+    """Returns those of `(dataset, algorithm, seed)` that are not on disk at every concentration, and as wanted."""
+    made = done.made(*KEYS_ON_DISK, "client_weighting")
+    return [
+        (d, a, s) for d, a, s in wanted if not {(d, *on_disk(a), c, s, weighting_of(a)) for c in CONCENTRATIONS} <= made
+    ]
+
+
+def best_rates(measure, start: dict[str, float]) -> dict[str, float]:
+    """Returns the learning rates of which none is better a step lower or higher, the others held.
+
+    Args:
+        measure: `(**rates) -> accuracy`; asked for the same rates again and again.
+        start: By name, each one of STEPS.
+    """
+    rates = dict(start)
+    while True:
+        before = dict(rates)
+        for name in rates:
+            place = STEPS.index(rates[name])
+            around = [STEPS[i] for i in (place, place - 1, place + 1) if 0 <= i < len(STEPS)]
+            rates[name] = max(around, key=lambda value, name=name: measure(**rates | {name: value}))
+        if rates == before:
+            return rates
+
+
+def rates_of(algorithm: str) -> dict[str, float]:
+    """Returns an algorithm's learning rates without those that have no choice."""
+    return {name: value for name, value in ALL_TRAINED[algorithm][1].items() if name in ("client_lr", "server_lr")}
+
+
 @click.group(help=__doc__.split("\n\n")[0])
 def main():
     pass
@@ -201,11 +246,10 @@ def run(seeds, anew):
     done = StoredRuns(RUNS, COLUMNS, [*KEYS_ON_DISK, "round_num"], anew=anew)
     makers = {CENTRAL: run_centrally} | dict.fromkeys(ONE_SHOT, run_one_shot) | dict.fromkeys(TRAINED, run_trained)
     wanted = [(d, a, s) for s in range(1, seeds + 1) for d in NUM_CLIENTS for a in makers]
-    made = done.made(*KEYS_ON_DISK)
-    missing = [(d, a, s) for d, a, s in wanted if not {(d, *on_disk(a), c, s) for c in CONCENTRATIONS} <= made]
-    for name, algorithm, seed in tqdm(missing, unit="run"):
+    for name, algorithm, seed in tqdm(missing_of(wanted, done), unit="run"):
         scored = makers[algorithm](name, algorithm, seed)
-        done.add([(name, *on_disk(algorithm), c, seed, *scores) for c, *scores in scored])
+        weighting = weighting_of(algorithm)
+        done.add([(name, *on_disk(algorithm), c, seed, weighting, *scores) for c, *scores in scored])
     report(with_labels(done.table))
 
 
@@ -234,12 +278,54 @@ def report(runs: pd.DataFrame) -> None:
 @main.command("tune")
 @click.option("--algorithm", "algorithms", multiple=True, type=click.Choice(list(TRAINED)))
 def tune(algorithms):
-    """Accuracy by learning rate, on Fashion at concentration 1 with a seed that `run` does not use."""
+    """The best learning rates on Fashion at concentration 1, with a seed that `run` does not use."""
     for algorithm in algorithms or TRAINED:
-        for rate in [name for name in GRIDS if name in ALL_TRAINED[algorithm][1]]:
-            for value in GRIDS[rate]:
-                *_, (_, _, accuracy, _) = run_trained("fashion", algorithm, TUNING_SEED, [1.0], **{rate: value})
-                print(f"{algorithm}: {rate} {value:g}: {accuracy:.3f}", flush=True)
+
+        @functools.cache
+        def measure(algorithm=algorithm, **rates):
+            *_, (_, _, accuracy, _) = run_trained("fashion", algorithm, TUNING_SEED, [1.0], **rates)
+            print(f"{algorithm}: {rates}: {accuracy:.3f}", flush=True)
+            return accuracy
+
+        print(f"{algorithm}: best {best_rates(measure, rates_of(algorithm))}", flush=True)
+
+
+@main.command("tuned")
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(2))
+@click.option("--dataset", "names", multiple=True, type=click.Choice(list(NUM_CLIENTS)))
+def tuned(seeds, names):
+    """Each at its best: rates for each data set at the smallest concentration, then other seeds with them."""
+    done = StoredRuns(TUNED, [*TUNED_KEYS, "accuracy", "worst_decile"], TUNED_KEYS)
+    skewed, rivals = min(CONCENTRATIONS), [a for a in TRAINED if a != "FedAvg"]
+
+    cells = done.table[[*TUNED_KEYS, "accuracy"]].astype(object)
+    known = {tuple(key): value for *key, value in cells.where(cells.notna(), None).itertuples(index=False, name=None)}
+
+    def accuracy(name, algorithm, seed, **rates):
+        key = (name, *on_disk(algorithm), rates["client_lr"], rates.get("server_lr"), seed)
+        if key not in known:
+            *_, (_, _, known[key], worst) = run_trained(name, algorithm, seed, [skewed], **rates)
+            done.add([(*key, known[key], worst)])
+        return known[key]
+
+    for name in names or NUM_CLIENTS:
+        chosen, scores = {}, {}
+        for algorithm in tqdm(TRAINED, desc=name, unit="algorithm"):
+            measure = functools.partial(accuracy, name, algorithm, TUNING_SEED)
+            chosen[algorithm] = best_rates(measure, rates_of(algorithm))
+        for seed in tqdm(range(1, seeds + 1), desc=name, unit="seed"):
+            for algorithm in TRAINED:
+                scores[seed, algorithm] = 100 * accuracy(name, algorithm, seed, **chosen[algorithm])
+        by_seed = pd.Series(scores).unstack()
+        print(
+            f"\n{name} at concentration {skewed:g} after {ROUNDS} rounds, {WEIGHTING} weights, {seeds} seeds; ", end=""
+        )
+        print(f"accuracy in %, and less FedAvg on the same seed, in points ({len(rivals)} comparisons)")
+        for algorithm in TRAINED:
+            rates = ", ".join(f"{rate} {value:g}" for rate, value in chosen[algorithm].items())
+            mean, spread = by_seed[algorithm].mean(), by_seed[algorithm].std()
+            lead = describe_differences(by_seed[algorithm] - by_seed["FedAvg"]) if algorithm in rivals else ""
+            print(f"{algorithm} ({rates}): {mean:.1f} ± {spread:.1f} {lead}")
 
 
 @main.command("rates")
@@ -250,7 +336,8 @@ def rates(seeds):
     made, skewed = done.made(*RATE_KEYS), min(CONCENTRATIONS)
     wanted = [(a, r, s) for s in range(1, seeds + 1) for a, values in COMPARED_RATES.items() for r in values]
     for algorithm, rate, seed in tqdm([(a, r, s) for a, r, s in wanted if (*on_disk(a), r, s) not in made], unit="run"):
-        *_, (_, _, *scores) = run_trained("emoji", algorithm, seed, [skewed], client_lr=rate)
+        own = "num_examples" if ALL_TRAINED[algorithm][0].weighted else "uniform"
+        *_, (_, _, *scores) = run_trained("emoji", algorithm, seed, [skewed], client_lr=rate, client_weighting=own)
         done.add([(*on_disk(algorithm), rate, seed, *scores)])
     runs = with_labels(done.table).pivot(index="seed", columns=["algorithm", "client_lr"], values="accuracy").mul(100)
     print(f"Accuracy in % on emoji at concentration {skewed:g} after {ROUNDS} rounds, by learning rate of the clients")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from fedlearn_edu.errors import UsageError, nearest_names
+from fedlearn_edu.learning.building import build_for_run
 
 _HERE = "fedlearn_edu.learning."
 
@@ -66,7 +66,8 @@ class Algorithm(Entry):
 
     Attributes:
         rates: Its learning rates with their defaults.
-        weighted: Whether clients count by their number of examples unless the caller says otherwise.
+        weighted: Whether clients count by their number of examples unless the caller says otherwise
+            (`client_weighting`).
         personal: Whether clients end with models of their own.
         at_zero: The algorithm that it is at strength 0, by name; "" if it has no such limit.
     """
@@ -77,24 +78,17 @@ class Algorithm(Entry):
     at_zero: str = ""
 
     def build(self, model, **known: Any):
-        """Returns the process, from those of the arguments that its builder takes.
+        """Returns the process, from those of the arguments that its builder takes; see `build_for_run`.
 
         Args:
             model: What is trained.
-            **known: What the caller knows, such as `num_clients`, `client_lr`; what the builder has no use for is left
-                out. Where there is no `client_lr` (FedSGD), it is the server's.
+            **known: Of the run, such as `num_clients` and `client_lr`, and the builder's own, such as
+                `client_weighting`.
 
         Raises:
-            UsageError: The builder needs something that is not known, or refuses a value.
+            UsageError: As `build_for_run`.
         """
-        build = self.load()
-        takes = inspect.signature(build).parameters
-        missing = [name for name in self.needs if name in takes and name not in known]
-        if missing:
-            raise UsageError(f"{self.name}: expected {', '.join(missing)}, got none; call {self.builder} with it")
-        if "client_lr" in known and "client_lr" not in takes:
-            known["server_lr"] = known["client_lr"]
-        return build(model, **{name: value for name, value in known.items() if name in takes})
+        return build_for_run(self.load(), model, **known)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,7 +121,8 @@ ALGORITHMS = (
               family="client memory", paper="1910.06378", needs=("num_clients",), rates=_BOTH, weighted=False),
     Algorithm(name="fed_dyn", module="algorithms.fed_dyn", builder="build_fed_dyn", label="FedDyn",
               family="client memory", paper="2111.04263", needs=("num_clients",), rates={"client_lr": 0.1},
-              weighted=False, parameter="strength", shown="{:g}", at_zero="unweighted_fed_avg"),
+              weighted=False, parameter="regularization_strength", shown="{:g}",
+              at_zero="unweighted_fed_avg"),
     Algorithm(name="mime_lite", module="algorithms.mime_lite", builder="build_mime_lite", label="Mime Lite",
               family="server momentum", paper="2008.03606", rates=_BOTH, weighted=True, parameter="momentum",
               at_zero="weighted_fed_avg"),
@@ -141,7 +136,8 @@ ALGORITHMS = (
               family="fairness", paper="1905.10497", rates=_BOTH, weighted=False, parameter="q", shown="q = {:g}",
               at_zero="unweighted_fed_avg"),
     Algorithm(name="ditto", module="algorithms.ditto", builder="build_ditto", label="Ditto", family="personal",
-              paper="2012.04221", rates=_BOTH, weighted=False, personal=True, parameter="strength"),
+              paper="2012.04221", rates=_BOTH, weighted=False, personal=True,
+              parameter="regularization_strength"),
     Algorithm(name="fed_per", module="algorithms.fed_per", builder="build_fed_per", label="FedPer", family="personal",
               paper="1912.00818", needs=("a hidden layer",), rates=_BOTH, weighted=True, personal=True),
     Algorithm(name="fed_rep", module="algorithms.fed_rep", builder="build_fed_rep", label="FedRep", family="personal",

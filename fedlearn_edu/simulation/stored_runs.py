@@ -107,9 +107,9 @@ def algorithm_runs() -> pd.DataFrame:
 
     Returns:
         DataFrame with the columns `dataset`, `algorithm` (as in pictures; `algorithm_name`, `algorithm_parameter` and
-        `algorithm_value` say the same apart), `concentration`, `seed`, `round_num` (0 = before training),
-        `accuracy` (of the global model on the test images of all clients, 0 to 1) and `worst_decile` (mean accuracy of
-        the worst tenth of the clients, each on its own test images).
+        `algorithm_value` say the same apart), `concentration`, `seed`, `client_weighting` (missing where nothing is
+        averaged), `round_num` (0 = before training), `accuracy` (of the global model on the test images of all clients,
+        0 to 1) and `worst_decile` (mean accuracy of the worst tenth of the clients, each on its own test images).
 
     Example:
         >>> runs = algorithm_runs()

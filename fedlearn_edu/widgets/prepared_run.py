@@ -103,7 +103,7 @@ class Pipeline:
             (self._build_model or linear_head)(features),
             num_clients=features.num_clients,
             clients_per_round=settings.config.clients_per_round,
-            optional=settings.learning_rates,
+            **settings.learning_rates,
         )
         fingerprint = features.fingerprint()
         if fingerprint not in self._central:

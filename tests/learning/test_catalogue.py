@@ -101,12 +101,6 @@ def test_rates_and_weights_are_those_of_the_builder(row):
     assert (row.parameter or "client_lr") in {*parameters, "client_lr"}
 
 
-def test_weighted_is_whether_the_aggregation_takes_weights():
-    for row in ROWS.values():
-        aggregator = inspect.signature(row.load()).parameters["model_aggregator"].annotation
-        assert ("Unweighted" not in aggregator) == row.weighted, row.name
-
-
 @pytest.mark.parametrize("row", ALL, ids=lambda row: f"{row.family}-{row.name}")
 def test_a_row_tells_the_truth_about_its_builder(row):
     source = inspect.getsource(inspect.getmodule(row.load()))
@@ -136,11 +130,11 @@ def test_names_and_labels_are_unique():
 
 
 def test_every_public_algorithm_has_a_row():
-    """But for processes that take another's place: attacked, private or secure federated averaging."""
-    others = {"build_attacked_fed_avg", "build_table_encoder"} | {
-        name for name in fl.__all__ if re.match("build_.*(dp|secure)", name)
-    }
-    public = {name for name in fl.__all__ if name.startswith(("build_", "one_shot_"))} - others
+    """But for attacked federated averaging; the private ones, and builders of other things, are of other rooms."""
+    found = {name: getattr(fl, name) for name in fl.__all__ if name.startswith(("build_", "one_shot_"))}
+    here = {name for name, builder in found.items() if builder.__module__.startswith("fedlearn_edu.learning.")}
+    public = here - {"build_attacked_fed_avg"}
+    assert len(public) > 15
     rows = (*catalogue.ALGORITHMS, *catalogue.ONE_SHOT)
     assert public <= {row.builder for row in rows}
     files = {path.stem for path in (REPOSITORY / "fedlearn_edu" / "learning" / "algorithms").glob("*.py")}
@@ -151,5 +145,5 @@ def test_every_public_algorithm_has_a_row():
 def test_the_catalogue_answers_an_unknown_name_with_the_nearest():
     with pytest.raises(fl.UsageError, match="algorithm: no algorithm 'fed_proxy'; did you mean 'fed_prox'"):
         catalogue.by_name("fed_proxy")
-    with pytest.raises(fl.UsageError, match="scaffold: expected num_clients, got none; call build_scaffold with it"):
+    with pytest.raises(fl.UsageError, match=r"build_scaffold: .*'num_clients', .* functools"):
         catalogue.by_name("scaffold").build(None)

@@ -23,7 +23,7 @@ def process_of(features):
     mlp = fl.mlp_head(features, hidden_units=4, seed=1)
     builds = {
         "scaffold": lambda: fl.build_scaffold(fl.linear_head(features), **common),
-        "fed_dyn": lambda: fl.build_fed_dyn(fl.linear_head(features), strength=STRENGTH, **common),
+        "fed_dyn": lambda: fl.build_fed_dyn(fl.linear_head(features), regularization_strength=STRENGTH, **common),
         "ditto": lambda: fl.build_ditto(fl.linear_head(features), client_lr=LR),
         "fed_per": lambda: fl.build_fed_per(mlp, client_lr=LR),
         "mime_lite": lambda: fl.build_mime_lite(fl.linear_head(features), client_lr=0.05),

@@ -37,7 +37,7 @@ def reference(features, cohorts):
 def test_four_rounds_with_partial_participation(features):
     expected, gradients, server_gradient = reference(features, COHORTS)
     process = fl.build_fed_dyn(
-        fl.linear_head(features), num_clients=features.num_clients, strength=STRENGTH, client_lr=LR
+        fl.linear_head(features), num_clients=features.num_clients, regularization_strength=STRENGTH, client_lr=LR
     )
     weights, states = run_by_hand(process, features, COHORTS)
     np.testing.assert_allclose(stack(weights[-1]), expected, atol=TOLERANCE)
@@ -57,7 +57,7 @@ def test_four_rounds_with_partial_participation(features):
 def test_the_optimum_of_the_whole_is_reached():
     """Where FedAvg stalls at a distance (shown in the test of SCAFFOLD), FedDyn ends in the pooled optimum."""
     drift = Drift()
-    process = fl.build_fed_dyn(drift.model, num_clients=2, strength=0.5, client_lr=0.2)
+    process = fl.build_fed_dyn(drift.model, num_clients=2, regularization_strength=0.5, client_lr=0.2)
     assert drift.distances(process, 30)[-1] < 1e-5
 
 
@@ -65,7 +65,10 @@ def test_the_optimum_of_the_whole_is_reached():
     ("arguments", "message"),
     [
         ({"num_clients": True}, "num_clients: expected a whole number of at least 1, got True"),
-        ({"num_clients": 6, "strength": -0.1}, "strength: expected a finite number of at least 0, got -0.1"),
+        (
+            {"num_clients": 6, "regularization_strength": -0.1},
+            "regularization_strength: expected .* got -0.1",
+        ),
         ({"num_clients": 6, "client_lr": "fast"}, "client_lr: expected a number above 0"),
     ],
 )

@@ -92,6 +92,15 @@ def test_fed_rep_without_head_epochs_trains_the_base_under_a_fixed_head(model, f
     assert_like_reference(fl.build_fed_rep(model, head_epochs=0, client_lr=LR), features, base, heads)
 
 
+def test_the_base_is_averaged_with_the_weights_that_the_caller_wants(model, features):
+    base, heads = reference(model, features, train, weighted=False)
+    per = fl.build_fed_per(model, client_lr=LR, client_weighting="uniform")
+    assert_like_reference(per, features, base, heads)
+    base, heads = reference(model, features, lambda w, x, y: train(w, x, y, trained=BASE), weighted=True)
+    rep = fl.build_fed_rep(model, head_epochs=0, client_lr=LR, client_weighting="num_examples")
+    assert_like_reference(rep, features, base, heads)
+
+
 @pytest.mark.parametrize(
     ("personal", "plain"),
     [(fl.build_fed_per, fl.build_weighted_fed_avg), (fl.build_fed_rep, fl.build_unweighted_fed_avg)],
@@ -146,7 +155,7 @@ def ditto_reference(features, strength, personal_lr, cohorts):
 def test_ditto_pulls_personal_models_to_the_global_one(strength, personal_lr, features):
     """Without a pull they are what each client learns alone; with a strong one they stay beside the global model."""
     model = fl.linear_head(features)
-    process = fl.build_ditto(model, strength=strength, client_lr=LR, personal_lr=personal_lr)
+    process = fl.build_ditto(model, regularization_strength=strength, client_lr=LR, personal_lr=personal_lr)
     weights, states = run_by_hand(process, features, COHORTS)
     expected, own = ditto_reference(features, strength, personal_lr, COHORTS)
     np.testing.assert_allclose(stack(weights[-1]), expected, atol=TOLERANCE)
@@ -202,7 +211,7 @@ def conflict():
     [
         lambda features: fl.build_fed_per(fl.mlp_head(features, hidden_units=8), client_lr=LR),
         lambda features: fl.build_fed_rep(fl.mlp_head(features, hidden_units=8), head_epochs=3, client_lr=LR),
-        lambda features: fl.build_ditto(fl.linear_head(features), strength=0.05, client_lr=LR),
+        lambda features: fl.build_ditto(fl.linear_head(features), regularization_strength=0.05, client_lr=LR),
     ],
     ids=["fed_per", "fed_rep", "ditto"],
 )
@@ -257,8 +266,16 @@ def test_a_client_whose_numbers_break_keeps_what_it_had(fed_per, features):
         ("fed_per", {"client_lr": 0}, "client_lr: expected a number above 0"),
         ("fed_rep", {"head_epochs": -1}, "head_epochs: expected a whole number of at least 0, got -1"),
         ("fed_rep", {"head_lr": -1}, "head_lr: expected a number above 0"),
-        ("ditto", {"strength": -1}, "strength: expected a finite number of at least 0, got -1"),
-        ("ditto", {"strength": 6, "personal_lr": 0.2}, "strength: expected at most 1 / personal_lr = 5, beyond which"),
+        (
+            "ditto",
+            {"regularization_strength": -1},
+            "regularization_strength: expected a finite number of at least 0, got -1",
+        ),
+        (
+            "ditto",
+            {"regularization_strength": 6, "personal_lr": 0.2},
+            "regularization_strength: expected at most 1 / personal_lr = 5, beyond which",
+        ),
         ("ditto", {"personal_lr": 0}, "personal_lr: expected a number above 0"),
     ],
 )
@@ -291,7 +308,9 @@ class TestFedBN:
 
     def test_scale_and_offset_stay_and_the_kernel_travels(self, split, few):
         assert split.names == ("Conv_1/kernel", "Conv_1_bn/gamma", "Conv_1_bn/beta")
-        process = fl.build_fed_bn(fl.fine_tuned_backbone(few, split), split, client_lr=0.05)
+        model = fl.fine_tuned_backbone(few, split)
+        process = fl.build_fed_bn(model, split, client_lr=0.05, client_weighting="uniform")
+        assert process.hyperparameters["client_weighting"] == "uniform"
         history = fl.run_rounds(process, few, num_rounds=2, clients_per_round=2, progress=False)
         kernel, gamma, beta, *head = history.model_weights
         for ours, pretrained in zip((gamma, beta), split.initial_values[1:], strict=True):

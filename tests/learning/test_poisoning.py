@@ -63,7 +63,7 @@ def mixed(features):
 def test_without_attackers_it_is_federated_averaging(features):
     model = fl.linear_head(features)
     plain = fl.run_rounds(fl.build_weighted_fed_avg(model, client_lr=0.3), features, **ROUND)
-    nobody = fl.build_attacked_fed_avg(model, attackers={}, client_lr=0.3, weighted=True)
+    nobody = fl.build_attacked_fed_avg(model, attackers={}, client_lr=0.3, client_weighting="num_examples")
     same = fl.run_rounds(nobody, features, **ROUND)
     assert same.rows == plain.rows  # accuracies and bytes
     for a, b in zip(same.model_weights, plain.model_weights, strict=True):
@@ -265,8 +265,10 @@ def test_success_counts_only_examples_of_other_classes(features):
         (lambda f: attacked(f, ["client_1"]), r"attackers: expected client_id -> attack, got \['client_1'\]"),
         (lambda f: attacked(f, {"client_1": "flip"}), "attackers: .* got 'flip' for 'client_1'"),
         (
-            lambda f: attacked(f, {}, model_aggregator=tff.aggregators.MeanFactory()),
-            "model_aggregator: expected one that takes no weights, as weighted is False, got MeanFactory",
+            lambda f: attacked(
+                f, {}, client_weighting="num_examples", model_aggregator=fl.coordinate_median(clients_per_round=3)
+            ),
+            "model_aggregator: expected one that takes weights, as client_weighting is 'num_examples', got coord",
         ),
         (
             lambda f: attacked(

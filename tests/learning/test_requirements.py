@@ -9,6 +9,7 @@ import tensorflow_federated as tff
 
 import fedlearn_edu as fl
 from fedlearn_edu.learning.building import build_for_run
+from fedlearn_edu.learning.catalogue import by_name
 from fedlearn_edu.learning.description import describe, requirements_of
 from fedlearn_edu.learning.requirements import Requirements, required_sampling
 
@@ -93,7 +94,8 @@ def test_functions_and_nests_are_described():
 
 # --- processes built for a run -------------------------------------------------------------------------------------
 
-KNOWN = {"num_clients": 6, "clients_per_round": 3, "optional": {"client_lr": 0.1, "server_lr": 1.0}}
+RATES = {"client_lr": 0.1, "server_lr": 1.0}
+KNOWN = {"num_clients": 6, "clients_per_round": 3, **RATES}
 
 
 def test_a_builder_is_given_what_it_takes():
@@ -102,10 +104,16 @@ def test_a_builder_is_given_what_it_takes():
 
     assert build_for_run(build, "head", **KNOWN) == ("head", 1.0, 6, 3)
     assert build_for_run(functools.partial(build, server_lr=0.5), "head", **KNOWN) == ("head", 0.5, 6, 3)
-    assert build_for_run(lambda model, **rates: rates, "head", **KNOWN) == KNOWN["optional"]
+    assert build_for_run(lambda model, **rates: rates, "head", **KNOWN) == RATES
     assert build_for_run(lambda model: model, "head", **KNOWN) == "head"
+    assert build_for_run(lambda model, server_lr: server_lr, "head", client_lr=0.1) == 0.1  # FedSGD's only rate
+
+
+def test_what_a_builder_does_not_take_is_not_dropped_in_silence(features):
+    with pytest.raises(fl.UsageError, match=r"^strength: build_fed_dyn takes no such argument; .*regularization_st"):
+        by_name("fed_dyn").build(fl.linear_head(features), num_clients=6, strength=0.1)
 
 
 def test_what_a_builder_lacks_is_named(features):
-    with pytest.raises(fl.UsageError, match=r"^build_process: build_dp_fed_avg .*'noise_multiplier'.* functools"):
+    with pytest.raises(fl.UsageError, match=r"^build_dp_fed_avg: .*'noise_multiplier'.* functools"):
         build_for_run(fl.build_dp_fed_avg, fl.linear_head(features), **KNOWN)

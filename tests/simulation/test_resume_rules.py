@@ -39,10 +39,11 @@ OTHER = {
     "build_distributed_dp_fed_avg": {"bits": 19},
     "build_dp_fed_avg": {"adaptive_clipping": True, "delta": 1e-3},
     "build_secure_fed_avg": {"value_bound": 8.0},
-    "build_ditto": {"personal_lr": 0.3},
+    "build_ditto": {"personal_lr": 0.3, "client_weighting": "num_examples"},
     "build_fed_adam": {"beta_2": 0.8},
     "build_fed_dyn": {"num_clients": 7},
     "build_fed_rep": {"head_epochs": 4},
+    "build_weighted_fed_avg": {"client_weighting": "uniform"},
     "build_mime_lite": {"base_optimizer": OPTIMIZERS.build_sgdm(0.1, 0.8)},
     "build_q_fed_avg": {"q": 0.5},
 }

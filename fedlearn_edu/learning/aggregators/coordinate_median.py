@@ -26,6 +26,12 @@ def coordinate_median(*, clients_per_round: int) -> tff.aggregators.UnweightedAg
     Raises:
         UsageError: `clients_per_round` is below 3.
 
+    Example:
+        >>> median = fl.coordinate_median(clients_per_round=4)
+        >>> process = fl.build_unweighted_fed_avg(fl.linear_head(features), model_aggregator=median)
+        >>> process.requirements[0].clients_per_round
+        4
+
     References:
         Yin et al., Byzantine-robust distributed learning: towards optimal statistical rates, ICML 2018,
         arXiv:1803.01498.

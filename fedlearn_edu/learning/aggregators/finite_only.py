@@ -43,6 +43,11 @@ def finite_only(inner: AggregationFactory | None = None, *, weighted: bool = Fal
 
     Raises:
         UsageError: `weighted` and an `inner` that takes no weights.
+
+    Example:
+        >>> process = fl.build_unweighted_fed_avg(fl.linear_head(features), model_aggregator=fl.finite_only())
+        >>> process.hyperparameters["model_aggregator"]
+        {'name': 'finite_only'}
     """
     settings = {} if inner is None else {"inner": inner}
     rule = mean_of if inner is None else None
@@ -57,7 +62,12 @@ def inner_or_mean(inner: AggregationFactory | None, weighted: bool) -> Aggregati
 
 
 def no_nan_mean() -> tff.aggregators.WeightedAggregationFactory:
-    """Returns TFF's weighted mean, which is zero, not NaN, if all weights are."""
+    """Returns TFF's weighted mean, which is zero, not NaN, if all weights are.
+
+    Example:
+        >>> isinstance(no_nan_mean(), tff.aggregators.WeightedAggregationFactory)
+        True
+    """
     return tff.aggregators.MeanFactory(no_nan_division=True)
 
 

@@ -49,6 +49,11 @@ def gaussian_mean_factory(
     Raises:
         UsageError: An argument is out of its range.
 
+    Example:
+        >>> factory = gaussian_mean_factory(noise_multiplier=1.0, clients_per_round=4, clip_norm=0.5)
+        >>> isinstance(factory, tff.aggregators.UnweightedAggregationFactory)
+        True
+
     References:
         McMahan et al., Learning differentially private recurrent language models, ICLR 2018, arXiv:1710.06963.
         Andrew et al., Differentially private learning with adaptive clipping, NeurIPS 2021, arXiv:1905.03871.

@@ -36,6 +36,12 @@ def geometric_median(
     Raises:
         UsageError: An argument is out of its range.
 
+    Example:
+        >>> median = fl.geometric_median(clients_per_round=4, weighted=True)
+        >>> process = fl.build_weighted_fed_avg(fl.linear_head(features), model_aggregator=median)
+        >>> process.hyperparameters["model_aggregator"]["weighted"]
+        True
+
     References:
         Pillutla et al., Robust aggregation for federated learning, IEEE Transactions on Signal Processing 2022,
         arXiv:1912.13445.

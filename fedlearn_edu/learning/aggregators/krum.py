@@ -31,6 +31,10 @@ def krum(*, clients_per_round: int, num_attackers: int) -> tff.aggregators.Unwei
     Raises:
         UsageError: An argument is out of its range, or the cohort is too small for so many attackers.
 
+    Example:
+        >>> fl.krum(clients_per_round=10, num_attackers=3)
+        krum(clients_per_round=10, num_attackers=3)
+
     References:
         Blanchard et al., Machine learning with adversaries: Byzantine tolerant gradient descent, NeurIPS 2017,
         arXiv:1703.02757.
@@ -55,6 +59,10 @@ def multi_krum(
 
     Raises:
         UsageError: An argument is out of its range, or the cohort is too small for so many attackers.
+
+    Example:
+        >>> fl.multi_krum(clients_per_round=10, num_attackers=3)
+        multi_krum(clients_per_round=10, num_attackers=3, num_selected=7)
 
     References:
         Blanchard et al., Machine learning with adversaries: Byzantine tolerant gradient descent, NeurIPS 2017,

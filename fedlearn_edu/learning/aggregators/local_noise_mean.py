@@ -39,6 +39,11 @@ def local_noise_mean_factory(
     Raises:
         UsageError: An argument is out of its range.
 
+    Example:
+        >>> factory = local_noise_mean_factory(noise_multiplier=1.0, clients_per_round=4, clip_norm=0.5)
+        >>> isinstance(factory, tff.aggregators.UnweightedAggregationFactory)
+        True
+
     References:
         Kasiviswanathan et al., What can we learn privately?, SIAM Journal on Computing 2011, arXiv:0803.0924.
     """

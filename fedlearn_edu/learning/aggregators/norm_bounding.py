@@ -31,6 +31,10 @@ def norm_bounding(
     Raises:
         UsageError: `max_norm` is not a finite number above 0, or `weighted` and an `inner` that takes no weights.
 
+    Example:
+        >>> fl.norm_bounding(0.5)
+        norm_bounding(max_norm=0.5)
+
     References:
         Sun et al., Can you really backdoor federated learning?, 2019, arXiv:1911.07963.
     """
@@ -58,6 +62,10 @@ def zeroing(max_norm: float, inner: AggregationFactory | None = None, *, weighte
 
     Raises:
         UsageError: `max_norm` is not a finite number above 0, or `weighted` and an `inner` that takes no weights.
+
+    Example:
+        >>> fl.zeroing(10.0)
+        zeroing(max_norm=10.0)
 
     References:
         `tff.aggregators.zeroing_factory`, part of TFF's `tff.learning.robust_aggregator`.

@@ -27,6 +27,10 @@ def secure_mean_factory(*, value_bound: float | None = None) -> tff.aggregators.
     Raises:
         UsageError: `value_bound` is not a finite number above 0.
 
+    Example:
+        >>> isinstance(secure_mean_factory(value_bound=64.0), tff.aggregators.UnweightedAggregationFactory)
+        True
+
     References:
         Bonawitz et al., Practical secure aggregation for privacy-preserving machine learning, CCS 2017.
     """

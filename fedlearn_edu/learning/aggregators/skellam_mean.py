@@ -42,6 +42,11 @@ def skellam_mean_factory(
     Raises:
         UsageError: An argument is out of its range.
 
+    Example:
+        >>> factory = skellam_mean_factory(noise_multiplier=1.0, clients_per_round=4, clip_norm=0.5, bits=20)
+        >>> isinstance(factory, tff.aggregators.UnweightedAggregationFactory)
+        True
+
     References:
         Agarwal, Kairouz and Liu, The Skellam mechanism for differentially private federated learning, NeurIPS 2021,
         arXiv:2110.04995.

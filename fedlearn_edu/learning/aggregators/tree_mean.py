@@ -40,6 +40,11 @@ def tree_mean_factory(
     Raises:
         UsageError: An argument is out of its range.
 
+    Example:
+        >>> factory = tree_mean_factory(noise_multiplier=1.0, clients_per_round=4, clip_norm=0.5)
+        >>> isinstance(factory, tff.aggregators.UnweightedAggregationFactory)
+        True
+
     References:
         Kairouz et al., Practical and private (deep) learning without sampling or shuffling, ICML 2021,
         arXiv:2103.00039. Honaker, Efficient use of differentially private binary trees, TPDP 2015.

@@ -28,6 +28,10 @@ def trimmed_mean(*, clients_per_round: int, num_trimmed: int) -> tff.aggregators
     Raises:
         UsageError: An argument is out of its range, or nothing would be left.
 
+    Example:
+        >>> fl.trimmed_mean(clients_per_round=10, num_trimmed=2)
+        trimmed_mean(clients_per_round=10, num_trimmed=2)
+
     References:
         Yin et al., Byzantine-robust distributed learning: towards optimal statistical rates, ICML 2018,
         arXiv:1803.01498 (there the fraction beta = num_trimmed / clients_per_round).

@@ -10,6 +10,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
+from fedlearn_edu.learning.client_weighting import ClientWeighting, weight_of, with_weights
 from fedlearn_edu.learning.local_training import (
     Batches,
     build_batches_of_dataset,
@@ -22,7 +24,7 @@ from fedlearn_edu.learning.process import FederatedProcess
 ClientResult = tff.learning.templates.ClientResult
 
 
-def train_to_delta(model, optimizer: tff.learning.optimizers.Optimizer, *, weighted: bool) -> Callable:
+def train_to_delta(model, optimizer: tff.learning.optimizers.Optimizer, client_weighting: ClientWeighting) -> Callable:
     """Returns federated averaging's client work, `(weights, batches) -> (ClientResult, LocalTraining)` in TensorFlow.
 
     As in TFF's own, a delta that is not finite becomes zeros with weight 0, and its metrics those of no example.
@@ -30,12 +32,12 @@ def train_to_delta(model, optimizer: tff.learning.optimizers.Optimizer, *, weigh
     Args:
         model: What is trained.
         optimizer: Takes the local steps.
-        weighted: A client counts by its number of examples, local epochs counted; else each counts 1.
+        client_weighting: How much a client counts.
     """
 
     def client_work(weights, batches: Batches):
         trained = train_locally(model, weights, batches, optimizer)
-        weight = tf.cast(trained.num_examples, tf.float32) if weighted else tf.constant(1.0)
+        weight = weight_of(client_weighting, trained.num_examples)
         delta = subtract(tuple(weights.trainable), trained.trainable)
         finite = is_finite(delta)
         result = discard_unless(finite, ClientResult(update=delta, update_weight=weight))
@@ -57,7 +59,7 @@ def discard_unless(finite: tf.Tensor, result: ClientResult) -> ClientResult:
 def compose_process(
     model: tff.learning.models.FunctionalModel,
     client_work: Callable,
-    model_aggregator: tff.aggregators.WeightedAggregationFactory,
+    model_aggregator: AggregationFactory,
     server_optimizer: tff.learning.optimizers.Optimizer,
     *,
     update_fn: Callable | None = None,
@@ -70,7 +72,7 @@ def compose_process(
         model: What is trained.
         client_work: TensorFlow code, `(model_weights, batches) -> (ClientResult, LocalTraining)`; of the latter only
             the metrics are used. The result may have any type that `model_aggregator` takes.
-        model_aggregator: Aggregates the clients' results with their weights.
+        model_aggregator: Aggregates the clients' results, with their weights if it takes any.
         server_optimizer: Steps against the aggregate.
         update_fn: TensorFlow code, from the aggregate to a structure like the trainable weights, if it is none.
         algorithm, hyperparameters: As for `FederatedProcess`.
@@ -123,7 +125,7 @@ def compose_process(
 
     distributor = tff.learning.templates.build_broadcast_process(weights_type)
     result_type = work_on_batches.type_signature.result.result.member
-    aggregator = model_aggregator.create(result_type.update, result_type.update_weight)
+    aggregator = with_weights(model_aggregator).create(result_type.update, result_type.update_weight)
     finalizer = _server_step(server_optimizer, weights_type, aggregator, update_fn)
     process = tff.learning.templates.compose_learning_process(
         initial_model_weights,

@@ -8,7 +8,9 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.backbone.split import SplitBackbone
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
 from fedlearn_edu.learning.algorithms.fed_per import build_fed_per
+from fedlearn_edu.learning.client_weighting import ClientWeighting
 from fedlearn_edu.learning.process import StatefulFederatedProcess
 
 _AFFINE = re.compile(r"(?:^|/)(?:gamma|beta)(?::\d+)?$")
@@ -22,7 +24,8 @@ def build_fed_bn(
     server_lr: float = 1.0,
     client_optimizer: tff.learning.optimizers.Optimizer | None = None,
     server_optimizer: tff.learning.optimizers.Optimizer | None = None,
-    model_aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+    client_weighting: ClientWeighting = "num_examples",
+    model_aggregator: AggregationFactory | None = None,
 ) -> StatefulFederatedProcess:
     """Weighted federated averaging in which each client keeps its batch normalisation for itself.
 
@@ -39,7 +42,8 @@ def build_fed_bn(
         model: `fine_tuned_backbone(features, split)`.
         split: From `split_backbone`, with the depth `"batch_norm"`, or any other whose trained variables include some
             named `.../gamma` or `.../beta`.
-        client_lr, server_lr, client_optimizer, server_optimizer, model_aggregator: As for `build_fed_per`.
+        client_lr, server_lr, client_optimizer, server_optimizer, client_weighting, model_aggregator: As for
+            `build_fed_per`.
 
     Returns:
         A stateful process for `run_rounds`; types as those of `build_fed_per`.
@@ -50,6 +54,13 @@ def build_fed_bn(
     Raises:
         UsageError: `split` trains no batch normalisation, `model` is of another split, or a learning rate is out of its
             range.
+
+    Example:
+        >>> split = fl.split_backbone(fl.load_backbone("bundled"), ["Conv_1_bn/gamma", "Conv_1_bn/beta"])
+        >>> rows = np.zeros([len(features.labels), split.feature_dim], np.float32)  # of no images
+        >>> process = fl.build_fed_bn(fl.fine_tuned_backbone(features.with_examples(rows), split), split)
+        >>> [w.shape for w in process.initial_client_state("client_0")["personal"]]
+        [(1280,), (1280,)]
 
     References:
         Li et al., FedBN: Federated learning on non-IID features via local batch normalization, ICLR 2021,
@@ -75,6 +86,7 @@ def build_fed_bn(
         server_lr=server_lr,
         client_optimizer=client_optimizer,
         server_optimizer=server_optimizer,
+        client_weighting=client_weighting,
         model_aggregator=model_aggregator,
     )
     process.algorithm = "fed_bn"

@@ -10,28 +10,36 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_count, check_not_negative
 from fedlearn_edu.learning.aggregators.mean_and_sum import MeanAndSumFactory
+from fedlearn_edu.learning.client_weighting import ClientWeighting, check_client_weighting
 from fedlearn_edu.learning.local_training import subtract, train_locally
 from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate
 from fedlearn_edu.learning.requirements import Requirements
 from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite
+
+_WHY_UNIFORM = (
+    "FedDyn's server state h is the plain average over all clients: with weights, it would correct towards another "
+    "objective than the mean"
+)
 
 
 def build_fed_dyn(
     model: tff.learning.models.FunctionalModel,
     *,
     num_clients: int,
-    strength: float = 0.1,
+    regularization_strength: float = 0.1,
     client_lr: float = 0.1,
     client_optimizer: tff.learning.optimizers.Optimizer | None = None,
+    client_weighting: ClientWeighting = "uniform",
     model_aggregator: tff.aggregators.UnweightedAggregationFactory | None = None,
 ) -> StatefulFederatedProcess:
     """Federated averaging with a dynamic regulariser, by which the clients' own optima move to the common one.
 
-    The server broadcasts the global model w. Client i minimises its loss `- <g_i, w_i> + strength/2 * ||w_i - w||^2`,
-    i.e. every local gradient becomes `gradient - g_i + strength * (w_i - w)`, where it keeps g_i, an estimate of its
-    own gradient that starts at zero. Then it renews `g_i+ = g_i - strength * (w_i - w)`, keeps it, and returns its
-    model delta w - w_i. The server keeps h, the average of g_i over all clients (h += strength * sum of deltas /
-    `num_clients`), and the new model is the mean of the w_i less `h / strength`.
+    The server broadcasts the global model w. With alpha = `regularization_strength`, client i minimises its loss
+    `- <g_i, w_i> + alpha/2 * ||w_i - w||^2`, i.e. every local gradient becomes `gradient - g_i + alpha * (w_i - w)`,
+    where it keeps g_i, an estimate of its own gradient that starts at zero. Then it renews
+    `g_i+ = g_i - alpha * (w_i - w)`, keeps it, and returns its model delta w - w_i. The server keeps h, the average of
+    g_i over all clients (h += alpha * sum of deltas / `num_clients`), and the new model is the mean of the w_i less
+    `h / alpha`.
 
     Where all clients stand still, their gradients at w equal g_i and add up to zero: w is the optimum of the whole,
     however many local steps are taken. The messages are those of federated averaging, and 8 bytes for counting.
@@ -42,11 +50,12 @@ def build_fed_dyn(
     Args:
         model: What is trained.
         num_clients: Clients in all, of which a cohort trains in each round; `features.num_clients`.
-        strength: The paper's alpha, at least 0; the paper tries 0.001 to 0.1. Small ones make long steps of the
-            server: its correction `h / strength` does not shrink with `strength`. At exactly 0 nothing is corrected and
-            the process is `build_unweighted_fed_avg`. Keep `client_lr * strength` below 1.
+        regularization_strength: The paper's alpha, at least 0; the paper tries 0.001 to 0.1. Small ones make long steps
+            of the server: its correction `h / alpha` does not shrink with alpha. At exactly 0 nothing is corrected and
+            the process is `build_unweighted_fed_avg`. Keep `client_lr * alpha` below 1.
         client_lr: Learning rate of the clients' SGD, above 0 and at most 100.
         client_optimizer: A TFF optimizer in place of SGD at `client_lr`; it is given the changed gradients.
+        client_weighting: `"uniform"`, as in the paper, whose objective is the plain mean of the clients' losses.
         model_aggregator: A TFF factory that averages the deltas; default `UnweightedMeanFactory`. h is moved by its
             result times the size of the cohort, so that nobody moves h past a defence, and no delta reaches the server
             beside a secure sum or noise. If the result is no plain mean (a median, clipped, noised), h only estimates
@@ -60,15 +69,21 @@ def build_fed_dyn(
         g_i, h and delta have the shapes of the model's trainable weights.
 
     Raises:
-        UsageError: `strength` is negative or not finite, `client_lr` is out of its range, or `num_clients` is no whole
-            number above 0.
+        UsageError: `regularization_strength` is negative or not finite, `client_lr` is out of its range, `num_clients`
+            is no whole number above 0, or clients shall have weights.
+
+    Example:
+        >>> process = fl.build_fed_dyn(fl.linear_head(features), num_clients=4, regularization_strength=0.05)
+        >>> process.requirements[0].num_clients
+        4
 
     References:
         Acar et al., Federated learning based on dynamic regularization, ICLR 2021, arXiv:2111.04263.
     """
     client_sgd = tff.learning.optimizers.build_sgdm(check_learning_rate("client_lr", client_lr))
-    strength = check_not_negative("strength", strength)
+    strength = check_not_negative("regularization_strength", regularization_strength)
     num_clients = check_count("num_clients", num_clients)
+    client_weighting = check_client_weighting(client_weighting, only_uniform=_WHY_UNIFORM)
     zeros = [np.zeros_like(w) for w in model.initial_weights[0]]
 
     def client_work(weights, batches, state):
@@ -96,10 +111,11 @@ def build_fed_dyn(
         algorithm="fed_dyn",
         requirements=[Requirements("fed_dyn", num_clients=num_clients)],
         hyperparameters={
-            "strength": strength,
+            "regularization_strength": strength,
             "client_lr": client_lr,
             "num_clients": num_clients,
             "client_optimizer": client_optimizer,
+            "client_weighting": client_weighting,
             "model_aggregator": model_aggregator,
         },
     )

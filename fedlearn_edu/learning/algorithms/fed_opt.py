@@ -9,7 +9,9 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_momentum, check_positive
-from fedlearn_edu.learning.algorithms.fed_avg import build_unweighted_fed_avg
+from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
+from fedlearn_edu.learning.algorithms.fed_avg import build_weighted_fed_avg
+from fedlearn_edu.learning.client_weighting import ClientWeighting
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 
@@ -22,13 +24,13 @@ def build_fed_adam(
     beta_2: float = 0.99,
     tau: float = 1e-3,
     client_optimizer: tff.learning.optimizers.Optimizer | None = None,
-    model_aggregator: tff.aggregators.UnweightedAggregationFactory | None = None,
+    client_weighting: ClientWeighting = "uniform",
+    model_aggregator: AggregationFactory | None = None,
 ) -> FederatedProcess:
     """Federated averaging in which the server takes Adam's steps against the mean delta.
 
-    Broadcast, client work and average are those of `build_unweighted_fed_avg`. For each weight, the server keeps a
-    running average m of the mean delta d and one, v, of its square, and divides: weights that hardly move get longer
-    steps.
+    Broadcast, client work and average are those of federated averaging. For each weight, the server keeps a running
+    average m of the mean delta d and one, v, of its square, and divides: weights that hardly move get longer steps.
 
         m = beta_1 * m + (1 - beta_1) * d
         v = beta_2 * v + (1 - beta_2) * d^2
@@ -48,7 +50,10 @@ def build_fed_adam(
         tau: The paper's degree of adaptivity, above 0: deltas far above it get steps of about `server_lr`, deltas far
             below it steps in proportion to their size.
         client_optimizer: A TFF optimizer in place of SGD at `client_lr`.
-        model_aggregator: A TFF factory that averages the deltas; default `UnweightedMeanFactory`.
+        client_weighting: `"uniform"`: all clients count alike; `"num_examples"`: in proportion to their numbers of
+            examples.
+        model_aggregator: A TFF factory that averages the deltas; default TFF's mean with or without weights. With
+            `"num_examples"` one that takes weights.
 
     Returns:
         A learning process; `next` has the type `(<state@SERVER, {<x, y>*}@CLIENTS> -> <state, metrics>@SERVER)`.
@@ -56,11 +61,27 @@ def build_fed_adam(
     Raises:
         UsageError: An argument is out of its range.
 
+    Example:
+        >>> process = fl.build_fed_adam(fl.linear_head(features), server_lr=0.02)
+        >>> process.hyperparameters["beta_2"]
+        0.99
+
     References:
         Reddi et al., Adaptive federated optimization, ICLR 2021, arXiv:2003.00295, Algorithm 2.
     """
     betas = {"beta_1": beta_1, "beta_2": beta_2}
-    return _fed_opt(model, "fed_adam", _adam, client_lr, server_lr, betas, tau, client_optimizer, model_aggregator)
+    return _fed_opt(
+        model,
+        "fed_adam",
+        _adam,
+        betas,
+        tau,
+        client_lr=client_lr,
+        server_lr=server_lr,
+        client_optimizer=client_optimizer,
+        client_weighting=client_weighting,
+        model_aggregator=model_aggregator,
+    )
 
 
 def build_fed_yogi(
@@ -72,7 +93,8 @@ def build_fed_yogi(
     beta_2: float = 0.99,
     tau: float = 1e-3,
     client_optimizer: tff.learning.optimizers.Optimizer | None = None,
-    model_aggregator: tff.aggregators.UnweightedAggregationFactory | None = None,
+    client_weighting: ClientWeighting = "uniform",
+    model_aggregator: AggregationFactory | None = None,
 ) -> FederatedProcess:
     """As `build_fed_adam`, but v follows the square of the mean delta in small steps, however far away it is.
 
@@ -90,7 +112,10 @@ def build_fed_yogi(
         beta_2: 1 - `beta_2` is the size of v's steps in units of d^2; at least 0 and below 1.
         tau: As in `build_fed_adam`, above 0.
         client_optimizer: A TFF optimizer in place of SGD at `client_lr`.
-        model_aggregator: A TFF factory that averages the deltas; default `UnweightedMeanFactory`.
+        client_weighting: `"uniform"`: all clients count alike; `"num_examples"`: in proportion to their numbers of
+            examples.
+        model_aggregator: A TFF factory that averages the deltas; default TFF's mean with or without weights. With
+            `"num_examples"` one that takes weights.
 
     Returns:
         A learning process; `next` has the type `(<state@SERVER, {<x, y>*}@CLIENTS> -> <state, metrics>@SERVER)`.
@@ -98,12 +123,28 @@ def build_fed_yogi(
     Raises:
         UsageError: An argument is out of its range.
 
+    Example:
+        >>> process = fl.build_fed_yogi(fl.linear_head(features), server_lr=0.02, client_weighting="num_examples")
+        >>> process.algorithm
+        'fed_yogi'
+
     References:
         Reddi et al., Adaptive federated optimization, ICLR 2021, arXiv:2003.00295, Algorithm 2. Yogi itself: Zaheer et
         al., Adaptive methods for nonconvex optimization, NeurIPS 2018.
     """
     betas = {"beta_1": beta_1, "beta_2": beta_2}
-    return _fed_opt(model, "fed_yogi", _yogi, client_lr, server_lr, betas, tau, client_optimizer, model_aggregator)
+    return _fed_opt(
+        model,
+        "fed_yogi",
+        _yogi,
+        betas,
+        tau,
+        client_lr=client_lr,
+        server_lr=server_lr,
+        client_optimizer=client_optimizer,
+        client_weighting=client_weighting,
+        model_aggregator=model_aggregator,
+    )
 
 
 def build_fed_adagrad(
@@ -114,7 +155,8 @@ def build_fed_adagrad(
     beta_1: float = 0.0,
     tau: float = 1e-3,
     client_optimizer: tff.learning.optimizers.Optimizer | None = None,
-    model_aggregator: tff.aggregators.UnweightedAggregationFactory | None = None,
+    client_weighting: ClientWeighting = "uniform",
+    model_aggregator: AggregationFactory | None = None,
 ) -> FederatedProcess:
     """As `build_fed_adam`, but v is the sum of all squared deltas so far, so that steps shrink from round to round.
 
@@ -130,7 +172,10 @@ def build_fed_adagrad(
         beta_1: Part of m that is kept each round, at least 0 and below 1. The paper's experiments have none.
         tau: As in `build_fed_adam`, above 0.
         client_optimizer: A TFF optimizer in place of SGD at `client_lr`.
-        model_aggregator: A TFF factory that averages the deltas; default `UnweightedMeanFactory`.
+        client_weighting: `"uniform"`: all clients count alike; `"num_examples"`: in proportion to their numbers of
+            examples.
+        model_aggregator: A TFF factory that averages the deltas; default TFF's mean with or without weights. With
+            `"num_examples"` one that takes weights.
 
     Returns:
         A learning process; `next` has the type `(<state@SERVER, {<x, y>*}@CLIENTS> -> <state, metrics>@SERVER)`.
@@ -138,12 +183,26 @@ def build_fed_adagrad(
     Raises:
         UsageError: An argument is out of its range.
 
+    Example:
+        >>> process = fl.build_fed_adagrad(fl.linear_head(features), server_lr=0.05, beta_1=0.9)
+        >>> process.hyperparameters["beta_1"]
+        0.9
+
     References:
         Reddi et al., Adaptive federated optimization, ICLR 2021, arXiv:2003.00295, Algorithm 2.
     """
     betas = {"beta_1": beta_1}
     return _fed_opt(
-        model, "fed_adagrad", _adagrad, client_lr, server_lr, betas, tau, client_optimizer, model_aggregator
+        model,
+        "fed_adagrad",
+        _adagrad,
+        betas,
+        tau,
+        client_lr=client_lr,
+        server_lr=server_lr,
+        client_optimizer=client_optimizer,
+        client_weighting=client_weighting,
+        model_aggregator=model_aggregator,
     )
 
 
@@ -201,25 +260,12 @@ def _adagrad(v, squared_delta, beta_2):
     return v + squared_delta
 
 
-def _fed_opt(
-    model, algorithm, second_moment_fn, client_lr, server_lr, betas, tau, client_optimizer, model_aggregator
-) -> FederatedProcess:
+def _fed_opt(model, algorithm, second_moment_fn, betas, tau, *, server_lr, **arguments_of_fed_avg) -> FederatedProcess:
     betas = {name: check_momentum(name, beta) for name, beta in betas.items()}
     tau = check_positive("tau", tau, example="0.001")
-    optimizer = AdaptiveOptimizer(
-        second_moment_fn,
-        learning_rate=check_learning_rate("server_lr", server_lr),
-        tau=tau,
-        **betas,
-    )
-    process = build_unweighted_fed_avg(
-        model,
-        client_lr=client_lr,
-        server_lr=server_lr,
-        client_optimizer=client_optimizer,
-        server_optimizer=optimizer,
-        model_aggregator=model_aggregator,
-    )
+    rate = check_learning_rate("server_lr", server_lr)
+    optimizer = AdaptiveOptimizer(second_moment_fn, learning_rate=rate, tau=tau, **betas)
+    process = build_weighted_fed_avg(model, server_lr=server_lr, server_optimizer=optimizer, **arguments_of_fed_avg)
     return FederatedProcess(
         process, model=model, algorithm=algorithm, hyperparameters={**process.hyperparameters, **betas, "tau": tau}
     )

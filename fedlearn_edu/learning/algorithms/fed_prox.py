@@ -8,7 +8,9 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_not_negative
+from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
 from fedlearn_edu.learning.algorithms.fed_avg import build_weighted_fed_avg
+from fedlearn_edu.learning.client_weighting import ClientWeighting
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 
@@ -20,7 +22,8 @@ def build_fed_prox(
     server_lr: float = 1.0,
     client_optimizer: tff.learning.optimizers.Optimizer | None = None,
     server_optimizer: tff.learning.optimizers.Optimizer | None = None,
-    model_aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+    client_weighting: ClientWeighting = "num_examples",
+    model_aggregator: AggregationFactory | None = None,
 ) -> FederatedProcess:
     """Weighted federated averaging in which each client also minimises its distance to the global model.
 
@@ -40,17 +43,26 @@ def build_fed_prox(
         server_lr: Learning rate of the server's SGD, above 0 and at most 100.
         client_optimizer: A TFF optimizer in place of SGD at `client_lr`; it is given the grown gradients.
         server_optimizer: A TFF optimizer in place of SGD at `server_lr`.
-        model_aggregator: A TFF factory for the weighted mean; default `MeanFactory`.
+        client_weighting: `"num_examples"`: a client counts in proportion to its number of examples (an example seen in
+            two local epochs counts twice); `"uniform"`: all count alike.
+        model_aggregator: A TFF factory that averages the deltas; default TFF's mean with or without weights. With
+            `"num_examples"` one that takes weights.
 
     Returns:
         A learning process; `next` has the type `(<state@SERVER, {<x, y>*}@CLIENTS> -> <state, metrics>@SERVER)`.
 
     Raises:
-        UsageError: `proximal_strength` is negative or not finite, or a learning rate is out of its range.
+        UsageError: `proximal_strength` is negative or not finite, a learning rate is out of its range, or
+            `model_aggregator` would drop the weights.
+
+    Example:
+        >>> process = fl.build_fed_prox(fl.linear_head(features), proximal_strength=0.5)
+        >>> process.hyperparameters["proximal_strength"]
+        0.5
 
     References:
         Li et al., Federated optimization in heterogeneous networks, MLSys 2020, arXiv:1812.06127. (There clients are
-        sampled in proportion to their examples and count alike; here they are sampled alike and weighted.)
+        sampled in proportion to their examples and count alike; here they are sampled alike and, by default, weighted.)
     """
     strength = check_not_negative("proximal_strength", proximal_strength)
     optimizer = client_optimizer
@@ -63,6 +75,7 @@ def build_fed_prox(
         server_lr=server_lr,
         client_optimizer=optimizer,
         server_optimizer=server_optimizer,
+        client_weighting=client_weighting,
         model_aggregator=model_aggregator,
     )
     return FederatedProcess(

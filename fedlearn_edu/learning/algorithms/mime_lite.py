@@ -5,7 +5,8 @@ from __future__ import annotations
 import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_momentum
-from fedlearn_edu.learning.aggregators.finite_only import finite_only
+from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory, finite_only
+from fedlearn_edu.learning.client_weighting import ClientWeighting, aggregator_for, check_client_weighting, with_weights
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 
@@ -17,8 +18,9 @@ def build_mime_lite(
     server_lr: float = 1.0,
     base_optimizer: tff.learning.optimizers.Optimizer | None = None,
     server_optimizer: tff.learning.optimizers.Optimizer | None = None,
-    model_aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
-    full_gradient_aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+    client_weighting: ClientWeighting = "num_examples",
+    model_aggregator: AggregationFactory | None = None,
+    full_gradient_aggregator: AggregationFactory | None = None,
 ) -> FederatedProcess:
     """Weighted federated averaging in which all clients of a round share one momentum, computed by the server.
 
@@ -43,7 +45,10 @@ def build_mime_lite(
         server_lr: Learning rate of the server's SGD, above 0 and at most 100.
         base_optimizer: A TFF optimizer in place of SGD with momentum; clients use its state, the server updates it.
         server_optimizer: A TFF optimizer in place of SGD at `server_lr`; it has a state of its own.
-        model_aggregator: A TFF factory for the weighted mean of the deltas; default `MeanFactory`.
+        client_weighting: `"num_examples"`: a client counts in proportion to its number of examples (an example seen in
+            two local epochs counts twice); `"uniform"`: all count alike.
+        model_aggregator: A TFF factory that averages the deltas; default TFF's mean with or without weights. With
+            `"num_examples"` one that takes weights.
         full_gradient_aggregator: The same for the full gradients. What shall protect clients (a secure sum, clipping)
             is needed in both. It sees zeros with weight 0 in place of a gradient with NaN or infinity, see
             `finite_only`.
@@ -52,7 +57,13 @@ def build_mime_lite(
         A learning process; `next` has the type `(<state@SERVER, {<x, y>*}@CLIENTS> -> <state, metrics>@SERVER)`.
 
     Raises:
-        UsageError: `momentum` is not in [0, 1), or a learning rate is out of its range.
+        UsageError: `momentum` is not in [0, 1), a learning rate is out of its range, or an aggregator would drop the
+            weights.
+
+    Example:
+        >>> process = fl.build_mime_lite(fl.linear_head(features), client_lr=0.02, momentum=0.9)
+        >>> process.hyperparameters["momentum"]
+        0.9
 
     References:
         Karimireddy et al., Breaking the centralized barrier for cross-device federated learning (Mime), NeurIPS 2021,
@@ -61,13 +72,18 @@ def build_mime_lite(
     client_lr = check_learning_rate("client_lr", client_lr)
     momentum = check_momentum("momentum", momentum)
     server_lr = check_learning_rate("server_lr", server_lr)
+    client_weighting = check_client_weighting(client_weighting)
+    full_gradients = full_gradient_aggregator and with_weights(
+        aggregator_for(client_weighting, full_gradient_aggregator, name="full_gradient_aggregator")
+    )
     process = tff.learning.algorithms.build_weighted_mime_lite(
         model,
         base_optimizer or tff.learning.optimizers.build_sgdm(client_lr, momentum),
         server_optimizer or tff.learning.optimizers.build_sgdm(server_lr),
-        model_aggregator=model_aggregator,
+        client_weighting=tff.learning.ClientWeighting[client_weighting.upper()],
+        model_aggregator=with_weights(aggregator_for(client_weighting, model_aggregator)),
         # TFF leaves out the delta of a client that diverged, but its gradient would make the momentum NaN for good.
-        full_gradient_aggregator=finite_only(full_gradient_aggregator, weighted=True),
+        full_gradient_aggregator=finite_only(full_gradients, weighted=True),
         loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
     )
     return FederatedProcess(
@@ -80,6 +96,7 @@ def build_mime_lite(
             "server_lr": server_lr,
             "base_optimizer": base_optimizer,
             "server_optimizer": server_optimizer,
+            "client_weighting": client_weighting,
             "model_aggregator": model_aggregator,
             "full_gradient_aggregator": full_gradient_aggregator,
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedlearn_edu.errors import UsageError
+from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
+from fedlearn_edu.learning.client_weighting import ClientWeighting, create_aggregation, weight_of
 from fedlearn_edu.learning.local_training import LocalTraining, subtract
 from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate
 from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite, server_step
@@ -109,7 +112,8 @@ def compose_partly_shared_process(
     *,
     train: Callable[..., tuple[tuple, tuple, LocalTraining]],
     server_optimizer: tff.learning.optimizers.Optimizer,
-    aggregator: tff.aggregators.UnweightedAggregationFactory | tff.aggregators.WeightedAggregationFactory,
+    client_weighting: ClientWeighting,
+    aggregator: AggregationFactory,
     algorithm: str,
     hyperparameters: Mapping[str, Any],
 ) -> StatefulFederatedProcess:
@@ -123,8 +127,9 @@ def compose_partly_shared_process(
         model: The whole.
         layers: Its parts.
         train: A client's work in TensorFlow, `(shared, personal, non_trainable, batches) -> (trained shared, trained
-            personal, LocalTraining)`; the last gives the metrics and the client's weight (its number of examples).
+            personal, LocalTraining)`; the last gives the metrics and the client's number of examples.
         server_optimizer: Steps against the aggregated delta of the shared weights.
+        client_weighting: How much a client counts, if the aggregator takes weights.
         aggregator: A TFF factory for the deltas, weighted or not.
         algorithm, hyperparameters: As for `StatefulFederatedProcess`.
 
@@ -138,17 +143,12 @@ def compose_partly_shared_process(
         old_shared = tuple(weights.trainable)
         shared, personal, trained = train(old_shared, tuple(state["personal"]), tuple(weights.non_trainable), batches)
         delta = subtract(old_shared, shared)
-        weight = tf.cast(trained.num_examples, tf.float32)
+        weight = weight_of(client_weighting, trained.num_examples)
         kept = {"personal": list(personal)}
         # The personal weights stand beside the delta while we look whether all is finite; only the delta is sent.
         output = ClientOutput((delta, personal), weight, kept, trained.metrics)
         output = discard_if_not_finite(output, state, model)
         return output._replace(update=output.update[0])
-
-    def create(update_type):
-        if isinstance(aggregator, tff.aggregators.WeightedAggregationFactory):
-            return aggregator.create(update_type, tff.TensorType(np.float32))
-        return aggregator.create(update_type)
 
     @tf.function(autograph=False)
     def predict_with_initial(model_weights, x, training):
@@ -159,7 +159,7 @@ def compose_partly_shared_process(
         _with_weights(model, (initial_shared, non_trainable), predict_with_initial),
         client_work=client_work,
         client_state={"personal": list(initial_personal)},
-        aggregator=create,
+        aggregator=functools.partial(create_aggregation, aggregator),
         finalizer=server_step(server_optimizer),
         algorithm=algorithm,
         hyperparameters=hyperparameters,

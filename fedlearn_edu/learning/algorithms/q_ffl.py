@@ -9,6 +9,7 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_not_negative
 from fedlearn_edu.learning.algorithms.composition import ClientResult, compose_process, train_to_delta
+from fedlearn_edu.learning.client_weighting import ClientWeighting, check_client_weighting
 from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
 
 _LARGEST_Q = 20.0
@@ -22,18 +23,19 @@ def build_q_fed_avg(
     client_lr: float = 0.1,
     server_lr: float = 1.0,
     server_optimizer: tff.learning.optimizers.Optimizer | None = None,
+    client_weighting: ClientWeighting = "uniform",
     model_aggregator: tff.aggregators.UnweightedAggregationFactory | None = None,
 ) -> FederatedProcess:
-    """Federated averaging for the objective `sum_k F_k^(q+1) / (q+1)`, which a large loss F_k of one client dominates.
+    """Federated averaging for the objective `sum_k p_k F_k^(q+1) / (q+1)`, which a large F_k dominates.
 
     The server broadcasts the global model w. Each client computes F_k, the mean loss of w over its training examples,
-    trains to w_k, and returns the numerator `F_k^q * delta_k` with delta_k = w - w_k, and the denominator
-    `h_k = q * F_k^(q-1) * L * ||delta_k||^2 + F_k^q`. Both are summed over the clients, and the server steps against
-    `sum(F_k^q * delta_k) / sum(h_k)`. L = 1 / `client_lr` stands for the Lipschitz constant of the gradients; the first
-    term of h_k bounds how fast the gradient of F_k^(q+1) can change, so that one learning rate serves every q.
-    (The paper has L times this numerator and this denominator; the quotient is the same.)
+    trains to w_k, and returns the numerator `p_k * F_k^q * delta_k` with delta_k = w - w_k, and the denominator
+    `p_k * h_k` with `h_k = q * F_k^(q-1) * L * ||delta_k||^2 + F_k^q`. Both are summed over the clients, and the server
+    steps against `sum(p_k * F_k^q * delta_k) / sum(p_k * h_k)`. L = 1 / `client_lr` stands for the Lipschitz constant
+    of the gradients; the first term of h_k bounds how fast the gradient of F_k^(q+1) can change, so that one learning
+    rate serves every q. (The paper has L times this numerator and this denominator; the quotient is the same.)
 
-    With q = 0 it is `build_unweighted_fed_avg`. As q grows, the worst client decides, as in minimax fairness, and the
+    With q = 0 it is FedAvg of the same weighting. As q grows, the worst client decides, as in minimax fairness, and the
     steps get shorter.
 
     Args:
@@ -42,6 +44,8 @@ def build_q_fed_avg(
         client_lr: Learning rate of the clients' SGD, above 0 and at most 100.
         server_lr: Learning rate of the server's SGD, above 0 and at most 100; the paper's algorithm has 1.
         server_optimizer: A TFF optimizer in place of SGD at `server_lr`.
+        client_weighting: What p_k is: 1 (`"uniform"`), or the number of examples (`"num_examples"`). In the paper it is
+            this number, too, but clients are then sampled by it and count alike; here all are as likely to be sampled.
         model_aggregator: A TFF factory that adds up `<numerator, denominator>`; default `SumFactory`. One that averages
             gives the same quotient.
 
@@ -49,11 +53,16 @@ def build_q_fed_avg(
         A learning process; `next` has the type `(<state@SERVER, {<x, y>*}@CLIENTS> -> <state, metrics>@SERVER)`.
 
     Shapes:
-        An upload has the shapes of `model.initial_weights` and one number, h_k, more than that of FedAvg. Unless
+        An upload has the shapes of `model.initial_weights` and one number, p_k * h_k, more than that of FedAvg. Unless
         the sum is secure, the server can work out a client's F_k from it.
 
     Raises:
         UsageError: `q` or a learning rate is out of its range.
+
+    Example:
+        >>> process = fl.build_q_fed_avg(fl.linear_head(features), q=2)
+        >>> process.hyperparameters["q"]
+        2.0
 
     References:
         Li et al., Fair resource allocation in federated learning, ICLR 2020, arXiv:1905.10497, Algorithm 2.
@@ -61,13 +70,14 @@ def build_q_fed_avg(
     q = check_not_negative("q", q, most=_LARGEST_Q)
     client_lr = check_learning_rate("client_lr", client_lr)
     server_lr = check_learning_rate("server_lr", server_lr)
+    client_weighting = check_client_weighting(client_weighting)
 
-    train = train_to_delta(model, tff.learning.optimizers.build_sgdm(client_lr), weighted=False)
+    train = train_to_delta(model, tff.learning.optimizers.build_sgdm(client_lr), client_weighting)
 
     def client_work(weights, batches):
         result, trained = train(weights, batches)
         delta = result.update
-        # The weight of a client whose training diverged, maybe from a loss of NaN, is 0; all others have 1.
+        # p_k; 0 of a client whose training diverged, maybe from a loss of NaN.
         counts = result.update_weight
         loss = tf.where(counts > 0, _mean_loss(model, weights, batches), 1.0)
         loss = tf.maximum(loss, _SMALLEST_LOSS)
@@ -94,6 +104,7 @@ def build_q_fed_avg(
             "client_lr": client_lr,
             "server_lr": server_lr,
             "server_optimizer": server_optimizer,
+            "client_weighting": client_weighting,
             "model_aggregator": model_aggregator,
         },
     )

@@ -10,10 +10,16 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.learning.aggregators.arguments import check_count
 from fedlearn_edu.learning.aggregators.mean_and_sum import MeanAndSumFactory
+from fedlearn_edu.learning.client_weighting import ClientWeighting, check_client_weighting
 from fedlearn_edu.learning.local_training import subtract, train_locally
 from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate
 from fedlearn_edu.learning.requirements import Requirements
 from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite
+
+_WHY_UNIFORM = (
+    "SCAFFOLD's control variate c is the plain average over all clients: with weights, local steps would be corrected "
+    "towards one objective and averaged for another"
+)
 
 
 def build_scaffold(
@@ -23,6 +29,7 @@ def build_scaffold(
     client_lr: float = 0.1,
     server_lr: float = 1.0,
     server_optimizer: tff.learning.optimizers.Optimizer | None = None,
+    client_weighting: ClientWeighting = "uniform",
     model_aggregator: tff.aggregators.UnweightedAggregationFactory | None = None,
 ) -> StatefulFederatedProcess:
     """Federated averaging in which every local step is corrected by what the clients' gradients are on average.
@@ -44,6 +51,8 @@ def build_scaffold(
             mean gradient off the way a client has moved.
         server_lr: Learning rate of the server's SGD, above 0 and at most 100.
         server_optimizer: A TFF optimizer in place of SGD at `server_lr`.
+        client_weighting: `"uniform"`, as in the paper, whose objective is the plain mean of the clients' losses. With
+            weights, c would have to be an average over the examples of all clients, which no server knows.
         model_aggregator: A TFF factory that averages the deltas; default `UnweightedMeanFactory`. The changes of the
             variates are always summed plainly.
 
@@ -55,7 +64,13 @@ def build_scaffold(
         c, c_i and delta have the shapes of the model's trainable weights.
 
     Raises:
-        UsageError: A learning rate is not a finite number in its range, or `num_clients` is no whole number above 0.
+        UsageError: A learning rate is not a finite number in its range, `num_clients` is no whole number above 0, or
+            clients shall have weights.
+
+    Example:
+        >>> process = fl.build_scaffold(fl.linear_head(features), num_clients=features.num_clients)
+        >>> [c.shape for c in process.initial_client_state("client_0")["control"]]
+        [(8, 3), (3,)]
 
     References:
         Karimireddy et al., SCAFFOLD: stochastic controlled averaging for federated learning, ICML 2020,
@@ -64,6 +79,7 @@ def build_scaffold(
     client_lr = check_learning_rate("client_lr", client_lr)
     server_sgd = tff.learning.optimizers.build_sgdm(check_learning_rate("server_lr", server_lr))
     num_clients = check_count("num_clients", num_clients)
+    client_weighting = check_client_weighting(client_weighting, only_uniform=_WHY_UNIFORM)
     client_sgd = tff.learning.optimizers.build_sgdm(client_lr)
     zeros = [np.zeros_like(w) for w in model.initial_weights[0]]
 
@@ -99,6 +115,7 @@ def build_scaffold(
             "server_lr": server_lr,
             "num_clients": num_clients,
             "server_optimizer": server_optimizer,
+            "client_weighting": client_weighting,
             "model_aggregator": model_aggregator,
         },
     )

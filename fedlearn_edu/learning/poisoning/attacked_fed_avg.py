@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 
@@ -11,7 +12,15 @@ import tensorflow_federated as tff
 
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.arguments import check_seed
-from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory, describe_factory
+from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
+from fedlearn_edu.learning.client_weighting import (
+    ClientWeighting,
+    aggregator_for,
+    check_client_weighting,
+    create_aggregation,
+    weight_of,
+    with_weights,
+)
 from fedlearn_edu.learning.local_training import subtract, train_locally
 from fedlearn_edu.learning.poisoning.collusion import ColludingFactory
 from fedlearn_edu.learning.poisoning.update_attacks import ColludingAttack, UpdateAttack
@@ -28,8 +37,8 @@ def build_attacked_fed_avg(
     server_lr: float = 1.0,
     client_optimizer: tff.learning.optimizers.Optimizer | None = None,
     server_optimizer: tff.learning.optimizers.Optimizer | None = None,
+    client_weighting: ClientWeighting = "uniform",
     model_aggregator: AggregationFactory | None = None,
-    weighted: bool = False,
     seed: int = 0,
 ) -> StatefulFederatedProcess:
     """Federated averaging in which the clients named in `attackers` are hostile whenever they are in the cohort.
@@ -54,11 +63,11 @@ def build_attacked_fed_avg(
         server_lr: Learning rate of the server's SGD, above 0 and at most 100.
         client_optimizer: A TFF optimizer in place of SGD at `client_lr`.
         server_optimizer: A TFF optimizer in place of SGD at `server_lr`.
+        client_weighting: `"uniform"`: all clients count alike; `"num_examples"`: in proportion to their numbers of
+            examples (attackers state theirs truly), and `model_aggregator` takes weights.
         model_aggregator: How the server defends itself, e.g. `coordinate_median(clients_per_round=20)`; default the
             plain mean. A `ColludingAttack` needs to know what it computes of all values: the plain mean or an
             aggregator of this package.
-        weighted: Clients count by their number of examples (attackers state theirs truly); then `model_aggregator` is a
-            factory that takes weights.
         seed: Of random attacks.
 
     Returns:
@@ -68,8 +77,13 @@ def build_attacked_fed_avg(
         Broadcast and delta both have the shapes of `model.initial_weights`.
 
     Raises:
-        UsageError: A learning rate is out of its range, an attack is none, or colluding attackers meet an aggregator
-            that does not show all values to the server.
+        UsageError: A learning rate is out of its range, `model_aggregator` would drop the weights, an attack is none,
+            or colluding attackers meet an aggregator that does not show all values to the server.
+
+    Example:
+        >>> process = fl.build_attacked_fed_avg(fl.linear_head(features), attackers={"client_0": fl.SignFlip()})
+        >>> process.hyperparameters["attackers"]
+        {'client_0': 'SignFlip(strength=1.0)'}
 
     References:
         McMahan et al., Communication-efficient learning of deep networks from decentralized data, AISTATS 2017,
@@ -80,7 +94,8 @@ def build_attacked_fed_avg(
     client_sgd = tff.learning.optimizers.build_sgdm(check_learning_rate("client_lr", client_lr))
     server_sgd = tff.learning.optimizers.build_sgdm(check_learning_rate("server_lr", server_lr))
     seed = check_seed(seed)
-    factory = _with_weights(model_aggregator, weighted)
+    client_weighting = check_client_weighting(client_weighting)
+    factory = with_weights(aggregator_for(client_weighting, model_aggregator))
     colluding = {code: a for code, a in enumerate(attacks, start=1) if isinstance(a, ColludingAttack)}
     if colluding:
         factory = ColludingFactory(model_aggregator, colluding)
@@ -89,7 +104,7 @@ def build_attacked_fed_avg(
         trained = train_locally(model, weights, batches, client_optimizer or client_sgd)
         honest = ClientOutput(
             update=subtract(tuple(weights.trainable), trained.trainable),
-            update_weight=tf.cast(trained.num_examples, tf.float32) if weighted else tf.constant(1.0),
+            update_weight=weight_of(client_weighting, trained.num_examples),
             client_state=client_state,
             metrics=trained.metrics,
         )
@@ -110,14 +125,15 @@ def build_attacked_fed_avg(
         client_work=client_work,
         client_state=initial_client_state(""),
         initial_client_state=initial_client_state,
-        aggregator=lambda update_type: factory.create(update_type, tff.TensorType(np.float32)),
+        aggregator=functools.partial(create_aggregation, factory),
         finalizer=server_step(server_optimizer or server_sgd),
-        algorithm="weighted_fed_avg" if weighted else "unweighted_fed_avg",
+        algorithm="unweighted_fed_avg" if client_weighting == "uniform" else "weighted_fed_avg",
         hyperparameters={
             "client_lr": client_lr,
             "server_lr": server_lr,
             "client_optimizer": client_optimizer,
             "server_optimizer": server_optimizer,
+            "client_weighting": client_weighting,
             "model_aggregator": model_aggregator,
             "attackers": {client_id: repr(attackers[client_id]) for client_id in sorted(attackers)},
             "attack_seed": seed,
@@ -148,21 +164,3 @@ def _distinct_attacks(attackers) -> list:
                 f"{client_id!r}"
             )
     return list(dict.fromkeys(attackers.values()))
-
-
-def _with_weights(factory, weighted: bool) -> tff.aggregators.WeightedAggregationFactory:
-    """Returns the factory as one with weights, of which 0 says that a client's delta was not finite."""
-    if factory is None:
-        # As TFF's own builders do.
-        factory = tff.aggregators.MeanFactory() if weighted else tff.aggregators.UnweightedMeanFactory()
-    takes_weights = isinstance(factory, tff.aggregators.WeightedAggregationFactory)
-    if takes_weights != weighted:
-        raise UsageError(
-            f"model_aggregator: expected one that takes {'weights' if weighted else 'no weights'}, as weighted is "
-            f"{weighted}, got {describe_factory(factory)}"
-        )
-    if takes_weights:
-        return factory
-    if hasattr(factory, "with_weights"):
-        return factory.with_weights()
-    return tff.aggregators.as_weighted_aggregator(factory)

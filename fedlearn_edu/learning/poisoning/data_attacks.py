@@ -34,6 +34,10 @@ class PixelPatch:
         margin: Pixels between the square and the image's edges, at least 0.
         value: Brightness of all its pixels, from 0 to 255.
 
+    Example:
+        >>> PixelPatch(size=2).apply(np.zeros([1, 8, 8, 3], np.uint8))[0, 4:, 4:, 0].tolist()
+        [[0, 0, 0, 0], [0, 255, 255, 0], [0, 255, 255, 0], [0, 0, 0, 0]]
+
     References:
         Gu, Dolan-Gavitt and Garg, BadNets: identifying vulnerabilities in the machine learning model supply chain,
         2017, arXiv:1708.06733.
@@ -67,6 +71,11 @@ class FeatureDirection:
     Args:
         strength: L2 norm of what is added, above 0, in units of the features.
         seed: Of the direction.
+
+    Example:
+        >>> moved = FeatureDirection(strength=5.0).apply(np.zeros([1, 8], np.float32))
+        >>> round(float(np.linalg.norm(moved)), 3)
+        5.0
     """
 
     strength: float
@@ -107,6 +116,11 @@ def flip_labels(
 
     Raises:
         UsageError: An unknown client, a class out of range, or one class without the other.
+
+    Example:
+        >>> flipped = fl.flip_labels(features, ["client_0"], source_class=1, target_class=2)
+        >>> set(flipped.train("client_0")[1].tolist()), set(flipped.train("client_1")[1].tolist())
+        ({0, 2}, {0, 1, 2})
 
     References:
         Fang et al., Local model poisoning attacks to Byzantine-robust federated learning, USENIX Security 2020,
@@ -153,6 +167,12 @@ def add_backdoor(
     Raises:
         UsageError: An unknown client, a class or fraction out of range, or a trigger for other examples.
 
+    Example:
+        >>> trigger = fl.FeatureDirection(strength=5.0)
+        >>> poisoned = fl.add_backdoor(features, ["client_0"], trigger, target_class=2, fraction=0.5)
+        >>> int((poisoned.train("client_0")[0] != features.train("client_0")[0]).any(axis=1).sum())  # of 12
+        6
+
     References:
         Bagdasaryan et al., How to backdoor federated learning, AISTATS 2020, arXiv:1807.00459.
     """
@@ -175,6 +195,11 @@ def with_trigger(data: FederatedDataset, trigger: Trigger) -> FederatedDataset:
 
     Raises:
         UsageError: A trigger for other examples.
+
+    Example:
+        >>> triggered = fl.with_trigger(features, fl.FeatureDirection(strength=5.0))
+        >>> bool((triggered.test("client_0")[1] == features.test("client_0")[1]).all())
+        True
     """
     examples = data.examples.copy()
     rows = np.concatenate([client.test for client in data.clients.values()])
@@ -202,6 +227,12 @@ def backdoor_success(
 
     Raises:
         UsageError: A class out of range, no test example of another class, or a task without classes.
+
+    Example:
+        >>> triggered = fl.with_trigger(features, fl.FeatureDirection(strength=5.0))
+        >>> model = fl.linear_head(features)  # which at zero answers the first class, whatever it sees
+        >>> backdoor_success(model, model.initial_weights[0], triggered, target_class=0)
+        1.0
     """
     triggered.task.require("classification", "binary", what="backdoor_success")
     target_class = _check_class("target_class", target_class, triggered)

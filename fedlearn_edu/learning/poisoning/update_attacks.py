@@ -58,6 +58,10 @@ class SignFlip(UpdateAttack):
     Args:
         strength: Above 0; 1 keeps the norm, which no bound on norms can tell from an honest delta's.
 
+    Example:
+        >>> SignFlip(strength=2.0).poison([tf.constant([1.0, -3.0])], seed=None)[0].numpy().tolist()
+        [-2.0, 6.0]
+
     References:
         Among the attacks of Li et al., RSA: Byzantine-robust stochastic aggregation methods, AAAI 2019,
         arXiv:1811.03761.
@@ -84,6 +88,10 @@ class ScaledUpdate(UpdateAttack):
     Args:
         factor: Above 0.
 
+    Example:
+        >>> ScaledUpdate(factor=10.0).poison([tf.constant([1.0, -3.0])], seed=None)[0].numpy().tolist()
+        [10.0, -30.0]
+
     References:
         Bagdasaryan et al., How to backdoor federated learning, AISTATS 2020, arXiv:1807.00459.
     """
@@ -105,6 +113,11 @@ class GaussianUpdate(UpdateAttack):
     Args:
         stddev: Standard deviation, above 0, in units of the model's weights; the noise differs between clients and
             rounds and repeats with the run's seed of the builder.
+
+    Example:
+        >>> sent = GaussianUpdate(stddev=2.0).poison([tf.zeros([10_000])], seed=tf.constant([0, 1]))[0]
+        >>> round(float(tf.math.reduce_std(sent)), 1)
+        2.0
 
     References:
         The Gaussian attack of Blanchard et al., Machine learning with adversaries, NeurIPS 2017, arXiv:1703.02757.
@@ -131,6 +144,10 @@ class ConstantUpdate(UpdateAttack):
 
     Args:
         value: Any number, also `math.nan` and `math.inf`.
+
+    Example:
+        >>> ConstantUpdate().poison([tf.zeros([2])], seed=None)[0].numpy().tolist()
+        [nan, nan]
     """
 
     value: float = math.nan
@@ -158,6 +175,11 @@ class InnerProduct(ColludingAttack):
     Args:
         strength: The paper's epsilon, above 0. Of a cohort of k with f attackers the plain mean is turned around if
             `strength > (k - f) / f`; robust aggregators are beaten by far less, often 0.1 to 1.
+
+    Example:
+        >>> honest = tf.constant([[1.0, 2.0], [3.0, 4.0]])
+        >>> InnerProduct(strength=0.5).poison_together(honest, own_values=tf.zeros([1, 2])).numpy().tolist()
+        [[-1.0, -1.5]]
 
     References:
         Xie, Koyejo and Gupta, Fall of empires: breaking Byzantine-tolerant SGD by inner product manipulation,

@@ -65,6 +65,12 @@ def build_dp_fed_avg(
     Raises:
         UsageError: An argument is out of its range.
 
+    Example:
+        >>> cohorts = {"clients_per_round": 100, "population": 1_000}
+        >>> process = fl.build_dp_fed_avg(fl.linear_head(features), noise_multiplier=1.0, **cohorts)
+        >>> process.privacy.epsilon(10) < process.privacy.epsilon(100)
+        True
+
     References:
         McMahan et al., Learning differentially private recurrent language models, ICLR 2018, arXiv:1710.06963.
         Andrew et al., Differentially private learning with adaptive clipping, NeurIPS 2021, arXiv:1905.03871.

@@ -72,6 +72,12 @@ def build_distributed_dp_fed_avg(
     Raises:
         UsageError: An argument is out of its range, or `bits` are too few; the message says how many are enough.
 
+    Example:
+        >>> cohorts = {"clients_per_round": 4, "population": 4}
+        >>> process = fl.build_distributed_dp_fed_avg(fl.linear_head(features), noise_multiplier=1.0, **cohorts)
+        >>> process.privacy.sampling
+        'fixed_size'
+
     References:
         Agarwal, Kairouz and Liu, The Skellam mechanism for differentially private federated learning, NeurIPS 2021,
         arXiv:2110.04995. Kairouz et al., The distributed discrete Gaussian mechanism for federated learning with

@@ -60,6 +60,12 @@ def build_dp_ftrl(
     Raises:
         UsageError: An argument is out of its range.
 
+    Example:
+        >>> cohorts = {"clients_per_round": 2, "population": 4}
+        >>> process = fl.build_dp_ftrl(fl.linear_head(features), noise_multiplier=2.0, restart_every=8, **cohorts)
+        >>> process.privacy.sampling
+        'cyclic'
+
     References:
         Kairouz et al., Practical and private (deep) learning without sampling or shuffling, ICML 2021,
         arXiv:2103.00039.

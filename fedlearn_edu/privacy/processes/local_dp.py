@@ -55,6 +55,12 @@ def build_local_dp_fed_avg(
     Raises:
         UsageError: An argument is out of its range.
 
+    Example:
+        >>> cohorts = {"clients_per_round": 4, "population": 4}
+        >>> process = fl.build_local_dp_fed_avg(fl.linear_head(features), noise_multiplier=2.0, **cohorts)
+        >>> process.privacy.sampling
+        'all'
+
     References:
         Kasiviswanathan et al., What can we learn privately?, SIAM Journal on Computing 2011, arXiv:0803.0924.
     """

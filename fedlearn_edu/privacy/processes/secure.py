@@ -47,6 +47,11 @@ def build_secure_fed_avg(
         UsageError: An argument is out of its range.
         RunError: While running: a client's delta does not fit between the bounds.
 
+    Example:
+        >>> process = fl.build_secure_fed_avg(fl.linear_head(features), value_bound=64.0)
+        >>> process.privacy is None  # a sum that is secure may still give a client away
+        True
+
     References:
         Bonawitz et al., Practical secure aggregation for privacy-preserving machine learning, CCS 2017.
     """
