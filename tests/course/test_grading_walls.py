@@ -55,6 +55,18 @@ def run(job_cells, function, *arguments, level="auto", timeout=10.0, private=())
     return outcome, {frame["case"]: frame for frame in outcome.frames if "case" in frame}.get(0, {})
 
 
+def test_nothing_of_ours_is_compiled_anew_in_each_guarded_process():
+    source = "import sys; sys.path.insert(0, sys.argv[1]); from fedlearn_edu.course.grading.inside import guard, runner"
+    with prepare(level="limits") as walls:
+        told = subprocess.run(
+            [sys.executable, "-I", "-S", "-B", "-v", "-c", source, walls.code], capture_output=True, text=True
+        ).stderr
+        ours = [line for line in told.splitlines() if str(walls.code) in line]
+    loaded = [line for line in ours if line.startswith("# code object from") and "__init__" not in line]
+    assert len(loaded) >= 10
+    assert all(line.endswith(".pyc'") for line in loaded), loaded
+
+
 FILES = {
     "large files": """
 def write():
