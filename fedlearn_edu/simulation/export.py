@@ -28,7 +28,7 @@ class _Classifier(tf.Module):
 
     def __init__(self, backbone, model, weights, class_names):
         super().__init__()
-        self.backbone_layer = backbone.layer  # tracked, so that its variables are saved
+        self.backbone_variables = backbone.layer.variables  # tracked, so that they are saved; `classify` is all else
         self.head = [tf.Variable(w, trainable=False) for w in weights]
         self.class_names = tf.Variable(list(class_names), trainable=False)
         features_of = backbone.serving_fn()
