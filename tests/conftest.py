@@ -13,7 +13,7 @@ _WORKER_BYTES = 2.5 * 2**30  # of a process of tests once it has traced some hun
 _LONGEST = (
     "tests/test_notebooks.py::test_runs", "tests/browser/test_lab.py", "tests/course/test_grading_hostile.py",
     "tests/course/test_grading_levels.py", "tests/test_cli.py", "tests/course/test_grading_honest.py",
-    "tests/engine/test_runtime.py", "tests/learning/test_catalogue.py",
+    "tests/engine/test_runtime.py", "tests/learning/test_catalogue.py", "tests/test_wheel.py",
 )  # fmt: skip
 _SHARE_NOTHING = ("tests/test_notebooks.py", "tests/course/test_grading_levels.py")
 
