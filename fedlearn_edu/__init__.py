@@ -9,11 +9,13 @@ from __future__ import annotations
 import lazy_loader
 
 from fedlearn_edu.collection_pause import garbage_collection_paused
+from fedlearn_edu.later import load_when_used
 from fedlearn_edu.quiet import silence_import_noise
 
 __version__ = "0.1.0"
 
 silence_import_noise()
+load_when_used("tensorflow_probability")  # 550 modules, of which TFF uses two distributions, for discrete noise
 
 _load, _list_names, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

@@ -21,6 +21,7 @@ BASE = {
     "files",
     "folder_lock",
     "folders",
+    "later",
     "quiet",
     "terminal",
 }

@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import urllib.request
 import zipfile
 
@@ -37,6 +38,11 @@ def run(wheel, tmp_path_factory):
     install = [UV, "pip", "install", "-q", "--python", "env", "--no-deps"]
     subprocess.run([*install, "--require-hashes", "-r", REPOSITORY / "requirements.txt"], **options)
     subprocess.run([*install, wheel], **options)
+    # What is compiled already need not be compiled anew: Python takes it for a file of the same time and size only.
+    source, target = (pathlib.Path(folder, "lib/python3.11/site-packages") for folder in (sys.prefix, home / "env"))
+    for compiled in source.rglob("__pycache__"):
+        if (folder := target / compiled.relative_to(source)).parent.is_dir():
+            shutil.copytree(compiled, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
 
     def run(*arguments, **more):
         program = home / "env" / "bin" / arguments[0]

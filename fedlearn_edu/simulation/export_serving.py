@@ -26,7 +26,8 @@ def serving_module(encoder, model, weights, task: Task) -> tuple[tf.Module, Call
         The module, and what it serves by default; None where that cannot be described.
     """
     module = tf.Module()
-    module.backbone_layer = getattr(encoder, "layer", None)  # tracked, so that its variables are saved
+    if layer := getattr(encoder, "layer", None):
+        module.backbone_variables = layer.variables  # tracked, so that they are saved; the call holds all else
     module.head = [tf.Variable(w, trainable=False) for w in weights]
     if task.class_names:
         module.class_names = tf.Variable(list(task.class_names), trainable=False)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 
 import numpy as np
@@ -53,6 +54,19 @@ def run(job_cells, function, *arguments, level="auto", timeout=10.0, private=())
         outcome = run_guarded(job, walls, timeout=timeout, memory_gb=4.0)
     assert outcome.started, outcome.detail
     return outcome, {frame["case"]: frame for frame in outcome.frames if "case" in frame}.get(0, {})
+
+
+def test_nothing_of_ours_is_compiled_anew_in_each_guarded_process():
+    source = "import sys; sys.path[:0] = sys.argv[1:]; from fedlearn_edu.course.grading.inside import guard, runner"
+    with prepare(level="limits") as walls:
+        paths = [walls.code, sysconfig.get_paths()["purelib"]]
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-B", "-v", "-c", source, *paths], capture_output=True, text=True
+        )
+    assert done.returncode == 0
+    ours = [line for line in done.stderr.splitlines() if "# code object from" in line and str(walls.code) in line]
+    assert len(ours) >= 10
+    assert all(line.endswith(".pyc'") for line in ours), ours
 
 
 FILES = {

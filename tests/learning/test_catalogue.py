@@ -19,6 +19,9 @@ ROWS = {row.name: row for row in catalogue.ALGORITHMS if "split" not in row.need
 ALL = [*catalogue.ALGORITHMS, *catalogue.ONE_SHOT, *catalogue.AGGREGATORS, *catalogue.ATTACKS]
 KNOWN = {"clients_per_round": 9, "num_attackers": 2, "num_trimmed": 2, "max_norm": 1.0, "factor": 3.0}
 
+# One row after the other: TFF keeps the last 128 computations compiled, and all rows together have as many.
+for_each_row = pytest.mark.parametrize("name", ROWS, scope="module")
+
 
 @functools.cache
 def toy():
@@ -35,8 +38,8 @@ def process_of(name, value=None):
 
 
 @functools.cache
-def run_of(name, value=None):
-    return fl.run_rounds(process_of(name, value), toy(), num_rounds=2, **RUN)
+def run_of(name, *value):  # as it is handed on: to the cache, `f(name)` and `f(name, None)` are two calls
+    return fl.run_rounds(process_of(name, *value), toy(), num_rounds=2, **RUN)
 
 
 def assert_same_weights(one, two):
@@ -44,7 +47,7 @@ def assert_same_weights(one, two):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@for_each_row
 def test_an_algorithm_trains_and_sends_what_is_measured(name):
     history = run_of(name)
     assert history.status == "finished"
@@ -62,13 +65,13 @@ def test_an_algorithm_trains_and_sends_what_is_measured(name):
         assert 4 * sum(w.size for w in shared) <= sent.iloc[0] <= 12 * sum(w.size for w in weights) + 1_000
 
 
-@pytest.mark.parametrize("name", ROWS)
+@for_each_row
 def test_an_algorithm_records_every_hyperparameter(name):
     wanted = {arg for arg in inspect.signature(ROWS[name].load()).parameters if arg != "model"}
     assert wanted <= set(run_of(name).settings["process"]["hyperparameters"])
 
 
-@pytest.mark.parametrize("name", ROWS)
+@for_each_row
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(name, tmp_path):
     fl.run_rounds(process_of(name), toy(), num_rounds=1, **RUN, checkpoint_dir=tmp_path)
     resumed = fl.run_rounds(process_of(name), toy(), num_rounds=2, **RUN, checkpoint_dir=tmp_path, resume=True)
@@ -76,7 +79,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(name, tmp_path):
     assert_same_weights(resumed, run_of(name))
 
 
-@pytest.mark.parametrize("name", ROWS)
+@for_each_row
 def test_features_that_are_not_finite_are_refused_with_the_client_named(name):
     broken = toy().examples.copy()
     broken[toy().clients["client_2"].train[0], 1] = np.nan

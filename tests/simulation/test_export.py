@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import fedlearn_edu as fl
 from fedlearn_edu.backbone.table_encoder import TableEncoder
@@ -54,6 +55,16 @@ def exported(tmp_path_factory):
     images[1::2, :, :, 0] = 255
     logits = backbone.features(images) @ weights[0]
     return folder, images, logits, names
+
+
+def test_it_can_do_nothing_but_classify(exported):
+    """What the backbone's module can do besides would make it slower to load."""
+    saved = saved_model_pb2.SavedModel.FromString((exported[0] / "saved_model.pb").read_bytes())
+    nodes = saved.meta_graphs[0].object_graph_def.nodes
+    functions = [
+        child.local_name for node in nodes for child in node.children if nodes[child.node_id].HasField("function")
+    ]
+    assert functions == ["classify"]
 
 
 _WITHOUT_THIS_PACKAGE = """

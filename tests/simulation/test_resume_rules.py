@@ -73,6 +73,12 @@ def model(features):
     return fl.linear_head(features)
 
 
+@pytest.fixture(scope="module")
+def process(model):
+    """Compiled once, for all to whom it does not matter what is trained."""
+    return fl.build_unweighted_fed_avg(model, client_lr=0.1)
+
+
 def smallest_model(name, features):
     """A head of one layer, whose graphs are the quickest to trace; FedRep alone needs a base under its head."""
     return fl.mlp_head(features, hidden_units=2) if name == "build_fed_rep" else fl.linear_head(features)
@@ -243,8 +249,7 @@ def test_resuming_with_something_else_is_refused_and_changes_nothing(tmp_path, f
     assert files() == before
 
 
-def test_a_checkpoint_of_another_version_is_refused_by_name(tmp_path, features, model):
-    process = fl.build_unweighted_fed_avg(model)
+def test_a_checkpoint_of_another_version_is_refused_by_name(tmp_path, features, process):
     begin(tmp_path, process, features)
     file = tmp_path / "settings.json"
     settings = json.loads(file.read_text())
@@ -282,8 +287,7 @@ def rounds_in(folder, process, features, **changes):
     return fl.iter_rounds(process, features, **arguments, checkpoint_dir=folder)
 
 
-def test_a_second_run_in_the_same_folder_is_refused_at_once(tmp_path, features, model):
-    process = fl.build_unweighted_fed_avg(model)
+def test_a_second_run_in_the_same_folder_is_refused_at_once(tmp_path, features, process):
     rounds = rounds_in(tmp_path, process, features)
     next(rounds)
     for seed in (7, 8):
@@ -294,8 +298,7 @@ def test_a_second_run_in_the_same_folder_is_refused_at_once(tmp_path, features, 
     assert [h.num_rounds for h in rounds_in(tmp_path, process, features, resume=True)][-1] == 2
 
 
-def test_a_generator_that_nobody_holds_any_more_lets_others_in(tmp_path, features, model):
-    process = fl.build_unweighted_fed_avg(model)
+def test_a_generator_that_nobody_holds_any_more_lets_others_in(tmp_path, features, process):
     rounds = rounds_in(tmp_path, process, features)
     del rounds  # never started
     rounds = rounds_in(tmp_path, process, features)
@@ -330,9 +333,8 @@ def test_the_kernel_releases_the_folder_of_a_killed_process(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def three_rounds(features, tmp_path_factory):
+def three_rounds(process, features, tmp_path_factory):
     folder = tmp_path_factory.mktemp("three")
-    process = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=0.1)
     arguments = {**ARGS, "num_rounds": np.int64(3), "batch_size": np.int32(5), "seed": np.int64(7)}
     fl.run_rounds(process, features, **arguments, checkpoint_dir=folder)
     return process, folder
@@ -381,8 +383,7 @@ def test_a_state_that_was_cut_is_named(three_rounds, features, tmp_path):
         fl.run_rounds(process, features, **ARGS, checkpoint_dir=tmp_path / "copy", resume=True)
 
 
-def test_a_folder_may_be_called_like_a_pattern(features, tmp_path):
-    process = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=0.1)
+def test_a_folder_may_be_called_like_a_pattern(features, process, tmp_path):
     folder = tmp_path / "run[1] *?\\"
     fl.run_rounds(process, features, **{**ARGS, "num_rounds": 1}, checkpoint_dir=folder)
     resumed = fl.run_rounds(process, features, **ARGS, checkpoint_dir=folder, resume=True)
@@ -390,8 +391,7 @@ def test_a_folder_may_be_called_like_a_pattern(features, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["R\udce9n", "two\nlines", "nul\0", "ram://x", "", b"x", 5])
-def test_what_is_no_folder_here_is_refused_before_a_round(features, tmp_path, name):
-    process = fl.build_unweighted_fed_avg(fl.linear_head(features), client_lr=0.1)
+def test_what_is_no_folder_here_is_refused_before_a_round(features, process, tmp_path, name):
     folder = f"{tmp_path}/{name}" if isinstance(name, str) and name and "://" not in name else name
     with pytest.raises(fl.UsageError, match="checkpoint_dir: expected the path of a folder on this machine"):
         fl.run_rounds(process, features, **ARGS, checkpoint_dir=folder)

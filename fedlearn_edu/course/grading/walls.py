@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import os
 import pathlib
+import py_compile
 import shutil
 import sys
 import sysconfig
@@ -67,6 +69,8 @@ def _copy_code(code: pathlib.Path) -> pathlib.Path:
         shutil.copyfile(source, target)
     for folder in [code, *(path for path in code.rglob("*") if path.is_dir())]:
         (folder / "__init__.py").touch()
+    # Nobody may write here later, so that each guarded process would compile it all anew.
+    compileall.compile_dir(code, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
     for path in [code, *code.rglob("*")]:
         os.chmod(path, 0o755 if path.is_dir() else 0o644)  # whatever our umask is, the learner's user reads them
     return code
