@@ -9,7 +9,7 @@ import json
 import numpy as np
 
 from fedlearn_edu.backbone.table_statistics import KINDS, TableStatistics, category_words, gather_table_statistics
-from fedlearn_edu.data.arguments import check_whole
+from fedlearn_edu.checks import check_count
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.data.names import quoted
 from fedlearn_edu.errors import UsageError
@@ -179,11 +179,9 @@ def build_table_encoder(
         UsageError: The examples are no tables of numbers and text, an argument is out of range, there are more
             categories than fit, or no value at all.
     """
-    check_whole("min_clients", min_clients, low=1)
-    check_whole("max_categories", max_categories, low=1)
-    check_whole("capacity", capacity, low=1)
-    if capacity > _MOST_WORDS:
-        raise UsageError(f"capacity: expected at most {_MOST_WORDS:,}, got {capacity:,}")
+    check_count("min_clients", min_clients)
+    check_count("max_categories", max_categories)
+    check_count("capacity", capacity, most=_MOST_WORDS)
     if clients.modality != "table":
         raise UsageError(f"clients: expected tables, got examples of the kind {quoted(clients.modality)}")
     statistics = gather_table_statistics(clients, min_clients=min(min_clients, clients.num_clients), capacity=capacity)

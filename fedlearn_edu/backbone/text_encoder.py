@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fedlearn_edu.data.arguments import check_whole
+from fedlearn_edu.checks import check_count
 from fedlearn_edu.data.names import quoted
 from fedlearn_edu.errors import UsageError
 
@@ -57,9 +57,7 @@ class HashedTextEncoder:
 
     def __post_init__(self):
         for argument, low, high in (("feature_dim", 16, _MOST_DIM), ("longest", 1, 8), ("max_characters", 1, 10**9)):
-            check_whole(argument, value := getattr(self, argument), low=low)
-            if value > high:
-                raise UsageError(f"{argument}: expected at most {high:,}, got {quoted(value)}")
+            check_count(argument, getattr(self, argument), least=low, most=high)
 
     @property
     def fingerprint(self) -> str:
@@ -89,7 +87,7 @@ class HashedTextEncoder:
             UsageError: Something else than texts.
         """
         texts, batch_size = list(inputs), _BATCH_TEXTS if batch_size is None else batch_size
-        check_whole("batch_size", batch_size, low=1)
+        check_count("batch_size", batch_size)
         for text in texts:
             if not isinstance(text, str):
                 raise UsageError(f"inputs: expected texts, got {quoted(text)}")

@@ -16,18 +16,6 @@ from fedlearn_edu.errors import UsageError
 _LARGEST = 1e16  # of targets that are numbers: the squares of a million of them have a sum in float32
 
 
-def check_whole(name: str, value: int, *, low: int) -> None:
-    """Raises UsageError unless `value` is a whole number, `low` or above."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
-        raise UsageError(f"{name}: expected a whole number >= {low}, got {quoted(value)}")
-
-
-def check_number(name: str, value: float, *, low: float, high: float) -> None:
-    """Raises UsageError unless `value` is a number from `low` to `high`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
-        raise UsageError(f"{name}: expected a number from {low:g} to {high:g}, got {quoted(value)}")
-
-
 def as_images(images) -> np.ndarray:
     """Returns images as uint8 `[num_images, height, width, 3]`; an array that is so already is not copied."""
     if _stays_in_files(images):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fedlearn_edu.bars import progress_bar
-from fedlearn_edu.data.arguments import check_whole
+from fedlearn_edu.checks import check_count
 from fedlearn_edu.data.folder_tree import LAYOUTS, Parts, Tree, layout, scan
 from fedlearn_edu.data.image_files import UnreadableImageError, decode_image
 from fedlearn_edu.data.images import ImageDataset, allocate_images, image_key
@@ -53,7 +53,7 @@ def load_folder(folder: str | os.PathLike, *, image_size: int = 224, on_broken: 
     """
     if on_broken not in ("refuse", "skip"):
         raise UsageError(f"on_broken: expected 'refuse' or 'skip', got {quoted(on_broken)}")
-    check_whole("image_size", image_size, low=1)
+    check_count("image_size", image_size)
     try:
         folder = os.path.expanduser(os.fsdecode(folder))
     except TypeError as error:

@@ -7,8 +7,7 @@ import warnings
 
 import numpy as np
 
-from fedlearn_edu.checks import check_seed
-from fedlearn_edu.data.arguments import check_number, check_whole
+from fedlearn_edu.checks import check_count, check_number, check_seed
 from fedlearn_edu.data.dataset import Dataset
 from fedlearn_edu.data.federated import ClientSplit, FederatedDataset
 from fedlearn_edu.data.lazy_images import only_rows
@@ -91,9 +90,9 @@ def partition(
             f"scheme: expected one like Dirichlet(0.3) or parse_scheme('dirichlet:0.3'), got {quoted(scheme)}"
         )
     if num_clients is not None:
-        check_whole("num_clients", num_clients, low=1)
+        check_count("num_clients", num_clients)
     check_seed(seed)
-    check_whole("min_size", min_size, low=1)
+    check_count("min_size", min_size)
     check_number("test_fraction", test_fraction, low=0.01, high=0.99)
     if getattr(scheme, "needs_classes", False):
         dataset.task.require("classification", "binary", what=format_scheme(scheme))

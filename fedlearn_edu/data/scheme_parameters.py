@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from fedlearn_edu.data.arguments import check_number, check_whole
+from fedlearn_edu.checks import check_count, check_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Parameter:
     def check(self, value: Any) -> None:
         """Raises UsageError unless `value` is such a number and in its range."""
         if self.whole:
-            check_whole(self.name, value, low=int(self.low))
+            check_count(self.name, value, least=int(self.low))
         else:
             check_number(self.name, value, low=self.low, high=self.high)
 

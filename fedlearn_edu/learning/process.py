@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -182,21 +180,3 @@ def _client_state_type(signature: tff.FunctionType) -> tff.Type:
             f"got {signature.compact_representation()}; return a StatefulOutput"
         )
     return taken
-
-
-def check_learning_rate(name: str, value: float) -> float:
-    """Returns `value` if it is a learning rate that can be meant.
-
-    Example:
-        >>> check_learning_rate("client_lr", 0.05)
-        0.05
-
-    Raises:
-        UsageError: It is not a finite number above 0 and at most 100.
-    """
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and 0 < value <= _LARGEST_LEARNING_RATE):
-        raise UsageError(
-            f"{name}: expected a number above 0 and at most {_LARGEST_LEARNING_RATE:g} (try 0.1), got {value!r}"
-        )
-    return float(value)

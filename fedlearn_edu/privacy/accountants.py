@@ -6,15 +6,10 @@ import dataclasses
 import math
 from typing import Any, ClassVar
 
+from fedlearn_edu.checks import check_count
 from fedlearn_edu.learning.requirements import Requirements
 from fedlearn_edu.privacy import dp_events
-from fedlearn_edu.privacy.settings import (
-    check_cohort,
-    check_delta,
-    check_noise_multiplier,
-    check_sampling,
-    check_whole_number,
-)
+from fedlearn_edu.privacy.settings import check_cohort, check_delta, check_noise_multiplier, check_sampling
 
 NEIGHBOURS = {
     "poisson": "add or remove one client",
@@ -112,7 +107,7 @@ class GaussianAccountant(_Accountant):
 
     def epsilon(self, num_rounds: int) -> float:
         """Returns what is spent after `num_rounds` rounds."""
-        num_rounds = check_whole_number("num_rounds", num_rounds, 0)
+        num_rounds = check_count("num_rounds", num_rounds, least=0)
         return central_epsilon(
             self.noise_multiplier, num_rounds, self.population, self.clients_per_round, self.delta, self.sampling
         )
@@ -156,11 +151,11 @@ class TreeAccountant(_Accountant):
 
     def _check_rest(self) -> None:
         if self.restart_every is not None:
-            object.__setattr__(self, "restart_every", check_whole_number("restart_every", self.restart_every, 1))
+            object.__setattr__(self, "restart_every", check_count("restart_every", self.restart_every))
 
     def epsilon(self, num_rounds: int) -> float:
         """Returns what is spent after `num_rounds` rounds."""
-        num_rounds = check_whole_number("num_rounds", num_rounds, 0)
+        num_rounds = check_count("num_rounds", num_rounds, least=0)
         if num_rounds == 0:
             return 0.0
         sensitivity = dp_events.tree_sensitivity(
@@ -201,7 +196,7 @@ class LocalAccountant(_Accountant):
 
     def epsilon(self, num_rounds: int) -> float:
         """Returns what the client that took part most often has spent after `num_rounds` rounds."""
-        num_rounds = check_whole_number("num_rounds", num_rounds, 0)
+        num_rounds = check_count("num_rounds", num_rounds, least=0)
         if num_rounds == 0:
             return 0.0
         turns = num_rounds

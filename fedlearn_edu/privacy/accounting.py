@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from fedlearn_edu.checks import check_count
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.privacy.accountants import (
     GaussianAccountant,
@@ -21,7 +22,6 @@ from fedlearn_edu.privacy.settings import (
     check_delta,
     check_noise_multiplier,
     check_sampling,
-    check_whole_number,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def default_delta(population: int) -> float:
     Raises:
         UsageError: `population` is not a whole number of at least 2.
     """
-    return float(check_whole_number("population", population, 2)) ** -1.1
+    return float(check_count("population", population, least=2)) ** -1.1
 
 
 def epsilon(
@@ -112,7 +112,7 @@ def epsilon(
         Avoiding pitfalls for privacy accounting of subsampled mechanisms under composition, 2024, arXiv:2405.20769.
     """
     noise_multiplier = check_noise_multiplier(noise_multiplier)
-    num_rounds = check_whole_number("num_rounds", num_rounds, 0)
+    num_rounds = check_count("num_rounds", num_rounds, least=0)
     population, clients_per_round = check_cohort(population, clients_per_round)
     delta = check_delta(delta, population)
     check_sampling(sampling, GaussianAccountant.SAMPLING)
@@ -154,7 +154,7 @@ def noise_multiplier_for(
         raise UsageError(
             f"target_epsilon: expected a number above 0 and at most {_LARGEST_TARGET:g} (try 8), got {target_epsilon!r}"
         )
-    num_rounds = check_whole_number("num_rounds", num_rounds, 1)
+    num_rounds = check_count("num_rounds", num_rounds)
     population, clients_per_round = check_cohort(population, clients_per_round)
     delta = check_delta(delta, population)
     check_sampling(sampling, GaussianAccountant.SAMPLING)

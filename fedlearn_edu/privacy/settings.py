@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 import warnings
 from collections.abc import Collection
 
+from fedlearn_edu.checks import check_count, check_positive
 from fedlearn_edu.errors import UsageError
 
 # Accountants lose the tails of their distributions to rounding below this.
 _SMALLEST_DELTA = 1e-12
-
-
-def check_number_above_zero(name: str, value: float, hint: str) -> float:
-    """Returns `value` as a float if it is a finite number above 0.
-
-    Args:
-        name: Of the argument, for the message.
-        value: To be checked.
-        hint: What to do, for the message.
-
-    Raises:
-        UsageError: It is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not (0 < value < math.inf):
-        raise UsageError(f"{name}: expected a finite number above 0 ({hint}), got {value!r}")
-    return float(value)
 
 
 def check_noise_multiplier(value: float) -> float:
@@ -36,7 +20,7 @@ def check_noise_multiplier(value: float) -> float:
         >>> check_noise_multiplier(1)
         1.0
     """
-    return check_number_above_zero("noise_multiplier", value, "try 1.0; without noise there is no guarantee")
+    return check_positive("noise_multiplier", value, hint="try 1.0; without noise there is no guarantee")
 
 
 def check_clip_norm(value: float) -> float:
@@ -46,14 +30,7 @@ def check_clip_norm(value: float) -> float:
         >>> check_clip_norm(0.5)
         0.5
     """
-    return check_number_above_zero("clip_norm", value, "try 1.0; it bounds what one client can change")
-
-
-def check_whole_number(name: str, value: int, smallest: int) -> int:
-    """Returns `value` as an int if it is a whole number of at least `smallest`, else raises `UsageError`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < smallest:
-        raise UsageError(f"{name}: expected a whole number of at least {smallest}, got {value!r}")
-    return int(value)
+    return check_positive("clip_norm", value, hint="try 1.0; it bounds what one client can change")
 
 
 def check_cohort(population: int, clients_per_round: int) -> tuple[int, int]:
@@ -62,8 +39,8 @@ def check_cohort(population: int, clients_per_round: int) -> tuple[int, int]:
     Raises:
         UsageError: One is not a whole number in its range, or the cohort is larger than the population.
     """
-    population = check_whole_number("population", population, 2)
-    clients_per_round = check_whole_number("clients_per_round", clients_per_round, 1)
+    population = check_count("population", population, least=2)
+    clients_per_round = check_count("clients_per_round", clients_per_round)
     if clients_per_round > population:
         raise UsageError(
             f"clients_per_round: expected at most the population ({population}), got {clients_per_round}; "

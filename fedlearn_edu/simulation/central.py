@@ -8,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.checks import check_count, check_seed
+from fedlearn_edu.checks import check_count, check_learning_rate, check_seed
 from fedlearn_edu.data.federated import FederatedDataset
-from fedlearn_edu.learning.process import check_learning_rate
 from fedlearn_edu.simulation.evaluation import metrics_of_sums
 from fedlearn_edu.simulation.run_checks import check_features
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_positive
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.engine.runtime import REFUSED, start_runtime
 from fedlearn_edu.errors import RunError, UsageError
-from fedlearn_edu.learning.aggregators.arguments import check_positive
 from fedlearn_edu.learning.one_shot.head import ABSENT_SCORE, OneShotHead, present_classes
 from fedlearn_edu.learning.process import compile_once
 from fedlearn_edu.simulation.client_data import ClientFiles, build_train_computation
@@ -92,7 +92,7 @@ class OneShotResult:
         Raises:
             UsageError: `temperature` is not a finite number above 0.
         """
-        divisor = check_positive("temperature", temperature, example="0.15") * self._margin()
+        divisor = check_positive("temperature", temperature, hint="try 0.15") * self._margin()
         kernel, bias = self.model_weights
         bias = np.where(bias <= np.float32(ABSENT_SCORE), 0, bias)
         return [(kernel / divisor).astype(np.float32), (bias / divisor).astype(np.float32)]

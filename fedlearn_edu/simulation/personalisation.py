@@ -9,13 +9,13 @@ import pandas as pd
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_count, check_learning_rate, check_seed
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.data.names import quoted
 from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.learning.aggregators.arguments import check_count, check_seed
 from fedlearn_edu.learning.local_training import train_locally
-from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess, check_learning_rate
+from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
 from fedlearn_edu.simulation.client_data import (
     CLIENT_TYPE,
     ClientFiles,

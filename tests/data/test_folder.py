@@ -388,5 +388,5 @@ def test_what_is_no_folder_is_one_line(path):
 
 @pytest.mark.parametrize("image_size", [0, -1, 2.5, True, None, "8"])
 def test_image_size_is_checked_first(tmp_path, image_size):
-    with pytest.raises(UsageError, match="image_size: expected a whole number >= 1, got"):
+    with pytest.raises(UsageError, match="image_size: expected a whole number of at least 1, got"):
         load_folder(tmp_path / "missing", image_size=image_size)

@@ -211,10 +211,10 @@ def test_owner_names_become_file_names():
             "21 clients of at least 5 examples (min_size) need 105, 'toy' has 100; use at most 20",
         ),
         (IID(), {"num_clients": None}, "num_clients: expected a number of clients for IID(), got None"),
-        (IID(), {"num_clients": 0}, "num_clients: expected a whole number >= 1, got 0"),
-        (IID(), {"num_clients": 2.0}, "num_clients: expected a whole number >= 1, got 2.0"),
+        (IID(), {"num_clients": 0}, "num_clients: expected a whole number of at least 1, got 0"),
+        (IID(), {"num_clients": 2.0}, "num_clients: expected a whole number of at least 1, got 2.0"),
         (IID(), {"num_clients": 2, "seed": -1}, "seed: expected a whole number from 0 to 2147483647, got -1"),
-        (IID(), {"num_clients": 2, "min_size": 0}, "min_size: expected a whole number >= 1, got 0"),
+        (IID(), {"num_clients": 2, "min_size": 0}, "min_size: expected a whole number of at least 1, got 0"),
         (
             IID(),
             {"num_clients": 2, "test_fraction": 1.0},

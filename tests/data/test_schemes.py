@@ -48,7 +48,7 @@ def test_schemes_as_text(text, scheme):
         ("shards:1.5", "partition: expected a whole number after 'shards:', got '1.5'"),
         ("dirichlet:0", "partition: 'dirichlet:0': concentration: expected a number from 1e-06 to 1e+06, got 0.0"),
         ("dirichlet:nan", "concentration: expected a number from 1e-06 to 1e+06, got nan"),
-        ("shards:0", "partition: 'shards:0': shards_per_client: expected a whole number >= 1, got 0"),
+        ("shards:0", "partition: 'shards:0': shards_per_client: expected a whole number of at least 1, got 0"),
         ("quantity:-1", "skew: expected a number from 0 to 100, got -1.0"),
     ],
 )

@@ -9,7 +9,7 @@ import tensorflow_federated as tff
 from numpy_reference import BATCH, TOLERANCE, reference_client, run_tff, start_weights
 
 import fedlearn_edu as fl
-from fedlearn_edu.learning.process import check_learning_rate
+from fedlearn_edu.checks import check_learning_rate
 
 
 @pytest.mark.parametrize("server_lr", [1.0, 0.5])

@@ -344,9 +344,12 @@ def _bad_calls():
     labels = fl.label_shares_from_delta
     yield lambda: labels(nan, client_lr=0.1), "model_delta: expected finite numbers"
     yield lambda: labels([np.ones(3)], client_lr=0.1), r"model_delta: expected a linear head's \[kernel"
-    yield lambda: labels(delta, client_lr=0.0), "client_lr: expected a number above 0, got 0"
+    yield lambda: labels(delta, client_lr=0.0), "client_lr: expected a number above 0 and at most 100"
     yield lambda: labels(delta, client_lr=0.1, num_steps=0), "num_steps: expected a whole number of at least 1"
-    yield lambda: labels(delta, client_lr=0.1, noise_stddev=-1.0), "noise_stddev: expected a number of at least 0"
+    yield (
+        lambda: labels(delta, client_lr=0.1, noise_stddev=-1.0),
+        "noise_stddev: expected a finite number of at least 0",
+    )
     yield lambda: labels(delta, client_lr=0.1, model_weights=head), "public_features: expected examples of the server's"
     yield (
         lambda: labels(delta, client_lr=0.1, model_weights=head, public_features=x[:, :3], public_labels=y),

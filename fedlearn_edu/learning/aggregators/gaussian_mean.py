@@ -6,7 +6,7 @@ import math
 
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.arguments import check_count, check_fraction, check_positive, check_seed
+from fedlearn_edu.checks import check_count, check_fraction, check_positive, check_seed
 from fedlearn_edu.learning.aggregators.seeded_queries import (
     ReportingMeanQuery,
     SeededAdaptiveClipSumQuery,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.arguments import check_count
+from fedlearn_edu.checks import check_count
 from fedlearn_edu.learning.aggregators.coordinate_median import median_of
 from fedlearn_edu.learning.aggregators.stacked import StackedFactory, WeightedStackedFactory
 

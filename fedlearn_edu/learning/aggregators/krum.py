@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_count
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.learning.aggregators.arguments import check_count
 from fedlearn_edu.learning.aggregators.stacked import Rule, StackedFactory
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 import tensorflow_privacy as tfp
 
-from fedlearn_edu.learning.aggregators.arguments import check_count, check_positive, check_seed
+from fedlearn_edu.checks import check_count, check_positive, check_seed
 from fedlearn_edu.learning.aggregators.client_noise import client_seed
 from fedlearn_edu.learning.aggregators.seeded_queries import zero_unless_finite
 

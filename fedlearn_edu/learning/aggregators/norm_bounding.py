@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.arguments import check_positive
+from fedlearn_edu.checks import check_positive
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory, guard, inner_or_mean
 from fedlearn_edu.learning.aggregators.stacked import Rule, mean_of
 

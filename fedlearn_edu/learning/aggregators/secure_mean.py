@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_positive
 from fedlearn_edu.engine.runtime import REFUSED
-from fedlearn_edu.learning.aggregators.arguments import check_positive
 
 
 def secure_mean_factory(*, value_bound: float | None = None) -> tff.aggregators.UnweightedAggregationFactory:
@@ -37,7 +37,7 @@ def secure_mean_factory(*, value_bound: float | None = None) -> tff.aggregators.
     logging.getLogger("tensorflow").addFilter(_is_news)
     if value_bound is None:
         return _RefusingFactory(tff.learning.secure_aggregator(zeroing=False, clipping=False, weighted=False))
-    bound = check_positive("value_bound", value_bound, example="64.0")
+    bound = check_positive("value_bound", value_bound, hint="try 64.0")
     return _RefusingFactory(
         tff.aggregators.UnweightedMeanFactory(
             tff.aggregators.SecureSumFactory(bound), tff.aggregators.SecureSumFactory(1, 0)

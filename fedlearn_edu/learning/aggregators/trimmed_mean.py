@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_count
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.learning.aggregators.arguments import check_count
 from fedlearn_edu.learning.aggregators.stacked import Rule, StackedFactory
 
 

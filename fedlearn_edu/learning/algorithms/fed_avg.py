@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_learning_rate
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
 from fedlearn_edu.learning.algorithms.composition import compose_process, train_to_delta
 from fedlearn_edu.learning.client_weighting import ClientWeighting, aggregator_for, check_client_weighting
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
+from fedlearn_edu.learning.process import FederatedProcess
 
 
 def build_unweighted_fed_avg(

@@ -7,10 +7,11 @@ import collections
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_learning_rate
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
 from fedlearn_edu.learning.algorithms.composition import ClientResult, compose_process, train_to_delta
 from fedlearn_edu.learning.client_weighting import ClientWeighting, aggregator_for, check_client_weighting
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
+from fedlearn_edu.learning.process import FederatedProcess
 
 
 def build_fed_nova(

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.arguments import check_momentum, check_positive
+from fedlearn_edu.checks import check_learning_rate, check_momentum, check_positive
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
 from fedlearn_edu.learning.algorithms.fed_avg import build_weighted_fed_avg
 from fedlearn_edu.learning.client_weighting import ClientWeighting
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
+from fedlearn_edu.learning.process import FederatedProcess
 
 
 def build_fed_adam(
@@ -262,7 +262,7 @@ def _adagrad(v, squared_delta, beta_2):
 
 def _fed_opt(model, algorithm, second_moment_fn, betas, tau, *, server_lr, **arguments_of_fed_avg) -> FederatedProcess:
     betas = {name: check_momentum(name, beta) for name, beta in betas.items()}
-    tau = check_positive("tau", tau, example="0.001")
+    tau = check_positive("tau", tau, hint="try 0.001")
     rate = check_learning_rate("server_lr", server_lr)
     optimizer = AdaptiveOptimizer(second_moment_fn, learning_rate=rate, tau=tau, **betas)
     process = build_weighted_fed_avg(model, server_lr=server_lr, server_optimizer=optimizer, **arguments_of_fed_avg)

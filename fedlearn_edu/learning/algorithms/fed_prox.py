@@ -7,11 +7,11 @@ import collections
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.arguments import check_not_negative
+from fedlearn_edu.checks import check_learning_rate, check_not_negative
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
 from fedlearn_edu.learning.algorithms.fed_avg import build_weighted_fed_avg
 from fedlearn_edu.learning.client_weighting import ClientWeighting
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
+from fedlearn_edu.learning.process import FederatedProcess
 
 
 def build_fed_prox(

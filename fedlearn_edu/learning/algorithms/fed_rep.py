@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.arguments import check_count
+from fedlearn_edu.checks import check_count
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
 from fedlearn_edu.learning.algorithms.personal_layers import (
     LAST_LAYER,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_learning_rate
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
 from fedlearn_edu.learning.algorithms.composition import ClientResult, compose_process, discard_unless, is_finite
 from fedlearn_edu.learning.client_weighting import ClientWeighting, aggregator_for, check_client_weighting, weight_of
 from fedlearn_edu.learning.local_training import LocalTraining, gradients_of
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
+from fedlearn_edu.learning.process import FederatedProcess
 
 
 def build_fed_sgd(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.arguments import check_momentum
+from fedlearn_edu.checks import check_learning_rate, check_momentum
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory, finite_only
 from fedlearn_edu.learning.client_weighting import ClientWeighting, aggregator_for, check_client_weighting, with_weights
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
+from fedlearn_edu.learning.process import FederatedProcess
 
 
 def build_mime_lite(

@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_learning_rate
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
 from fedlearn_edu.learning.client_weighting import ClientWeighting, create_aggregation, weight_of
 from fedlearn_edu.learning.local_training import LocalTraining, subtract
-from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate
+from fedlearn_edu.learning.process import StatefulFederatedProcess
 from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite, server_step
 
 LAST_LAYER = (-2, -1)  # the last kernel and bias of every model of this package

@@ -7,10 +7,10 @@ import collections
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.arguments import check_not_negative
+from fedlearn_edu.checks import check_learning_rate, check_not_negative
 from fedlearn_edu.learning.algorithms.composition import ClientResult, compose_process, train_to_delta
 from fedlearn_edu.learning.client_weighting import ClientWeighting, check_client_weighting
-from fedlearn_edu.learning.process import FederatedProcess, check_learning_rate
+from fedlearn_edu.learning.process import FederatedProcess
 
 _LARGEST_Q = 20.0
 _SMALLEST_LOSS = 1e-10  # a loss of 0 to the power of q - 1 would be infinite

@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedlearn_edu.learning.aggregators.arguments import check_count
+from fedlearn_edu.checks import check_count, check_learning_rate
 from fedlearn_edu.learning.aggregators.mean_and_sum import MeanAndSumFactory
 from fedlearn_edu.learning.client_weighting import ClientWeighting, check_client_weighting
 from fedlearn_edu.learning.local_training import subtract, train_locally
-from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate
+from fedlearn_edu.learning.process import StatefulFederatedProcess
 from fedlearn_edu.learning.requirements import Requirements
 from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fedlearn_edu.checks import check_positive
 from fedlearn_edu.data.federated import FederatedDataset
-from fedlearn_edu.learning.aggregators.arguments import check_positive
 from fedlearn_edu.learning.one_shot.aggregation import StackFactory
 from fedlearn_edu.learning.one_shot.head import (
     ABSENT_SCORE,

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_learning_rate, check_seed
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.learning.aggregators.arguments import check_seed
 from fedlearn_edu.learning.aggregators.finite_only import AggregationFactory
 from fedlearn_edu.learning.client_weighting import (
     ClientWeighting,
@@ -24,7 +24,7 @@ from fedlearn_edu.learning.client_weighting import (
 from fedlearn_edu.learning.local_training import subtract, train_locally
 from fedlearn_edu.learning.poisoning.collusion import ColludingFactory
 from fedlearn_edu.learning.poisoning.update_attacks import ColludingAttack, UpdateAttack
-from fedlearn_edu.learning.process import StatefulFederatedProcess, check_learning_rate
+from fedlearn_edu.learning.process import StatefulFederatedProcess
 from fedlearn_edu.learning.requirements import Requirements
 from fedlearn_edu.learning.stateful import ClientOutput, compose_stateful_process, discard_if_not_finite, server_step
 

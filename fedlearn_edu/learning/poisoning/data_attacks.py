@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 import tensorflow_federated as tff
 
+from fedlearn_edu.checks import check_count, check_positive, check_seed
 from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.learning.aggregators.arguments import check_count, check_positive, check_seed
 
 
 class Trigger(Protocol):

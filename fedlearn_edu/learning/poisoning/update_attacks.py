@@ -7,8 +7,8 @@ import math
 
 import tensorflow as tf
 
+from fedlearn_edu.checks import check_positive
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.learning.aggregators.arguments import check_positive
 
 
 class UpdateAttack:
@@ -99,7 +99,7 @@ class ScaledUpdate(UpdateAttack):
     factor: float
 
     def __post_init__(self):
-        check_positive("factor", self.factor, example="the cohort's size / the server's learning rate")
+        check_positive("factor", self.factor, hint="try the cohort's size / the server's learning rate")
 
     def poison(self, delta, seed):
         del seed

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fedlearn_edu.checks import check_seed
+from fedlearn_edu.checks import check_count, check_seed
 from fedlearn_edu.engine.runtime import start_runtime
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.process import FederatedProcess, StatefulFederatedProcess
-from fedlearn_edu.privacy.attacks.received import check_count
 from fedlearn_edu.simulation.client_states import ClientStates
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fedlearn_edu.checks import check_seed
+from fedlearn_edu.checks import check_count, check_learning_rate, check_seed
 from fedlearn_edu.errors import RunError, UsageError
-from fedlearn_edu.privacy.attacks.received import check_count, check_features, check_positive, head_arrays, softmax
+from fedlearn_edu.privacy.attacks.received import check_features, head_arrays, softmax
 from fedlearn_edu.privacy.attacks.result import AttackResult
 
 
@@ -95,7 +95,7 @@ def class_means_from_delta(
         features of batches from heads of several layers; the closed form for one zero kernel is ours).
     """
     kernel, bias = head_arrays("model_delta", model_delta)
-    check_positive("client_lr", client_lr)
+    check_learning_rate("client_lr", client_lr)
     start = np.zeros_like(bias) if initial_bias is None else np.asarray(initial_bias, np.float64)
     if start.shape != bias.shape:
         raise UsageError(f"initial_bias: expected shape {bias.shape}, got {start.shape}")

@@ -10,10 +10,9 @@ import numpy as np
 from tqdm.std import tqdm
 
 from fedlearn_edu.bars import progress_bar
-from fedlearn_edu.checks import check_seed
+from fedlearn_edu.checks import check_count, check_not_negative, check_seed
 from fedlearn_edu.errors import RunError, UsageError
 from fedlearn_edu.privacy.attacks.image_reconstruction import score_image
-from fedlearn_edu.privacy.attacks.received import check_count, check_positive
 from fedlearn_edu.privacy.attacks.result import AttackResult
 
 MATCHES = ("l2", "cosine")
@@ -152,7 +151,7 @@ def invert_gradients(
         learning?, NeurIPS 2020, arXiv:2003.14053.
     """
     received, labels = _check(gradients, network, labels, match)
-    check_positive("total_variation", total_variation, zero=True)
+    check_not_negative("total_variation", total_variation)
     for name, value in [("num_steps", num_steps), ("num_starts", num_starts)]:
         check_count(name, value)
     shape = (len(labels), *network.input_shape[1:])

@@ -6,8 +6,9 @@ import numpy as np
 
 from fedlearn_edu.backbone.hub import Backbone, check_images
 from fedlearn_edu.bars import progress_bar
+from fedlearn_edu.checks import check_count, check_not_negative, check_positive
 from fedlearn_edu.errors import RunError, UsageError
-from fedlearn_edu.privacy.attacks.received import check_count, check_features, check_positive
+from fedlearn_edu.privacy.attacks.received import check_features
 from fedlearn_edu.privacy.attacks.result import AttackResult
 
 # Strength of the regression from features to pixels, relative to the features' variance: good for 1,000 to 4,000 images
@@ -80,8 +81,8 @@ def reconstruct_image(
     check_count("num_steps", num_steps, least=0)
     check_count("num_components", num_components)
     check_positive("learning_rate", learning_rate)
-    check_positive("total_variation", total_variation, zero=True)
-    check_positive("closeness", closeness, zero=True)
+    check_not_negative("total_variation", total_variation)
+    check_not_negative("closeness", closeness)
 
     grey = bool((public_images == public_images[..., :1]).all())
     shape = (*public_images.shape[1:3], 1 if grey else 3)

@@ -6,15 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fedlearn_edu.checks import check_count, check_learning_rate, check_not_negative
 from fedlearn_edu.errors import UsageError
-from fedlearn_edu.privacy.attacks.received import (
-    check_count,
-    check_features,
-    check_labels,
-    check_positive,
-    head_arrays,
-    softmax,
-)
+from fedlearn_edu.privacy.attacks.received import check_features, check_labels, head_arrays, softmax
 from fedlearn_edu.privacy.attacks.result import AttackResult
 
 # Simpson's rule over the path from the initial to the trained head, both of which the server knows.
@@ -76,8 +70,8 @@ def label_shares_from_delta(
         Wainakh et al., User-level label leakage from gradients in federated learning, PoPETs 2022, arXiv:2105.09369.
     """
     delta_kernel, delta_bias = head_arrays("model_delta", model_delta)
-    step = check_positive("client_lr", client_lr) * check_count("num_steps", num_steps)
-    noise = check_positive("noise_stddev", noise_stddev, zero=True) / step
+    step = check_learning_rate("client_lr", client_lr) * check_count("num_steps", num_steps)
+    noise = check_not_negative("noise_stddev", noise_stddev) / step
     kernel, bias = initial_head(model_weights, delta_kernel)
     pull = -delta_bias / step  # mean over steps of (share - belief)
     constant = np.allclose(kernel, kernel[:, :1], rtol=0, atol=1e-12)

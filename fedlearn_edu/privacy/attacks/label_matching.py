@@ -6,15 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fedlearn_edu.checks import check_not_negative
 from fedlearn_edu.errors import RunError
 from fedlearn_edu.privacy.attacks.label_counts import initial_head, shrink_to_uniform
-from fedlearn_edu.privacy.attacks.received import (
-    check_features,
-    check_labels,
-    check_positive,
-    head_arrays,
-    softmax,
-)
+from fedlearn_edu.privacy.attacks.received import check_features, check_labels, head_arrays, softmax
 
 
 def label_shares_by_matching(
@@ -60,7 +55,7 @@ def label_shares_by_matching(
 
     delta_kernel, delta_bias = head_arrays("model_delta", model_delta)
     kernel, bias = initial_head(model_weights, delta_kernel)
-    noise = check_positive("noise_stddev", noise_stddev, zero=True)
+    noise = check_not_negative("noise_stddev", noise_stddev)
     features = check_features("public_features", public_features, feature_dim=len(kernel))
     labels = check_labels("public_labels", public_labels, num_examples=len(features), num_classes=len(bias))
     if len(np.unique(labels)) < len(bias):

@@ -65,21 +65,6 @@ def check_labels(name: str, labels: np.ndarray, *, num_examples: int, num_classe
     return labels
 
 
-def check_positive(name: str, value: float, *, zero: bool = False) -> float:
-    """Returns `value` if it is a finite number above 0 (or at least 0), or raises UsageError."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise UsageError(f"{name}: expected a number {'of at least' if zero else 'above'} 0, got {value!r}")
-    return float(value)
-
-
-def check_count(name: str, value: int, *, least: int = 1) -> int:
-    """Returns `value` if it is a whole number of at least `least`, or raises UsageError."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise UsageError(f"{name}: expected a whole number of at least {least}, got {value!r}")
-    return int(value)
-
-
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Returns probabilities over the last axis."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from fedlearn_edu.bars import progress_bar
-from fedlearn_edu.checks import check_seed
+from fedlearn_edu.checks import check_count, check_positive, check_seed
 from fedlearn_edu.errors import RunError, UsageError
-from fedlearn_edu.privacy.attacks.received import check_count, check_features, check_labels, check_positive, softmax
+from fedlearn_edu.privacy.attacks.received import check_features, check_labels, softmax
 
 
 @dataclasses.dataclass(frozen=True)

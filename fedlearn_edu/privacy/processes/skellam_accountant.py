@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedlearn_edu.checks import check_count
 from fedlearn_edu.privacy.accountants import _Accountant
-from fedlearn_edu.privacy.settings import check_whole_number
 
 # Skellam noise has bounds at whole orders only; below 2 there is none, so that epsilons above some tens are loose.
 _ORDERS = [*range(2, 33), 36, 40, 44, 48, 56, 64, 80, 96, 128, 192, 256, 512]
@@ -62,7 +62,7 @@ class SkellamAccountant(_Accountant):
         """Returns what is spent after `num_rounds` rounds."""
         import dp_accounting
 
-        num_rounds = check_whole_number("num_rounds", num_rounds, 0)
+        num_rounds = check_count("num_rounds", num_rounds, least=0)
         if num_rounds == 0:
             return 0.0
         per_round = _renyi_per_round(
