@@ -165,6 +165,8 @@ class Worker:
         import grpc
 
         self._access = access
+        if self._log is not None:
+            self._log.close()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker; has no name to clean up
         self._process = _spawn(access, self._log)
         self.num_starts += 1

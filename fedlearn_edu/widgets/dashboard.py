@@ -62,6 +62,8 @@ class TrainingDashboard(widgets.VBox):
         True
     """
 
+    _session: TrainingSession | None = None  # also of one that was refused, when ipywidgets closes what is left of it
+
     def __init__(
         self,
         history: History | None = None,
@@ -91,7 +93,6 @@ class TrainingDashboard(widgets.VBox):
         self.error: BaseException | None = None
         self.view = HistoryView()
         self.error_line = ErrorLine()
-        self._session: TrainingSession | None = None
         if history is not None:
             if not isinstance(history, History):
                 raise UsageError(f"history: expected a History, e.g. from run_rounds, got {type(history).__name__}")

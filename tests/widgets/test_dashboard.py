@@ -1,6 +1,7 @@
 """TrainingDashboard, driven in process: it runs, steps, stops, fails visibly, and shows the history as it is."""
 
 import functools
+import gc
 import threading
 import time
 
@@ -372,3 +373,10 @@ def test_a_run_that_no_client_can_measure_alone_is_shown():
     task = fl.Task.binary(positive="ill")
     history = fl.History({"task": task.to_dict()}, [(0, "global", "auc", 0.5), (0, "a", "loss", 0.7)])
     assert "50.0 %" in fl.TrainingDashboard(history).view.numbers.value
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_refused_dashboard_ends_without_a_word():
+    with pytest.raises(fl.UsageError, match="expected exactly one of"):
+        fl.TrainingDashboard()
+    gc.collect()
