@@ -98,7 +98,7 @@ def deal_out(options: DemoOptions, dataset: Dataset) -> tuple[DemoOptions, fl.Fe
             "--client, natural"
         )
     if num_clients is None and not isinstance(scheme, fl.Natural):
-        fewest = num_owners if isinstance(scheme, fl.NaturalDirichlet) else 1
+        fewest = num_owners if isinstance(scheme, fl.NaturalDirichlet) else _fewest(dataset)
         num_clients = _free_num_clients(dataset, fewest=fewest)
         if num_clients < _NUM_CLIENTS:
             fewer = f"; fewer than {_NUM_CLIENTS} clients, the {examples} are few: --num-clients sets it"
@@ -212,6 +212,11 @@ def _say_of_test(dataset: Dataset, clients: fl.FederatedDataset) -> None:
 def _free_num_clients(dataset: Dataset, *, fewest: int = 1) -> int:
     """Returns among how many clients the examples go, where the number is ours to choose."""
     return min(_NUM_CLIENTS, max(fewest, len(dataset.targets) // _EXAMPLES_PER_CLIENT))
+
+
+def _fewest(dataset: Dataset) -> int:
+    """Returns 2, since one client is no federation, or 1 where the examples are too few for that."""
+    return 2 if len(dataset.targets) >= 2 * _MIN_SIZE else 1
 
 
 def _num_owners(dataset: Dataset) -> int:

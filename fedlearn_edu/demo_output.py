@@ -19,6 +19,8 @@ from fedlearn_edu.terminal import our_python
 
 _BAR = 24
 _WORST, _BEST = 5, 3
+_FEW_TO_TELL = 5  # test examples
+_FAR_SWING = 0.2
 _MOST_LINES = 24  # of Python; a table may have hundreds of columns
 _TRAFFIC = ("broadcast_bytes_total", "upload_bytes_total")
 _OF_ONE_CLASS = "examples of each are all of one class"
@@ -154,13 +156,22 @@ def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History)
             f"Far above its ceiling: {options.algorithm} moves each weight by about the same in every round, however "
             f"large the numbers are; with --algorithm unweighted_fed_avg the steps follow them"
         )
+    elif experiment.num_test < _FEW_TO_TELL:
+        remarks.append(
+            f"With {experiment.num_test} test {examples} no figure here tells anything; it takes more {examples}"
+        )
+    elif (swing := _largest_swing(history)) > _FAR_SWING:
+        remarks.append(
+            f"{history.primary.label} fell by up to {100 * swing:.0f} points from one round to the next, so that the "
+            f"last one says little: try --client-lr {options.client_lr / 3:.1g} and another --output"
+        )
     elif history.status != "stopped" and is_far(history):
         rounds = f"more rounds (--rounds {4 * options.num_rounds})"
         below = "below" if history.primary.higher_is_better else "above"
         remarks.append(
             f"Far {below} its ceiling: clients that are alike need {rounds}, or a higher --client-lr"
             if options.partition == "iid"
-            else f"Far {below} its ceiling: clients that are so unlike, or have so few {examples}, need {rounds}; "
+            else f"Far {below} its ceiling: where clients are unlike or have few {examples}, it takes {rounds}; "
             "--partition iid shows what becomes of alike ones"
         )
     elif is_better(history, reached, ceiling):
@@ -170,6 +181,14 @@ def _oddities(options: DemoOptions, experiment: Experiment, history: fl.History)
             "could; compare several seeds (--seed 1, 2, ...)"
         )
     return remarks
+
+
+def _largest_swing(history: fl.History) -> float:
+    """Returns by how much a share fell at most from one evaluation to the next, after the first rounds; 0 to 1."""
+    if not history.primary.is_share:
+        return 0.0
+    values = history.global_metrics()[history.primary.name].dropna()
+    return max(0.0, float(-values[values.index > history.num_rounds // 3].diff().min())) if len(values) > 3 else 0.0
 
 
 def _steps_have_a_size(options: DemoOptions, history: fl.History) -> bool:

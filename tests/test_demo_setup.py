@@ -21,6 +21,7 @@ def photos(sizes):
     return fl.ImageDataset("photos", images, labels, ("a", "b"), owners if len(sizes) > 1 else None)
 
 
+@pytest.mark.filterwarnings("ignore:.*owners have fewer than 5 examples")
 @pytest.mark.parametrize(
     ("sizes", "given", "partition", "num_clients"),
     [
@@ -30,6 +31,8 @@ def photos(sizes):
         ([30, 30, 30], {"num_clients": 2}, "natural", 2),
         ([30, 30, 30], {"partition": "iid"}, "iid", 9),
         ([6] * 30, {"partition": "natural_dirichlet:1"}, "natural_dirichlet:1", 30),  # no fewer clients than owners
+        ([12], {}, "iid", 2),  # one client is no federation
+        ([9], {}, "iid", 1),
         ([700], {}, "iid", 50),  # few images a client, and nobody's
         ([94], {}, "iid", 9),
         ([94], {"num_clients": 4}, "dirichlet:0.3", 4),

@@ -79,7 +79,10 @@ def _run(datasets: list[str], *, output: pathlib.Path, **options) -> int:
         output: Folder to create.
         options: As for `fedlearn_edu.pretrain`.
     """
-    click.echo(f"pre-training on {', '.join(map(str, datasets))}: reading images, building the network ...")
+    click.echo(
+        f"pre-training on {', '.join(map(str, datasets))}: reading images and building the network takes "
+        "a minute before the first bar ..."
+    )
     try:
         result = fl.pretrain(datasets, output=output, **options)
     except KeyboardInterrupt:
@@ -93,6 +96,7 @@ def _run(datasets: list[str], *, output: pathlib.Path, **options) -> int:
         measured = f"held-out mean squared error {last['held_out_loss']:.3f} (1.0 = predicting the mean)"
     click.echo(f"published {result.directory}: {result.num_images:,} images, {measured}")
     if options.get("epochs", _EPOCHS) < _FEW_EPOCHS:
-        click.echo(f"{options['epochs']} epochs are few: expect weak features; the default is {_EPOCHS}")
+        epochs = "1 epoch is" if options["epochs"] == 1 else f"{options['epochs']} epochs are"
+        click.echo(f"{epochs} few: expect weak features; the default is {_EPOCHS}")
     click.echo(f"next: {our_command()} demo --backbone {result.directory}")
     return 0

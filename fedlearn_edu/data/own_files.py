@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from fedlearn_edu.data.dataset import Dataset
-from fedlearn_edu.data.names import quoted
-from fedlearn_edu.data.table_file import SUFFIXES
+from fedlearn_edu.data.names import one_line, quoted
+from fedlearn_edu.data.table_file import SUFFIXES, read_columns
 from fedlearn_edu.data.tables import load_table
 from fedlearn_edu.data.texts import holds_texts, load_texts
 from fedlearn_edu.errors import UsageError, nearest_names
@@ -41,7 +41,11 @@ def load_own(name: str, of_table: Mapping[str, Any]) -> Dataset | None:
     path = os.path.expanduser(name)
     if name.lower().endswith(SUFFIXES) and not os.path.isdir(path):
         if "target" not in given:
-            raise UsageError(f"target: expected the column of {quoted(os.path.basename(name))} to predict, got None")
+            columns = ", ".join(map(quoted, read_columns(path, encoding=given.get("encoding"))))
+            raise UsageError(
+                f"target: name the column of {quoted(os.path.basename(name))} to predict, one of "
+                f"{one_line(columns, limit=400)}"
+            )
         return load_table(name, **given)
     if os.path.isdir(path) and holds_texts(path):
         encoding = given.pop("encoding", None)

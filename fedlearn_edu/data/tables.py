@@ -94,6 +94,8 @@ def load_table(
     if text is None:
         inputs_of = {n: cells for n, cells in columns.items() if n not in {target, client, *ignore}}
         typed, remarks = _typed(inputs_of, decimal, categories, kept)
+        dates = [quoted(column.name) for column in typed if column.kind == "date"]
+        remarks += [f"dates are days since 1970-01-01: column {name}" for name in dates]
         inputs, missing_of_kept = as_records(typed), np.sum([column.is_missing for column in typed], axis=0)
     else:
         inputs, remarks, missing_of_kept = columns[text][kept], [], 0
