@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import numbers
 
-import numpy as np
-
 from fedlearn_edu.errors import UsageError
 
 _LARGEST_SEED = 2**31 - 1  # TensorFlow's stateless random numbers take no more
@@ -142,7 +140,7 @@ def check_learning_rate(name: str, value: float) -> float:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real | np.floating) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _shown(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ def invoke_command(monkeypatch, folder, *arguments) -> tuple[int, str]:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["fedlearn-edu", *map(str, arguments)])
     runner = CliRunner()
-    with runner.isolation() as streams, pytest.raises(SystemExit) as exit_info:
-        cli.main()
+    with runner.isolation() as streams, warnings.catch_warnings():
+        warnings.simplefilter("default")  # as in a process of its own, where what a user is warned of is no error
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main()
     return exit_info.value.code, (streams[0].getvalue() + streams[1].getvalue()).decode()
 
 

@@ -166,7 +166,7 @@ def table(**column) -> str:
 
 TARGET, CLIENT = ["--target", "y"], ["--client", "who"]
 BAD = {
-    "no target": (table(), [], ["--target: expected the column of 'own.csv' to predict, got None"]),
+    "no target": (table(), [], ["--target: name the column of 'own.csv' to predict, one of 'who', 'x', 'kind', 'y'"]),
     "no such column": (table(), ["--target", "yy"], ["--target: ", "has no column 'yy'; did you mean 'y'? Known: "]),
     "no such client": (table(), [*TARGET, "--client", "whom"], ["--client: ", "did you mean 'who'?"]),
     "no such column left out": (table(), [*TARGET, "--ignore", "z"], ["--ignore: ", "has no column 'z'"]),
