@@ -19,6 +19,12 @@ pytestmark = [
 ]
 
 
+def _copy_if_new(source, target):
+    """A few packages bring their bytecode along, and an installer may link it: then both are one file."""
+    if not os.path.exists(target):
+        shutil.copyfile(source, target)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
@@ -44,7 +50,7 @@ def run(wheel, tmp_path_factory):
         if (folder := target / compiled.relative_to(source)).parent.is_dir():
             # Another test may be writing there: under a name of its own, until it is whole.
             unfinished = shutil.ignore_patterns("*.pyc.*")
-            shutil.copytree(compiled, folder, ignore=unfinished, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            shutil.copytree(compiled, folder, ignore=unfinished, copy_function=_copy_if_new, dirs_exist_ok=True)
 
     def run(*arguments, **more):
         program = home / "env" / "bin" / arguments[0]
