@@ -95,7 +95,10 @@ def test_every_attack_gets_its_status_and_the_rest_of_its_notebook_keeps_its_poi
     for student, statuses in expected.items():
         for mark in result.marks[student]:
             function = mark.exercise_id.split(".")[1]
-            if mark.status != statuses[function]:
+            accepted = {statuses[function]}
+            if function == "weighted_mean" and student.startswith("thread_bomb-"):
+                accepted.add("timeout")  # on a busy machine, before it has as many threads as it may
+            if mark.status not in accepted:
                 wrong.append(f"{student}.{function}: {mark.status}, expected {statuses[function]} ({mark.message})")
             points = POINTS[function] if statuses[function] == "passed" else 0
             if mark.points != points:
