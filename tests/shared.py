@@ -20,7 +20,7 @@ def invoke_command(monkeypatch, folder, *arguments) -> tuple[int, str]:
     monkeypatch.setattr(sys, "argv", ["fedlearn-edu", *map(str, arguments)])
     runner = CliRunner()
     with runner.isolation() as streams, warnings.catch_warnings():
-        warnings.simplefilter("default")  # as in a process of its own, where what a user is warned of is no error
+        warnings.simplefilter("default", UserWarning)  # what a user is warned of is no error
         with pytest.raises(SystemExit) as exit_info:
             cli.main()
     return exit_info.value.code, (streams[0].getvalue() + streams[1].getvalue()).decode()
