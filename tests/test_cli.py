@@ -319,7 +319,7 @@ def test_of_many_clients_the_worst_and_the_best_are_shown(capsys):
 ODD = {  # losses and accuracies of rounds 0 and 1, the ceiling, options -> what the end says of it
     "rose": ([1.1, 12.94], [0.3, 0.9], 0.9, {"client_lr": 0.03}, "rose from 1.1 to 12.9: the learning rate 0.03 is"),
     "no number": ([1.1, math.nan], [0.3, 0.3], 0.9, {}, "try --client-lr 0.01 and another --output"),
-    "far below": ([2.3, 1.9], [0.1, 0.45], 0.9, {"num_rounds": 10}, "have few images, it takes more rounds (--rounds 40)"),
+    "far below": ([2.3, 1.9], [0.1, 0.45], 0.9, {"num_rounds": 10}, "few images, it takes more rounds (--rounds 40)"),
     "alike": ([2.3, 1.9], [0.1, 0.45], 0.9, {"partition": "iid"}, "that are alike need more rounds (--rounds 160), or"),
     "above": ([2.3, 0.4], [0.1, 0.91], 0.9, {}, "Above its ceiling by chance, with 1,234 test images, or"),
     "as it should be": ([2.3, 0.4], [0.1, 0.75], 0.9, {}, None),

@@ -159,7 +159,8 @@ ODD = st.one_of(
 )
 def test_every_table_is_counted_or_refused_in_one_line(rows, separator, task, with_client):
     buffer = io.StringIO()
-    pd.DataFrame(rows, columns=["a", "b", "y", "who"]).to_csv(buffer, sep=separator, index=False)
+    # Of this line's end, so that a cell with either half of it is written in quotes.
+    pd.DataFrame(rows, columns=["a", "b", "y", "who"]).to_csv(buffer, sep=separator, index=False, lineterminator="\r\n")
     with tempfile.NamedTemporaryFile(suffix=".csv") as file, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         file.write(buffer.getvalue().encode())

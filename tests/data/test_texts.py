@@ -115,7 +115,7 @@ def test_load_dataset_knows_folders_of_texts_and_tables(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("x,y\n1,a\n2,b\n", encoding="utf-8")
     assert load_dataset(path, target="y").inputs["x"].tolist() == [1, 2]
-    with pytest.raises(UsageError, match=r"target: expected the column of 't\.csv' to predict, got None"):
+    with pytest.raises(UsageError, match=r"target: name the column of 't\.csv' to predict, one of 'x', 'y'"):
         load_dataset(str(path))
     with pytest.raises(UsageError, match=r"table: expected a CSV file, .*none\.csv' does not exist"):
         load_dataset(tmp_path / "none.csv", target="y")
