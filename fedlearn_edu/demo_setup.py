@@ -16,10 +16,8 @@ from fedlearn_edu.demo_data import deal_out, encode, load, refuse_backbone
 from fedlearn_edu.demo_options import DEFAULT_LR, DemoOptions
 from fedlearn_edu.errors import UsageError
 from fedlearn_edu.learning.catalogue import by_name, trainable_by_demo
-from fedlearn_edu.simulation.central import CentralResult, central_ceiling
+from fedlearn_edu.simulation.central import BATCH_SIZE, CentralResult, central_ceiling
 from fedlearn_edu.simulation.learning_rate import steady_client_lr
-
-_CENTRAL_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +109,7 @@ def train_ceiling(options: DemoOptions, experiment: Experiment) -> CentralResult
 
     Its rate follows the scale of the features as the clients' does: Adam's steps with the root of what SGD can bear.
     """
-    steady = steady_client_lr(experiment.features, default=DEFAULT_LR, batch_size=_CENTRAL_BATCH, pooled=True)
+    steady = steady_client_lr(experiment.features, default=DEFAULT_LR, batch_size=BATCH_SIZE, pooled=True)
     factor = (steady / DEFAULT_LR) ** 0.5
     return central_ceiling(experiment.process.model, experiment.features, rate_factor=factor, seed=options.seed)
 

@@ -13,7 +13,7 @@ from fedlearn_edu.data.federated import FederatedDataset
 from fedlearn_edu.simulation.evaluation import metrics_of_sums
 from fedlearn_edu.simulation.run_checks import check_features
 
-_BATCH, _EPOCHS, _FEWEST_STEPS = 64, 15, 300
+BATCH_SIZE, _EPOCHS, _FEWEST_STEPS = 64, 15, 300
 _RATES = {"image": 1e-3, "text": 1e-2, "table": 3e-2, "ids": 1e-2}  # of fewer features each weight has further to go
 
 
@@ -39,7 +39,7 @@ def train_centrally(
     features: FederatedDataset,
     *,
     num_epochs: int = _EPOCHS,
-    batch_size: int = _BATCH,
+    batch_size: int = BATCH_SIZE,
     learning_rate: float = 1e-3,
     seed: int = 0,
 ) -> CentralResult:
@@ -132,7 +132,7 @@ def central_ceiling(
     result = train_centrally(
         model,
         features,
-        num_epochs=max(_EPOCHS, -(-_FEWEST_STEPS // -(-len(targets) // _BATCH))),
+        num_epochs=max(_EPOCHS, -(-_FEWEST_STEPS // -(-len(targets) // BATCH_SIZE))),
         learning_rate=rate_factor * _RATES[features.modality],
         seed=seed,
     )
